@@ -1,0 +1,64 @@
+"""Measures a bundle on labelled images: its own test split again, or new ones."""
+
+import pathlib
+
+from tfxfer import data, display, evaluation, export, files, runtime, values
+from tfxfer.errors import BundleError
+from tfxfer.evaluation import Measured
+from tfxfer.recipes import Recipe
+
+
+def assess(bundle: pathlib.Path, source: str | None = None, *, on_bad_image: str = "error") -> Measured:
+    """Returns the result of a bundle's model.
+
+    Args:
+        bundle: folder of a bundle.
+        source: labelled images whose classes are matched by name, all of them used; None: the data that the
+            bundle was trained from, its test split.
+        on_bad_image: "error" or "skip".
+
+    Raises:
+        BundleError: the bundle is damaged, or its data has changed since.
+        DataError: the data cannot be read, or has a class that the bundle does not know.
+        ConfigError: an unknown kind of source.
+    """
+    if source is not None:
+        data.check_source(source)
+    opened = export.open_bundle(bundle)
+    runtime.check_environment()
+    if source is None:
+        recipe = values.from_json(Recipe, files.read_json(bundle / "recipe.json"))
+        if recipe.data.source == "arrays:":
+            raise BundleError("this bundle was trained on arrays of a Python program. Give labelled images: --data=…")
+        examples = data.open_data(recipe.data, seed=recipe.seed)
+        planned = files.read_json(bundle / "plan.json")["what"]["data"]
+        if examples.facts.fingerprint != planned:
+            raise BundleError(
+                f"{recipe.data.source} has changed since the bundle was trained, so its test split would hold other "
+                "images. Give new labelled images: --data=…"
+            )
+    else:
+        examples = data.open_labelled(source, opened.class_names, on_bad_image=on_bad_image)
+    pixels = examples.pixels(opened.model.input_shape[1], opened.resize)
+    return evaluation.measure(opened.model, examples.rows(pixels, data.TEST), opened.class_names)
+
+
+def describe(measured: Measured) -> str:
+    """Returns the result in a few lines: the whole, then each class."""
+    low, high = (100 * bound for bound in measured.accuracy_interval)
+    lines = [
+        f"accuracy {100 * measured.accuracy:.1f} % on {measured.examples:,} examples (95 % interval {low:.1f} to "
+        f"{high:.1f} %), balanced {100 * measured.balanced_accuracy:.1f} %"
+    ]
+    width = max(len(display.clean(result.name)) for result in measured.classes)
+    lines += [
+        f"  {display.clean(result.name):<{width}}  precision {100 * result.precision:5.1f} %  recall "
+        f"{100 * result.recall:5.1f} %  {result.examples:,} examples"
+        for result in measured.classes
+    ]
+    return "\n".join(lines)
+
+
+def write(measured: Measured, output: pathlib.Path) -> None:
+    """Writes the result as JSON."""
+    files.write_json(output, values.to_json(measured))

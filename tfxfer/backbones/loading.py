@@ -1,0 +1,72 @@
+"""Loads a backbone: a handle becomes a Keras network from pixels to features, and facts about it."""
+
+import hashlib
+import pathlib
+
+import keras
+import numpy as np
+
+from tfxfer import graph
+from tfxfer.backbones.registry import check_size, find_source
+from tfxfer.backbones.source import Backbone
+from tfxfer.errors import BackboneError
+from tfxfer.facts import BackboneFacts
+
+
+def load_backbone(handle: str, *, image_size: int | None = None, weights: str = "pretrained") -> Backbone:
+    """Loads a backbone: a network from pixels to features, with its facts and layer groups.
+
+    >>> backbone = load_backbone("builtin:efficientnet_lite0", image_size=96)
+    >>> backbone.model.output_shape
+    (None, 3, 3, 1280)
+
+    Args:
+        handle: `source:name`, such as `builtin:efficientnet_lite0` or `keras:ResNet50`.
+        image_size: height and width in pixels; by default the native size of the weights.
+        weights: "pretrained", "random", or the path of a weights file of this network.
+
+    Raises:
+        ConfigError: no such source or name, or a size below the network's least.
+        BackboneError: the weights cannot be had; the message says which file, from where, and where to put it.
+    """
+    source, name = find_source(handle)
+    known = source.card(name)
+    size = known.native_size if image_size is None else image_size
+    check_size(known, size)
+    if weights not in ("pretrained", "random") and not pathlib.Path(weights).is_file():
+        raise BackboneError(f"weights={weights!r} is no file. Write 'pretrained', 'random' or the path of one.")
+    model = source.build(name, size, weights)
+    facts = BackboneFacts(
+        card=known,
+        weights=weights,
+        weights_digest=weights_digest(model.weights),
+        image_size=size,
+        channels=model.input_shape[-1],
+        feature_channels=model.output_shape[-1],
+        groups=tuple(group.facts for group in graph.layer_groups(model)),
+    )
+    return Backbone(model=model, facts=facts)
+
+
+def load_classifier(handle: str, *, image_size: int | None = None) -> keras.Model:
+    """Loads a pretrained network with the head it was trained with: pixels to the logits of its own classes.
+
+    Raises:
+        ConfigError: no such source or name.
+        BackboneError: the source has no pretrained head for it, or the weights cannot be had.
+    """
+    source, name = find_source(handle)
+    known = source.card(name)
+    if not hasattr(source, "classifier"):
+        raise BackboneError(f"{handle} comes without its pretrained head; load_backbone gives its features.")
+    return source.classifier(name, image_size or known.native_size)
+
+
+def weights_digest(variables: list[keras.Variable]) -> str:
+    """Returns the first 16 hex digits of the SHA-256 over shape, dtype and numbers of `variables`, in order."""
+    state = hashlib.sha256()
+    for variable in variables:
+        array = np.ascontiguousarray(variable.numpy())
+        state.update(f"{array.shape}{array.dtype}".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()[:16]

@@ -1,0 +1,50 @@
+"""Finds the source that a handle names, among the installed entry points."""
+
+import importlib.metadata
+
+from tfxfer.backbones.source import Source
+from tfxfer.errors import ConfigError, suggest
+from tfxfer.facts import BackboneCard
+
+_GROUP = "tfxfer.backbones"
+
+
+def find_source(handle: str) -> tuple[Source, str]:
+    """Returns the source of a handle and the name behind its first colon.
+
+    Raises:
+        ConfigError: the handle names no source, or one that is not installed.
+    """
+    kind, colon, name = handle.partition(":")
+    installed = {point.name: point for point in importlib.metadata.entry_points(group=_GROUP)}
+    sources = f"Sources installed: {', '.join(sorted(installed))}."
+    if not colon or not name:
+        raise ConfigError(
+            f"backbone={handle!r} names no source. Write it as source:name, such as keras:{name or kind}. {sources}"
+        )
+    if kind not in installed:
+        raise ConfigError(f"backbone={handle!r}: there is no source {kind!r}.{suggest(kind, installed)} {sources}")
+    return installed[kind].load(), name
+
+
+def check_name(name: str, names: tuple[str, ...], source: str) -> None:
+    """Raises the error of a name that a source does not have.
+
+    Raises:
+        ConfigError: `name` is not one of `names`.
+    """
+    if name not in names:
+        near = suggest(name, names)
+        raise ConfigError(f"{source} has no backbone {name!r}.{near} It has: {', '.join(names)}.")
+
+
+def check_size(card: BackboneCard, image_size: int) -> None:
+    """Refuses a size that the backbone cannot work with.
+
+    Raises:
+        ConfigError: `image_size` is below the card's minimum.
+    """
+    if image_size < card.minimum_size:
+        raise ConfigError(
+            f"image_size={image_size} is below the {card.minimum_size} pixels that {card.handle} needs at least."
+        )

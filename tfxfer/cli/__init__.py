@@ -1,0 +1,1 @@
+"""The command line: flags in, calls of the library, text and exit codes out."""

@@ -1,0 +1,140 @@
+"""What a sub-command is: its flags, its words of help, and what it does with the values."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from tfxfer import config
+from tfxfer.errors import ConfigError
+from tfxfer.recipes import Recipe
+
+# Flags that stand for one field of the recipe: the field, the value in words, and what it is.
+RECIPE_FLAGS = {
+    "data": ("data.source", "SOURCE", "the examples: folder:<dir>, tfds:<name> or sample:digits"),
+    "on_bad_image": ("data.on_bad_image", "error|skip", "what an unreadable image does"),
+    "backbone": (
+        "backbone.handle",
+        "HANDLE",
+        "the network, such as builtin:efficientnet_lite0, keras:MobileNetV2",
+    ),
+    "stages": ("stages", "PRESET", "auto, feature_extraction, partial, full, gradual or scratch"),
+    "image_size": ("image_size", "PIXELS", "height and width that the network sees, or auto"),
+    "batch_size": ("batch_size", "N", "examples in one optimizer step"),
+    "seed": ("seed", "N", "of the split, the order and all random numbers"),
+}
+_RECIPE_HELP = """\
+  --config=FILE.py          a Python file with get_config() that returns a Recipe; it is run, so trust it
+  --config.FIELD=VALUE      sets one field of the recipe: --config.stages[1].epochs=3"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One sub-command.
+
+    Attributes:
+        usage: behind `tfxfer <name>`.
+        own_flags: for each flag of its own, its value in words and what it is.
+        takes_recipe: whether it has the flags of a recipe.
+        takes_paths: whether words that are no flags are allowed.
+        action: what it does with the values; returns the exit code.
+        example: a command line.
+    """
+
+    usage: str
+    own_flags: dict[str, tuple[str, str]]
+    action: Callable[["Values"], int]
+    example: str
+    takes_recipe: bool = False
+    takes_paths: bool = False
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Parses the arguments behind the command's name and acts.
+
+        Raises:
+            flags.Error: an unknown flag, or a value of another type.
+            ConfigError: a word too many, or an override without a value.
+        """
+        rest, overrides = _take_overrides(arguments) if self.takes_recipe else (list(arguments), [])
+        parser = flags.FlagValues()
+        for name, (_, text) in self._flags().items():
+            flags.DEFINE_string(name, None, text, flag_values=parser)
+        paths = parser(["tfxfer", *rest], known_only=False)[1:]
+        if paths and not self.takes_paths:
+            raise ConfigError(f"{paths[0]!r} is no flag. Flags begin with two dashes: --data=folder:photos.")
+        given = {name: parser[name].value for name in self._flags() if parser[name].value is not None}
+        return self.action(Values(given, tuple(paths), overrides))
+
+    def help(self, name: str, what: str) -> str:
+        """Returns the page of help."""
+        lines = [
+            f"  --{flag + '=' + value:<24}{text}" for flag, (value, text) in self._flags().items() if flag != "config"
+        ]
+        recipe = [_RECIPE_HELP] if self.takes_recipe else []
+        return "\n".join(
+            [
+                f"tfxfer {name}: {what}",
+                "",
+                f"usage: tfxfer {name} {self.usage}",
+                "",
+                *recipe,
+                *lines,
+                "",
+                f"example:\n  {self.example}",
+            ]
+        )
+
+    def _flags(self) -> dict[str, tuple[str, str]]:
+        recipe = {name: (value, text) for name, (_, value, text) in RECIPE_FLAGS.items()}
+        config_file = {"config": ("FILE.py", "a Python file with get_config() that returns a Recipe")}
+        return {**(config_file | recipe if self.takes_recipe else {}), **self.own_flags}
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """The parsed command line."""
+
+    given: dict[str, Any]
+    paths: tuple[str, ...]
+    overrides: list[tuple[str, str, str]]
+
+    def need(self, flag: str, example: str) -> str:
+        """Returns the value of a flag that must be given.
+
+        Raises:
+            ConfigError: it was not.
+        """
+        if flag not in self.given:
+            raise ConfigError(f"--{flag} is missing. Write --{flag}={example}.")
+        return self.given[flag]
+
+    def recipe(self) -> Recipe:
+        """Returns the recipe of the config file, the flags and the overrides, in that order.
+
+        Raises:
+            ConfigError: one of them cannot be.
+        """
+        short = [
+            (RECIPE_FLAGS[name][0], text, f"--{name}={text}")
+            for name, text in self.given.items()
+            if name in RECIPE_FLAGS
+        ]
+        return config.read_recipe(self.given.get("config"), [*short, *self.overrides])
+
+
+def _take_overrides(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str, str]]]:
+    """Takes `--config.field=value` and `--config.field value` out of the arguments."""
+    rest, overrides = [], []
+    pending = iter(arguments)
+    for argument in pending:
+        if not argument.lstrip("-").startswith("config.") or not argument.startswith("-"):
+            rest.append(argument)
+            continue
+        field, equals, text = argument.lstrip("-").removeprefix("config.").partition("=")
+        if not equals:
+            text = next(pending, None)
+            if text is None:
+                raise ConfigError(f"{argument} has no value. Write {argument}=…")
+        overrides.append((field, text, f"--config.{field}={text}"))
+    return rest, overrides

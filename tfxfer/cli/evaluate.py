@@ -1,0 +1,36 @@
+"""`tfxfer evaluate`."""
+
+import pathlib
+
+from tfxfer.cli import quiet
+from tfxfer.cli.command import Command, Values
+
+
+def _evaluate(values: Values) -> int:
+    bundle = pathlib.Path(values.need("bundle", "runs/photos/bundle"))
+    quiet.load_tensorflow()
+    from tfxfer import assessment
+
+    measured = assessment.assess(
+        bundle, values.given.get("data"), on_bad_image=values.given.get("on_bad_image", "error")
+    )
+    print(assessment.describe(measured))
+    if "output" in values.given:
+        assessment.write(measured, pathlib.Path(values.given["output"]))
+    return 0
+
+
+COMMAND = Command(
+    usage="--bundle=DIR [--data=SOURCE] [--output=FILE.json]",
+    own_flags={
+        "bundle": ("DIR", "a bundle that tfxfer train wrote"),
+        "data": (
+            "SOURCE",
+            "labelled images, all of them used; default: the test split that the bundle was measured on",
+        ),
+        "on_bad_image": ("error|skip", "what an unreadable image does"),
+        "output": ("FILE.json", "also write the result there"),
+    },
+    action=_evaluate,
+    example="tfxfer evaluate --bundle=runs/photos/bundle --data=folder:new_photos",
+)

@@ -1,0 +1,96 @@
+"""The program `tfxfer`: finds the sub-command, parses its flags, runs it, and turns errors into exit codes.
+
+Exit codes: 0 done, 1 the user's input or data, 2 flags and config, 3 a quality bar missed, 70 a bug of ours,
+75 stopped and resumable.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+from absl import flags
+
+from tfxfer.cli.command import Command
+from tfxfer.errors import ConfigError, TfxferError, suggest
+
+_BUG, _STOPPED = 70, 75
+_COMMANDS = {
+    "train": "fine-tune a pretrained network on labelled images, measure it, write a bundle",
+    "plan": "show what train would do, without training",
+    "evaluate": "measure a bundle on labelled images",
+    "predict": "label images with a bundle",
+}
+
+
+def console() -> None:
+    """Runs the program and leaves the process with its exit code."""
+    signal.signal(signal.SIGTERM, _stop)
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command line, without the program's name, and returns its exit code."""
+    try:
+        return _run(list(arguments))
+    except TfxferError as error:
+        if error.exit_code == _BUG:
+            return _bug()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on behind the last finished stage.", file=sys.stderr)
+        return _STOPPED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # nobody reads on; nothing more to say
+        return 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}.", file=sys.stderr)
+        return 1
+    except Exception:
+        return _bug()
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "--helpfull", "help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"tfxfer {version('tfxfer')}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in _COMMANDS:
+        raise ConfigError(f"there is no command {name!r}.{suggest(name, _COMMANDS)} Commands: {', '.join(_COMMANDS)}.")
+    command: Command = importlib.import_module(f"tfxfer.cli.{name}").COMMAND
+    if any(argument in ("-h", "--help", "--helpfull") for argument in rest):
+        print(command.help(name, _COMMANDS[name]))
+        return 0
+    try:
+        return command.run(rest)
+    except flags.Error as error:
+        raise ConfigError(f"{error}. See: tfxfer {name} --help") from error
+
+
+def _overview() -> str:
+    commands = "\n".join(f"  {name:<9} {what}" for name, what in _COMMANDS.items())
+    return (
+        "tfxfer: transfer learning for Keras and TensorFlow\n\n"
+        f"commands:\n{commands}\n\n"
+        "example:\n  tfxfer train --data=folder:photos --workdir=runs/photos\n\n"
+        "tfxfer <command> --help shows the flags of one."
+    )
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    print("\nThis is a bug of tfxfer, not of yours. Please report it with the lines above.", file=sys.stderr)
+    return _BUG
+
+
+def _stop(_signal, _frame) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,25 @@
+"""`tfxfer train`."""
+
+from tfxfer import checks
+from tfxfer.cli import quiet
+from tfxfer.cli.command import Command, Values
+
+
+def _train(values: Values) -> int:
+    recipe = values.recipe()
+    workdir = values.need("workdir", "runs/photos")
+    checks.check_recipe(recipe)
+    quiet.load_tensorflow()
+    from tfxfer import pipeline
+
+    pipeline.run(recipe, workdir=workdir)
+    return 0
+
+
+COMMAND = Command(
+    usage="--data=SOURCE --workdir=DIR [flags], or --config=FILE.py --workdir=DIR [flags]",
+    own_flags={"workdir": ("DIR", "where checkpoints, the report and the bundle go")},
+    action=_train,
+    example="tfxfer train --data=folder:photos --workdir=runs/photos --config.stages[0].epochs=3",
+    takes_recipe=True,
+)

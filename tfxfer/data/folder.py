@@ -1,0 +1,97 @@
+"""The source `folder:`: one sub-folder for each class, or `train/ validation/ test/` above those."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from tfxfer.data import images, splits
+from tfxfer.data.examples import Found
+from tfxfer.data.pictures import Files
+from tfxfer.errors import DataError
+
+_SPLIT_NAMES = {
+    "train": splits.TRAIN, "training": splits.TRAIN,
+    "validation": splits.VALIDATION, "valid": splits.VALIDATION, "val": splits.VALIDATION,
+    "test": splits.TEST, "testing": splits.TEST,
+}  # fmt: skip
+# What lies beside pictures without being one: notes, tables, and the indexes that file managers leave.
+_NOTES = frozenset(".csv .db .htm .html .ini .json .jsonl .md .pdf .tsv .txt .xml .yaml .yml".split())
+
+
+def find(folder: str) -> Found:
+    """Returns the pictures below `folder`, labelled by their sub-folders' names.
+
+    A folder whose every sub-folder is called train, validation or test holds ready splits. Hidden files are
+    passed over, and so are notes and indexes (`_NOTES`); every other file is meant to be a picture.
+
+    Raises:
+        DataError: no such folder, no sub-folders, or no pictures.
+    """
+    root = pathlib.Path(folder).expanduser()
+    if not root.is_dir():
+        kind = "is a file" if root.exists() else "does not exist"
+        raise DataError(f"the folder {folder} {kind}. Give a folder that has one sub-folder for each class.")
+    classes = _folders(root)
+    ready = [name for name in classes if name.lower() in _SPLIT_NAMES]
+    if ready and len(ready) == len(classes) and any(_folders(root / name) for name in ready):
+        return _with_splits(root, ready)
+    paths, labels = _labelled(root, {name: label for label, name in enumerate(classes)})
+    if not paths:
+        raise DataError(_nothing_in(root, classes))
+    return Found(f"folder:{folder}", Files(root, tuple(paths)), np.array(labels, np.int32), tuple(classes))
+
+
+def files_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the files below `folder` that are meant to be pictures, sorted."""
+    found = []
+    for parent, folders, names in os.walk(folder):  # does not follow links to folders, so no loops
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            pathlib.Path(parent, name)
+            for name in sorted(names)
+            if not name.startswith(".") and pathlib.Path(name).suffix.lower() not in _NOTES
+        ]
+    return found
+
+
+def _with_splits(root: pathlib.Path, ready: list[str]) -> Found:
+    names = sorted({name for split in ready for name in _folders(root / split)})
+    order = {name: label for label, name in enumerate(names)}
+    all_paths, all_labels, all_splits = [], [], []
+    for split in ready:
+        paths, labels = _labelled(root / split, order)
+        all_paths += paths
+        all_labels += labels
+        all_splits += [_SPLIT_NAMES[split.lower()]] * len(paths)
+    if not all_paths:
+        raise DataError(_nothing_in(root, ready))
+    labels, codes = np.array(all_labels, np.int32), np.array(all_splits, np.int8)
+    untrained = sorted(set(range(len(names))) - set(labels[codes == splits.TRAIN].tolist()))
+    if untrained and (codes == splits.TRAIN).any():
+        missing = ", ".join(names[label] for label in untrained)
+        raise DataError(f"no image to train on for class {missing}. Put some into {root}/train/<class>/.")
+    return Found(f"folder:{root}", Files(root, tuple(all_paths)), labels, tuple(names), codes)
+
+
+def _labelled(root: pathlib.Path, order: dict[str, int]) -> tuple[list[pathlib.Path], list[int]]:
+    paths, labels = [], []
+    for name, label in order.items():
+        inside = files_in(root / name) if (root / name).is_dir() else []
+        paths += inside
+        labels += [label] * len(inside)
+    return paths, labels
+
+
+def _folders(root: pathlib.Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"the folder {root} cannot be read ({error.strerror}).") from error
+
+
+def _nothing_in(root: pathlib.Path, folders: list[str]) -> str:
+    suffixes = " ".join(sorted(images.SUFFIXES))
+    if not folders and files_in(root):
+        return f"{root} has images but no sub-folders. Put the images of each class into a folder of its name."
+    return f"{root} has no images ({suffixes}). Make one sub-folder for each class, with images in it."

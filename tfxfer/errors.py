@@ -1,0 +1,49 @@
+"""The errors that tfxfer raises on purpose, each with the exit code that the commands give it.
+
+A message says what was given, what was expected and what to type instead. Whatever is not one of these
+is a bug of ours and ends a command with a traceback and exit code 70.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TfxferError(Exception):
+    """Base of the errors below. `exit_code` is the status of a command that ends with it."""
+
+    exit_code = 1
+
+
+class ConfigError(TfxferError, ValueError):
+    """A recipe, flag or override that says something impossible."""
+
+    exit_code = 2
+
+
+class DataError(TfxferError, ValueError):
+    """Examples that cannot be learned from as they are."""
+
+
+class BackboneError(TfxferError, ValueError):
+    """A backbone that does not exist, cannot be loaded or does not fit the recipe."""
+
+
+class WorkdirError(TfxferError, ValueError):
+    """A directory that cannot be written, or that holds something else than expected."""
+
+
+class BundleError(TfxferError, ValueError):
+    """A bundle that is incomplete, altered or not a bundle."""
+
+
+class VerificationError(TfxferError, RuntimeError):
+    """A promise of ours that a check found broken: nothing the user did, so it counts as a bug."""
+
+    exit_code = 70
+
+
+def suggest(given: str, valid: Iterable[str]) -> str:
+    """Returns ` Did you mean 'x'?` for the nearest of `valid`, or an empty string."""
+    names = {name.lower(): name for name in valid}
+    near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.6)
+    return f" Did you mean {names[near[0]]!r}?" if near else ""

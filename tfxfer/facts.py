@@ -1,0 +1,141 @@
+"""What was found: about the data, the backbone and the machine. Values only; their makers are elsewhere."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BadImage:
+    """An image that could not be read: its name as the source gives it, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """Facts about the examples.
+
+    Attributes:
+        source: as the recipe names it.
+        class_names: in the order of the logits.
+        train_counts: examples of each class in the training split; `validation_counts`, `test_counts` likewise.
+        height: median height of the pictures in pixels; `width` likewise.
+        channels: of the decoded pictures: 3, RGB.
+        split: how the splits came about, in words.
+        fingerprint: first 16 hex digits of a SHA-256 over the contents, labels and splits of all examples.
+        skipped: images left out because they could not be read.
+    """
+
+    source: str
+    class_names: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    validation_counts: tuple[int, ...]
+    test_counts: tuple[int, ...]
+    height: int
+    width: int
+    channels: int
+    split: str
+    fingerprint: str
+    skipped: tuple[BadImage, ...] = ()
+
+    @property
+    def train_examples(self) -> int:
+        """Number of training examples."""
+        return sum(self.train_counts)
+
+    @property
+    def examples(self) -> int:
+        """Number of examples in all splits."""
+        return sum(self.train_counts) + sum(self.validation_counts) + sum(self.test_counts)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GroupFacts:
+    """One layer group.
+
+    Attributes:
+        name: such as `stem`, `block3`.
+        layers: number of layers.
+        parameters: numbers in variables that can train, batch norm's gamma and beta included.
+        batch_norm_parameters: how many of them are gamma and beta of batch norm.
+        tensors: number of variables that can train; `batch_norm_tensors` of them belong to batch norm.
+        statistics: numbers in variables that never train by gradient (moving mean and variance).
+        legal_cut: whether exactly one tensor leaves its end, so that the network can be cut there.
+        output_size: numbers in that tensor for one picture; 0 without a legal cut.
+    """
+
+    name: str
+    layers: int
+    parameters: int
+    batch_norm_parameters: int
+    tensors: int
+    batch_norm_tensors: int
+    statistics: int
+    legal_cut: bool
+    output_size: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneCard:
+    """What is known about a backbone before it is built.
+
+    Attributes:
+        handle: `source:name`.
+        native_size: height and width in pixels that the weights were made for; `minimum_size` the least.
+        pixels: the network's own convention in words, such as "(x − 127) / 128, RGB".
+        license: SPDX name of the weights' licence where known, else "unknown".
+        origin: where the weights come from.
+    """
+
+    handle: str
+    native_size: int
+    minimum_size: int
+    pixels: str
+    license: str
+    origin: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneFacts:
+    """Facts about a backbone as it was loaded.
+
+    Attributes:
+        card: what is known about it without loading.
+        weights: "pretrained", "random" or the path they were read from.
+        weights_digest: first 16 hex digits of the SHA-256 of all its variables.
+        image_size: height and width it was built for, in pixels.
+        channels: input channels.
+        feature_channels: last axis of its output `[batch, height, width, feature_channels]`.
+        groups: input first; they cover every variable exactly once.
+    """
+
+    card: BackboneCard
+    weights: str
+    weights_digest: str
+    image_size: int
+    channels: int
+    feature_channels: int
+    groups: tuple[GroupFacts, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MachineFacts:
+    """Facts about this machine: what the *how* of a plan may use.
+
+    Attributes:
+        devices: names of the devices that train, such as `cpu:0`, `gpu:0`.
+        cores: logical processor cores.
+        memory_bytes: of main memory, in all.
+        versions: library name and version.
+    """
+
+    devices: tuple[str, ...]
+    cores: int
+    memory_bytes: int
+    versions: tuple[tuple[str, str], ...]
+
+    @property
+    def kind(self) -> Literal["cpu", "gpu"]:
+        """Whether a GPU trains."""
+        return "gpu" if any(name.startswith("gpu") for name in self.devices) else "cpu"

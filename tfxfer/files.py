@@ -1,0 +1,91 @@
+"""Writes files and folders so that what was there is never overwritten or left half-written."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from tfxfer.errors import WorkdirError
+
+Path = str | os.PathLike
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file beside its place and renames it: a reader sees the old file or the new one."""
+    path = pathlib.Path(path)
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON types to a file, two spaces deep, beside its place and renamed."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Returns the JSON types in a file.
+
+    Raises:
+        WorkdirError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkdirError(f"{path} cannot be read ({error}).") from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[pathlib.Path]:
+    """Gives a path beside `path` to write a file to; the block's end renames it to `path`.
+
+    Raises:
+        WorkdirError: the folder cannot be written.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix="".join(path.suffixes), dir=path.parent)
+    except OSError as error:
+        raise WorkdirError(f"{path.parent} cannot be written ({error.strerror}). Choose another folder.") from error
+    os.close(handle)
+    beside = pathlib.Path(name)
+    try:
+        yield beside
+        beside.chmod(0o644)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[pathlib.Path]:
+    """Gives a folder beside `path` to fill; the block's end renames it to `path`, which must not exist.
+
+    Raises:
+        WorkdirError: `path` exists, or its parent cannot be written.
+    """
+    path = pathlib.Path(path)
+    if path.exists():
+        raise WorkdirError(f"{path} exists and is not overwritten. Remove it or choose another folder.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise WorkdirError(f"{path.parent} cannot be written ({error.strerror}). Choose another folder.") from error
+    try:
+        beside.chmod(0o755)
+        yield beside
+        beside.replace(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """Returns the hex digest of a file."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

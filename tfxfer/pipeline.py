@@ -1,0 +1,209 @@
+"""The main job as it reads: data and backbone are found, a plan is decided, the model trains, is measured, ships."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfxfer import (
+    backbones,
+    checks,
+    display,
+    evaluation,
+    export,
+    files,
+    models,
+    plans,
+    recipes,
+    runtime,
+    training,
+    values,
+)
+from tfxfer import data as examples_of
+from tfxfer.data import Examples
+from tfxfer.errors import WorkdirError
+from tfxfer.evaluation import Report
+from tfxfer.plans import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What is known once a recipe met its data and backbone: enough to show the plan."""
+
+    recipe: recipes.Recipe
+    examples: Examples
+    backbone: backbones.Backbone
+    plan: Plan
+
+    def __str__(self) -> str:
+        return display.plan_text(self.plan, self.examples.facts, self.backbone.facts)
+
+
+def run(
+    recipe: recipes.Recipe,
+    *,
+    workdir: str | pathlib.Path,
+    data: Any = None,
+    class_names: Sequence[str] | None = None,
+    show: Callable[[str], None] = print,
+) -> Report:
+    """Runs a recipe: opens the data, loads the backbone, trains, measures and exports.
+
+    >>> report = run(Recipe(data="folder:photos"), workdir="runs/photos")
+    >>> report.test.accuracy
+    0.97...
+
+    The same call on an unfinished `workdir` goes on behind the last finished stage; on a finished one it
+    returns the report. Seeds and op determinism are set for the whole process.
+
+    Args:
+        recipe: what to do.
+        workdir: a folder for everything that is written; made if need be.
+        data: examples for a recipe without a source: `(images, labels)` or a `tf.data.Dataset`; see README.
+        class_names: names of the labels 0, 1, … of `data`.
+        show: called with each line of output.
+
+    Raises:
+        TfxferError: with what was wrong and what to type instead; see `tfxfer.errors`.
+    """
+    start = time.monotonic()
+    workdir = pathlib.Path(workdir)
+    claim(workdir, recipe)
+    finished = _finished(workdir)
+    if finished:
+        show(f"{workdir} is finished; this is its report.")
+        show(summary(finished, workdir))
+        return finished
+    prepared = prepare(recipe, data=data, class_names=class_names)
+    examples, backbone, plan = prepared.examples, prepared.backbone, prepared.plan
+    show(str(prepared))
+    files.write_text(workdir / "plan.txt", str(prepared))
+    files.write_json(workdir / "plan.json", values.to_json(plan))
+    with runtime.scope():
+        model = models.swap_head(backbone, plan.what.head, seed=plan.what.seed)
+    pixels = examples.pixels(plan.what.image_size, plan.what.resize, _pixel_store(plan, workdir))
+    history = training.fit(model, examples, pixels, plan, workdir, tell=_teller(plan, show))
+    report = _measure(model, examples, pixels, plan, history)
+    report = _ship(model, prepared, pixels, report, workdir, start)
+    show(summary(report, workdir))
+    return report
+
+
+def prepare(recipe: recipes.Recipe, *, data: Any = None, class_names: Sequence[str] | None = None) -> Prepared:
+    """Opens the data, loads the backbone and decides the plan: everything before training.
+
+    Raises:
+        TfxferError: with what was wrong and what to type instead.
+    """
+    checks.check_recipe(recipe)
+    runtime.check_environment()
+    runtime.make_reproducible(recipe.seed)
+    examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
+    card = backbones.card(recipe.backbone.handle)
+    image_size, _ = plans.choose_image_size(recipe, examples.facts, card)
+    with runtime.scope():
+        backbone = backbones.load_backbone(recipe.backbone.handle, image_size=image_size, weights=recipe.weights)
+    plan = plans.resolve(recipe, examples.facts, backbone.facts, runtime.probe())
+    return Prepared(recipe, examples, backbone, plan)
+
+
+def claim(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
+    """Makes `workdir` this recipe's, or finds that it is already.
+
+    Raises:
+        WorkdirError: it belongs to another recipe (the message has the differences), holds something else, or
+            cannot be written.
+    """
+    written = workdir / "recipe.json"
+    if written.exists():
+        kept = values.from_json(recipes.Recipe, files.read_json(written))
+        if kept != recipe:
+            changes = "\n".join(f"  {line}" for line in recipes.differences(kept, recipe))
+            raise WorkdirError(
+                f"{workdir} belongs to another recipe; there → here:\n{changes}\nChoose another --workdir, or remove "
+                "this one."
+            )
+        return
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise WorkdirError(f"{workdir} exists and is no run of tfxfer. Choose another --workdir.")
+    files.write_json(written, values.to_json(recipe))
+
+
+def summary(report: Report, workdir: pathlib.Path) -> str:
+    """Returns the end of a run in a few lines: the measured result and where the files lie."""
+    test = report.test
+    low, high = (100 * bound for bound in test.accuracy_interval)
+    worst = min(test.classes, key=lambda result: result.recall)
+    exported = ", ".join(f"{parity.file} (differs by {parity.largest_difference:.1g})" for parity in report.export)
+    lines = [
+        f"test accuracy {100 * test.accuracy:.1f} % on {test.examples:,} examples (95 % interval {low:.1f} to "
+        f"{high:.1f} %), balanced {100 * test.balanced_accuracy:.1f} %",
+        f"lowest recall {100 * worst.recall:.1f} % for class {display.clean(worst.name)} ({worst.examples} examples)",
+        f"training {display.duration_text(report.train.seconds)}, in all {display.duration_text(report.seconds)}",
+        f"exported and read back: {exported}",
+        f"files: {workdir}/bundle (the network), {workdir}/report (report.json, confusion.png, curves.png)",
+    ]
+    return "\n".join(lines)
+
+
+def _finished(workdir: pathlib.Path) -> Report | None:
+    if not (workdir / "bundle" / "bundle.json").exists():
+        return None
+    report = values.from_json(Report, files.read_json(workdir / "bundle" / "report.json"))
+    _write_report(report, workdir)  # a kill may have come between the two
+    return report
+
+
+def _pixel_store(plan: Plan, workdir: pathlib.Path) -> pathlib.Path | None:
+    return workdir / "cache" / "pixels.npy" if plan.how.pixel_store == "disk" else None
+
+
+def _teller(plan: Plan, show: Callable[[str], None]) -> training.Tell:
+    totals = {stage.name: -(-stage.steps // stage.steps_per_epoch) for stage in plan.what.stages}
+
+    def tell(stage: str, epoch: int, record: training.EpochRecord) -> None:
+        validation = f"validation {100 * record.validation_accuracy:5.1f} %"
+        show(
+            f"stage {stage}  epoch {epoch}/{totals[stage]}  loss {record.loss:.4f}  "
+            f"accuracy {100 * record.accuracy:5.1f} %  {validation}  {display.duration_text(record.seconds)}"
+        )
+
+    return tell
+
+
+def _measure(model, examples: Examples, pixels, plan: Plan, history: training.History) -> Report:
+    def result(split: int) -> evaluation.Measured:
+        rows = examples.rows(pixels, split)
+        return evaluation.measure(model, rows, plan.what.class_names, batch_size=plan.what.batch_size)
+
+    stages = tuple(evaluation.StageSeconds(name=s.name, seconds=s.seconds) for s in history.stages)
+    return Report(
+        test=result(examples_of.TEST),
+        validation=result(examples_of.VALIDATION),
+        train=evaluation.Trained(seconds=history.seconds, stages=stages),
+        seconds=0.0,
+        history=history,
+        data=examples.facts,
+        skipped=examples.facts.skipped,
+        plan=plan.digest,
+        export=(),
+        versions=runtime.probe().versions,
+    )
+
+
+def _ship(model, prepared: Prepared, pixels, report: Report, workdir: pathlib.Path, start: float) -> Report:
+    """Writes the report's files, then the bundle: a workdir with a bundle is finished."""
+    evaluation.draw_confusion(report.test, workdir / "report" / "confusion.png")
+    evaluation.draw_curves(report.history, workdir / "report" / "curves.png")
+    sample = prepared.examples.rows(pixels, examples_of.TEST)
+    report = dataclasses.replace(report, seconds=time.monotonic() - start)
+    report = export.write(
+        model, prepared.recipe, prepared.plan, report, prepared.backbone.facts, sample, workdir / "bundle"
+    )
+    _write_report(report, workdir)
+    return report
+
+
+def _write_report(report: Report, workdir: pathlib.Path) -> None:
+    files.write_json(workdir / "report" / "report.json", values.to_json(report))

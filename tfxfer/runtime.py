@@ -1,0 +1,59 @@
+"""The machine and TensorFlow's state on it: devices, versions, seeds, and what must not be set otherwise."""
+
+import contextlib
+import importlib.metadata
+import os
+
+import keras
+import tensorflow as tf
+
+from tfxfer.errors import ConfigError
+from tfxfer.facts import MachineFacts
+
+_LIBRARIES = ("tfxfer", "tensorflow", "keras", "numpy")
+
+
+def check_environment() -> None:
+    """Refuses settings of Keras under which nothing here is tested.
+
+    Raises:
+        ConfigError: another backend, Keras 2, channels first, or a default float other than float32.
+    """
+    problems = []
+    if keras.backend.backend() != "tensorflow":
+        problems.append(f"Keras runs on {keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow")
+    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        problems.append("TF_USE_LEGACY_KERAS asks for Keras 2; unset it")
+    if keras.config.image_data_format() != "channels_last":
+        problems.append("Keras is set to channels_first; set image_data_format to channels_last")
+    if keras.config.floatx() != "float32":
+        problems.append(f"Keras is set to floatx {keras.config.floatx()}; set it to float32")
+    if problems:
+        raise ConfigError(f"tfxfer needs Keras 3 on TensorFlow: {'; '.join(problems)}.")
+
+
+def probe() -> MachineFacts:
+    """Returns the facts about this machine."""
+    gpus = tf.config.list_logical_devices("GPU")
+    devices = [f"gpu:{number}" for number in range(min(1, len(gpus)))] or ["cpu:0"]
+    return MachineFacts(
+        devices=tuple(devices),
+        cores=os.cpu_count() or 1,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        versions=tuple((name, importlib.metadata.version(name)) for name in _LIBRARIES),
+    )
+
+
+def scope() -> contextlib.AbstractContextManager:
+    """Returns the scope in which variables are to be created."""
+    return tf.distribute.get_strategy().scope()
+
+
+def make_reproducible(seed: int) -> None:
+    """Makes everything after it a function of `seed`: random numbers, and ops that may sum in any order.
+
+    This sets the seeds of Python, NumPy, TensorFlow and Keras, and TensorFlow's op determinism, for the whole
+    process.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
