@@ -33,7 +33,7 @@ def extract(model: keras.Model, cut: keras.KerasTensor, images: Rows, *, batch_s
         batch_size: pictures at a time; every batch has this size, the last one is padded, so that each row is
             what the network computes for that batch shape.
     """
-    prefix = keras.Model(model.inputs, cut)
+    prefix = keras.Model(graph.input_of(model), cut)
     kept = np.empty((len(images), *prefix.output_shape[1:]), np.float32)
     done = 0
     with progress.bar("computing what is frozen", len(images), kind="images") as advance:

@@ -1,6 +1,11 @@
 """Names every mistake in a recipe that can be seen without its data, its backbone or TensorFlow."""
 
+import json
+import os
+import pathlib
+
 from tfxfer import backbones, data, recipes
+from tfxfer.errors import ConfigError
 
 
 def check_recipe(recipe: recipes.Recipe) -> None:
@@ -14,3 +19,25 @@ def check_recipe(recipe: recipes.Recipe) -> None:
     card = backbones.card(recipe.backbone.handle)
     if recipe.image_size != "auto":
         backbones.check_size(card, recipe.image_size)
+
+
+def check_environment() -> None:
+    """Refuses an environment in which Keras would load another backend or Keras 2, before Keras is loaded.
+
+    Raises:
+        ConfigError: with the variable, or the file, and what to set.
+    """
+    home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+    try:
+        configured = json.loads(home.read_text(encoding="utf-8")).get("backend", "tensorflow")
+    except (OSError, ValueError, AttributeError):
+        configured = "tensorflow"  # Keras, too, goes on without a file that it cannot read
+    variable = os.environ.get("KERAS_BACKEND")
+    backend = variable or configured
+    if backend != "tensorflow":
+        place = "the variable KERAS_BACKEND" if variable else home
+        raise ConfigError(
+            f"tfxfer needs Keras on TensorFlow, but {place} says {backend!r}: set KERAS_BACKEND=tensorflow."
+        )
+    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        raise ConfigError("tfxfer needs Keras 3, but TF_USE_LEGACY_KERAS asks for Keras 2; unset it.")

@@ -9,24 +9,17 @@ from tfxfer.errors import ConfigError, TfxferError
 from tfxfer.recipes import Recipe
 
 
-def read_recipe(path: str | None, overrides: Sequence[tuple[str, str, str]] = ()) -> Recipe:
+def read_recipe(path: str | None, overrides: Sequence[values.Change] = ()) -> Recipe:
     """Returns the recipe of a config file with overrides.
 
     Args:
         path: of a Python file with `get_config() -> Recipe`; None for the default recipe.
-        overrides: in order: a path such as `stages[1].epochs`, the new value as text, and what the user typed,
-            for errors.
+        overrides: fields of the recipe that get another value.
 
     Raises:
         ConfigError: the file cannot be run or returns no recipe, or an override does not fit.
     """
-    recipe = _run_config(pathlib.Path(path)) if path else Recipe()
-    for field, text, typed in overrides:
-        try:
-            recipe = values.replace_path(recipe, field, text)
-        except ConfigError as error:
-            raise ConfigError(f"{typed}: {error}") from error
-    return recipe
+    return values.replace(_run_config(pathlib.Path(path)) if path is not None else Recipe(), overrides)
 
 
 def _run_config(path: pathlib.Path) -> Recipe:

@@ -15,6 +15,17 @@ from tfxfer.errors import WorkdirError
 Path = str | os.PathLike
 
 
+def check_writable(folder: Path) -> None:
+    """Makes `folder` if need be, and a file in it for a moment.
+
+    Raises:
+        WorkdirError: it cannot be made or written.
+    """
+    with replacing(pathlib.Path(folder) / ".writable") as beside:
+        beside.touch()
+    (pathlib.Path(folder) / ".writable").unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file beside its place and renames it: a reader sees the old file or the new one."""
     path = pathlib.Path(path)

@@ -151,6 +151,11 @@ def calls_of(model: keras.Model) -> list[Call]:
     ]
 
 
+def input_of(model: keras.Model) -> keras.KerasTensor | list[keras.KerasTensor]:
+    """Returns the input of a model in the structure that callers of a model made from it will use: bare if single."""
+    return model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)
+
+
 def flatten(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns `layer` and every layer within it."""
     inner = [inside for child in getattr(layer, "layers", None) or _wrapped(layer) for inside in flatten(child)]

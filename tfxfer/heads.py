@@ -56,7 +56,9 @@ class MLP:
     kernel: Literal["zeros", "glorot_uniform"] = "zeros"
 
     def __post_init__(self):
-        """Refuses values outside their ranges."""
+        """Takes a list for a tuple; refuses values outside their ranges."""
+        if isinstance(self.hidden, list):
+            object.__setattr__(self, "hidden", tuple(self.hidden))
         _check(self)
 
 

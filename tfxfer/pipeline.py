@@ -26,6 +26,9 @@ from tfxfer.errors import WorkdirError
 from tfxfer.evaluation import Report
 from tfxfer.plans import Plan
 
+# Its presence makes a folder a run of tfxfer.
+_RECIPE = "recipe.json"
+
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
@@ -69,7 +72,7 @@ def run(
     """
     start = time.monotonic()
     workdir = pathlib.Path(workdir)
-    claim(workdir, recipe)
+    check_workdir(workdir, recipe)
     finished = _finished(workdir)
     if finished:
         show(f"{workdir} is finished; this is its report.")
@@ -78,6 +81,7 @@ def run(
     prepared = prepare(recipe, data=data, class_names=class_names)
     examples, backbone, plan = prepared.examples, prepared.backbone, prepared.plan
     show(str(prepared))
+    files.write_json(workdir / _RECIPE, values.to_json(recipe))
     files.write_text(workdir / "plan.txt", str(prepared))
     files.write_json(workdir / "plan.json", values.to_json(plan))
     with runtime.scope():
@@ -108,14 +112,14 @@ def prepare(recipe: recipes.Recipe, *, data: Any = None, class_names: Sequence[s
     return Prepared(recipe, examples, backbone, plan)
 
 
-def claim(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
-    """Makes `workdir` this recipe's, or finds that it is already.
+def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
+    """Finds out, before anything else is done, whether `workdir` can be this recipe's.
 
     Raises:
         WorkdirError: it belongs to another recipe (the message has the differences), holds something else, or
             cannot be written.
     """
-    written = workdir / "recipe.json"
+    written = workdir / _RECIPE
     if written.exists():
         kept = values.from_json(recipes.Recipe, files.read_json(written))
         if kept != recipe:
@@ -124,10 +128,9 @@ def claim(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
                 f"{workdir} belongs to another recipe; there → here:\n{changes}\nChoose another --workdir, or remove "
                 "this one."
             )
-        return
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise WorkdirError(f"{workdir} exists and is no run of tfxfer. Choose another --workdir.")
-    files.write_json(written, values.to_json(recipe))
+    files.check_writable(workdir)
 
 
 def summary(report: Report, workdir: pathlib.Path) -> str:

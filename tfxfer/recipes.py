@@ -23,6 +23,8 @@ class Data:
         source: `folder:<dir>`, `tfds:<name>`, `sample:digits`, or `arrays:` for examples handed to `run`.
         on_bad_image: what an unreadable image does: "error" names all of them and stops, "skip" leaves them
             out and lists them in the report.
+        on_duplicate: what one picture in two splits does: "error" names the pairs and stops, "drop" leaves the copy
+            on the side of training out.
         resize: "squash" to the square, or "crop" its centre after scaling the shorter side.
         validation_fraction: share of each class for validation where the source has no split, 0 < f < 1.
         test_fraction: share of each class for the test, 0 < f < 1.
@@ -30,6 +32,7 @@ class Data:
 
     source: str = "arrays:"
     on_bad_image: Literal["error", "skip"] = "error"
+    on_duplicate: Literal["error", "drop"] = "error"
     resize: Literal["squash", "crop"] = "squash"
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
@@ -109,7 +112,10 @@ class Stage:
 
     def _out_of_range(self) -> list[str]:
         checks = {
-            "epochs or steps, one of the two, must be given": (self.epochs is None) != (self.steps is None),
+            f"epochs={self.epochs} and steps={self.steps}, but exactly one of the two must be given": (
+                self.epochs is None
+            )
+            != (self.steps is None),
             f"epochs={self.epochs} must be at least 1": self.epochs is None or self.epochs >= 1,
             f"steps={self.steps} must be at least 1": self.steps is None or self.steps >= 1,
             f"learning_rate={self.learning_rate} must be above 0 and at most 10": self.learning_rate == "auto"
@@ -163,7 +169,8 @@ class Recipe:
             object.__setattr__(self, "stages", tuple(self.stages))
         if isinstance(self.stages, str) and self.stages not in (*PRESETS, "auto"):
             names = ", ".join(("auto", *PRESETS))
-            _refuse(self, [f"stages={self.stages!r} is no preset: {names}.{suggest(self.stages, PRESETS)}"])
+            near = suggest(self.stages, PRESETS)
+            _refuse(self, [f"stages={self.stages!r} is no preset, expected one of {names}{'.' if near else ''}{near}"])
         problems = values.check_fields(self)
         if not problems:
             if self.stages == ():
@@ -199,4 +206,5 @@ def _differences(one, other, path: str) -> list[str]:
 
 def _refuse(value, problems: list[str]) -> None:
     if problems:
-        raise ConfigError(f"{type(value).__name__}: {'; '.join(problems)}.")
+        text = "; ".join(problems)
+        raise ConfigError(f"{type(value).__name__}: {text}{'' if text.endswith('?') else '.'}")

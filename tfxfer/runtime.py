@@ -17,13 +17,11 @@ def check_environment() -> None:
     """Refuses settings of Keras under which nothing here is tested.
 
     Raises:
-        ConfigError: another backend, Keras 2, channels first, or a default float other than float32.
+        ConfigError: another backend, channels first, or a default float other than float32.
     """
     problems = []
     if keras.backend.backend() != "tensorflow":
         problems.append(f"Keras runs on {keras.backend.backend()!r}; set KERAS_BACKEND=tensorflow")
-    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
-        problems.append("TF_USE_LEGACY_KERAS asks for Keras 2; unset it")
     if keras.config.image_data_format() != "channels_last":
         problems.append("Keras is set to channels_first; set image_data_format to channels_last")
     if keras.config.floatx() != "float32":

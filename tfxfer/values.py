@@ -13,10 +13,12 @@ import json
 import re
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, Literal, Union
 
 from tfxfer.errors import ConfigError, suggest
 
+_PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
 _PATH_STEP = re.compile(r"\.?([A-Za-z_]\w*)|\[(\d+)\]")
 
 
@@ -55,7 +57,7 @@ def from_json(cls: type, data: Any, where: str = "") -> Any:
     """Returns the `cls` that `to_json` wrote as `data`.
 
     Raises:
-        ConfigError: an unknown key (with the nearest known one), or a value of another type.
+        ConfigError: an unknown key (with the nearest known one), a missing one, or a value of another type.
     """
     return _convert(data, cls, where or cls.__name__)
 
@@ -81,27 +83,47 @@ def parse_text(text: str, kind: Any, where: str) -> Any:
     raise ConfigError(f"{where}={text!r} is not {describe(kind)}." + _suggest_literal(text, kind))
 
 
-def replace_path(value: Any, path: str, text: str, where: str = "") -> Any:
-    """Returns a copy of `value` in which the field at `path` holds what `text` means.
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A field that is to hold another value.
 
-    Args:
-        value: a dataclass.
+    Attributes:
         path: such as `stages[1].epochs`.
-        text: read by the declared type of the field.
-        where: what errors write before the path.
+        text: the value, read by the declared type of the field.
+        typed: what the user typed, for errors.
+    """
+
+    path: str
+    text: str
+    typed: str
+
+    @functools.cached_property
+    def steps(self) -> tuple[str | int, ...]:
+        """Names and indices that lead to the field."""
+        steps, position = [], 0
+        while position < len(self.path) or not steps:
+            match = _PATH_STEP.match(self.path, position)
+            if not match:
+                raise self.error(f"{self.path!r} is no path to a field. Write it like stages[0].epochs.")
+            steps.append(match[1] if match[1] else int(match[2]))
+            position = match.end()
+        return tuple(steps)
+
+    def error(self, message: str) -> ConfigError:
+        """Returns the error that names what the user typed."""
+        return ConfigError(f"{self.typed}: {message}")
+
+
+def replace(value: Any, changes: Sequence[Change]) -> Any:
+    """Returns a copy of dataclass `value` with all of `changes`, the later of two to one field.
+
+    Each dataclass is made anew once, with all its changes: fields that exclude each other can change places.
 
     Raises:
-        ConfigError: no such field (with the nearest one and the list), no such index, or a text of another
-            type.
+        ConfigError: no such field (with the nearest one and the list), no such index, a text of another type,
+            or values that do not go together.
     """
-    steps, position = [], 0
-    while position < len(path):
-        match = _PATH_STEP.match(path, position)
-        if not match:
-            raise ConfigError(f"{where}{path} is no path to a field. Write it like {where}stages[0].epochs.")
-        steps.append(match[1] if match[1] else int(match[2]))
-        position = match.end()
-    return _replace(value, type(value), steps, text, where.rstrip("."))
+    return _replace(value, type(value), [(change.steps, change) for change in changes], "")
 
 
 def describe(kind: Any) -> str:
@@ -114,8 +136,10 @@ def describe(kind: Any) -> str:
         names = ", ".join(repr(name) for name in typing.get_args(kind))
         return names if len(typing.get_args(kind)) == 1 else f"one of {names}"
     if origin is tuple:
-        inner = [argument for argument in typing.get_args(kind) if argument is not Ellipsis]
-        return f"a list of {describe(inner[0])}"
+        items = [describe(argument) for argument in typing.get_args(kind) if argument is not Ellipsis]
+        if Ellipsis not in typing.get_args(kind):
+            return f"a list of {len(items)} ({', '.join(items)})"
+        return f"a list of {_PLURALS.get(items[0], items[0])}"
     names = {
         bool: "true or false",
         int: "a whole number",
@@ -174,11 +198,14 @@ def _read(text: str, kind: Any, where: str) -> tuple[bool, Any]:
     if kind is str:
         return True, text
     if origin is tuple:
-        inner = typing.get_args(kind)[0]
-        if dataclasses.is_dataclass(inner):
+        inner = typing.get_args(kind)
+        if any(dataclasses.is_dataclass(item) for item in inner):
             return False, None
         parts = [part for part in text.strip("()[]").split(",") if part.strip()]
-        return True, tuple(parse_text(part, inner, where) for part in parts)
+        kinds = [inner[0]] * len(parts) if inner[-1] is Ellipsis else inner
+        if len(kinds) != len(parts):
+            return False, None
+        return True, tuple(parse_text(part, item, where) for part, item in zip(parts, kinds, strict=True))
     if dataclasses.is_dataclass(kind):
         return (
             text.lower() == kind.__name__.lower(),
@@ -227,28 +254,63 @@ def _convert_object(data: dict, cls: type, where: str) -> Any:
     for key in data:
         if key != "kind" and key not in known:
             raise ConfigError(_unknown_field(key, cls, where))
+    needed = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING}
+    if missing := sorted(needed - data.keys()):
+        raise ConfigError(f"{where} lacks {', '.join(missing)}.")
     return cls(**{k: _convert(v, known[k], f"{where}.{k}") for k, v in data.items() if k != "kind"})
 
 
-def _replace(value: Any, kind: Any, steps: list, text: str, where: str) -> Any:
-    if not steps:
-        return parse_text(text, kind, where)
-    step, rest = steps[0], steps[1:]
+def _replace(value: Any, kind: Any, changes: list[tuple[tuple, Change]], where: str) -> Any:
+    """Returns `value`, declared as `kind`, with `changes`, each with the steps that lead on from here."""
+    inner: dict[str | int, list[tuple[tuple, Change]]] = {}
+    for steps, change in changes:
+        if steps:
+            inner.setdefault(steps[0], []).append((steps[1:], change))
+        else:  # the whole of it: what was said about its fields before is void
+            value, inner = _parse_change(change, kind, where), {}
+    if not inner:
+        return value
+    new = {}
+    for step, rest in inner.items():
+        item, item_kind, place = _field(value, kind, step, where, rest[0][1])
+        new[step] = _replace(item, item_kind, rest, place)
+    if isinstance(value, tuple):
+        return tuple(new.get(index, item) for index, item in enumerate(value))
+    try:
+        return dataclasses.replace(value, **new)
+    except ConfigError as error:
+        every = [(steps, change) for rest in inner.values() for steps, change in rest]
+        # What lies deeper was checked there.
+        typed = [change.typed for steps, change in every if not steps] or [change.typed for _, change in every]
+        raise ConfigError(f"{' '.join(typed)}: {error}") from error
+
+
+def _parse_change(change: Change, kind: Any, where: str) -> Any:
+    try:
+        return parse_text(change.text, kind, where)
+    except ConfigError as error:
+        raise change.error(str(error)) from error
+
+
+def _field(value: Any, kind: Any, step: str | int, where: str, change: Change) -> tuple[Any, Any, str]:
+    """Returns what stands at `step` of `value`, its declared type and its place in words."""
     if isinstance(step, int):
         if not isinstance(value, tuple):
-            raise ConfigError(f"{where} is {value!r} and has no item [{step}].")
+            raise change.error(
+                f"{where} is {value!r} and has no item [{step}]. Give it as a list in a config file first."
+            )
         if step >= len(value):
-            raise ConfigError(f"{where} has no item [{step}]: it has {len(value)}, counted from 0.")
-        inner = next(typing.get_args(o)[0] for o in _options(kind) if typing.get_origin(o) is tuple)
-        item = _replace(value[step], inner, rest, text, f"{where}[{step}]")
-        return (*value[:step], item, *value[step + 1 :])
+            raise change.error(f"{where} has no item [{step}]: it has {len(value)}, counted from 0.")
+        kinds = next(typing.get_args(option) for option in _options(kind) if typing.get_origin(option) is tuple)
+        return value[step], kinds[0] if kinds[-1] is Ellipsis else kinds[step], f"{where}[{step}]"
+    if isinstance(value, tuple):
+        raise change.error(f"{where} is a list. Write {where}[0].{step} for its first item.")
     if not dataclasses.is_dataclass(value):
-        raise ConfigError(f"{where} is {value!r} and has no field {step!r}.")
+        raise change.error(f"{where} is {value!r} and has no field {step!r}.")
     known = field_types(type(value))
     if step not in known:
-        raise ConfigError(_unknown_field(step, type(value), where))
-    new = _replace(getattr(value, step), known[step], rest, text, f"{where}.{step}".lstrip("."))
-    return dataclasses.replace(value, **{step: new})
+        raise change.error(_unknown_field(step, type(value), where))
+    return getattr(value, step), known[step], f"{where}.{step}".lstrip(".")
 
 
 def _unknown_field(name: str, cls: type, where: str) -> str:

@@ -2,13 +2,14 @@
 
 import hashlib
 import pathlib
+import warnings
 
 import keras
 import numpy as np
 
 from tfxfer import graph
 from tfxfer.backbones.registry import check_size, find_source
-from tfxfer.backbones.source import Backbone
+from tfxfer.backbones.source import Backbone, Source
 from tfxfer.errors import BackboneError
 from tfxfer.facts import BackboneFacts
 
@@ -35,7 +36,7 @@ def load_backbone(handle: str, *, image_size: int | None = None, weights: str = 
     check_size(known, size)
     if weights not in ("pretrained", "random") and not pathlib.Path(weights).is_file():
         raise BackboneError(f"weights={weights!r} is no file. Write 'pretrained', 'random' or the path of one.")
-    model = source.build(name, size, weights)
+    model = _build(source, handle, size, weights)
     facts = BackboneFacts(
         card=known,
         weights=weights,
@@ -46,6 +47,22 @@ def load_backbone(handle: str, *, image_size: int | None = None, weights: str = 
         groups=tuple(group.facts for group in graph.layer_groups(model)),
     )
     return Backbone(model=model, facts=facts)
+
+
+def _build(source: Source, handle: str, image_size: int, weights: str) -> keras.Model:
+    name = handle.partition(":")[2]
+    if weights in ("pretrained", "random"):
+        return source.build(name, image_size, weights)
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns of layers that a file does not fit, and leaves their random numbers in place.
+            warnings.filterwarnings("error", category=UserWarning)
+            return source.build(name, image_size, weights)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        if isinstance(error, BackboneError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackboneError(f"the weights in {weights} do not fit {handle}: {reason}") from error
 
 
 def load_classifier(handle: str, *, image_size: int | None = None) -> keras.Model:

@@ -18,13 +18,16 @@ def find_source(handle: str) -> tuple[Source, str]:
     kind, colon, name = handle.partition(":")
     installed = {point.name: point for point in importlib.metadata.entry_points(group=_GROUP)}
     sources = f"Sources installed: {', '.join(sorted(installed))}."
-    if not colon or not name:
+    if not colon:
         raise ConfigError(
-            f"backbone={handle!r} names no source. Write it as source:name, such as keras:{name or kind}. {sources}"
+            f"backbone={handle!r} names no source. Write it as source:name, such as keras:{kind}. {sources}"
         )
     if kind not in installed:
         raise ConfigError(f"backbone={handle!r}: there is no source {kind!r}.{suggest(kind, installed)} {sources}")
-    return installed[kind].load(), name
+    source = installed[kind].load()
+    if not name:
+        raise ConfigError(f"backbone={handle!r} names no network. {kind} has: {', '.join(source.names())}.")
+    return source, name
 
 
 def check_name(name: str, names: tuple[str, ...], source: str) -> None:

@@ -9,6 +9,7 @@ object), one with the storage keys, then each storage as a 64-bit count and its 
 import dataclasses
 import hashlib
 import io
+import math
 import pathlib
 import pickle
 import pickletools
@@ -54,6 +55,8 @@ def read_state_dict(path: str | pathlib.Path, *, sha256: str | None = None) -> d
         KeyError,
         IndexError,
         AttributeError,
+        OverflowError,
+        MemoryError,
     ) as error:
         if isinstance(error, BackboneError):
             raise
@@ -75,9 +78,14 @@ class _Tensor:
     stride: tuple[int, ...]
 
     def take_from(self, numbers: np.ndarray) -> np.ndarray:
-        steps = zip(self.size, self.stride, strict=True)
-        last = self.offset + sum((size - 1) * stride for size, stride in steps if size > 0)
-        if self.offset < 0 or min((*self.size, *self.stride, 0)) < 0 or last >= len(numbers) + (0 in self.size):
+        steps = list(zip(self.size, self.stride, strict=True))
+        if min((self.offset, *self.size, *self.stride)) < 0:
+            raise ValueError("a tensor has a negative offset, size or stride")
+        if 0 in self.size:
+            return np.zeros(self.size, numbers.dtype)
+        last = self.offset + sum((size - 1) * stride for size, stride in steps)
+        # With a stride of 0 a few bytes would unfold to any size.
+        if last >= len(numbers) or math.prod(self.size) > len(numbers):
             raise ValueError("a tensor reaches beyond its storage")
         strides = [step * numbers.itemsize for step in self.stride]
         return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.size, strides).copy()

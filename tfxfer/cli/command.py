@@ -9,6 +9,7 @@ from absl import flags
 from tfxfer import config
 from tfxfer.errors import ConfigError
 from tfxfer.recipes import Recipe
+from tfxfer.values import Change
 
 # Flags that stand for one field of the recipe: the field, the value in words, and what it is.
 RECIPE_FLAGS = {
@@ -97,7 +98,7 @@ class Values:
 
     given: dict[str, Any]
     paths: tuple[str, ...]
-    overrides: list[tuple[str, str, str]]
+    overrides: list[Change]
 
     def need(self, flag: str, example: str) -> str:
         """Returns the value of a flag that must be given.
@@ -116,14 +117,17 @@ class Values:
             ConfigError: one of them cannot be.
         """
         short = [
-            (RECIPE_FLAGS[name][0], text, f"--{name}={text}")
+            Change(RECIPE_FLAGS[name][0], text, f"--{name}={text}")
             for name, text in self.given.items()
             if name in RECIPE_FLAGS
         ]
-        return config.read_recipe(self.given.get("config"), [*short, *self.overrides])
+        recipe = config.read_recipe(self.given.get("config"), [*short, *self.overrides])
+        if recipe.data.source == "arrays:":
+            raise ConfigError("the recipe names no data. Write --data=folder:photos.")
+        return recipe
 
 
-def _take_overrides(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str, str]]]:
+def _take_overrides(arguments: Sequence[str]) -> tuple[list[str], list[Change]]:
     """Takes `--config.field=value` and `--config.field value` out of the arguments."""
     rest, overrides = [], []
     pending = iter(arguments)
@@ -136,5 +140,5 @@ def _take_overrides(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str
             text = next(pending, None)
             if text is None:
                 raise ConfigError(f"{argument} has no value. Write {argument}=…")
-        overrides.append((field, text, f"--config.{field}={text}"))
+        overrides.append(Change(field, text, f"--config.{field}={text}"))
     return rest, overrides

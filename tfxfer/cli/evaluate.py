@@ -2,18 +2,22 @@
 
 import pathlib
 
+from tfxfer import checks, data, recipes
 from tfxfer.cli import quiet
 from tfxfer.cli.command import Command, Values
 
 
 def _evaluate(values: Values) -> int:
     bundle = pathlib.Path(values.need("bundle", "runs/photos/bundle"))
+    on_bad_image = values.given.get("on_bad_image", "error")
+    source = values.given.get("data")
+    checked = recipes.Data(source=source or "arrays:", on_bad_image=on_bad_image)
+    data.check_source(checked.source)
+    checks.check_environment()
     quiet.load_tensorflow()
     from tfxfer import assessment
 
-    measured = assessment.assess(
-        bundle, values.given.get("data"), on_bad_image=values.given.get("on_bad_image", "error")
-    )
+    measured = assessment.assess(bundle, source, on_bad_image=on_bad_image)
     print(assessment.describe(measured))
     if "output" in values.given:
         assessment.write(measured, pathlib.Path(values.given["output"]))

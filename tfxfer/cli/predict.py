@@ -2,6 +2,7 @@
 
 import pathlib
 
+from tfxfer import checks
 from tfxfer.cli import quiet
 from tfxfer.cli.command import Command, Values
 from tfxfer.errors import ConfigError
@@ -14,6 +15,7 @@ def _predict(values: Values) -> int:
     top = values.given.get("top", "3")
     if not top.isdigit() or int(top) < 1:
         raise ConfigError(f"--top={top} is no number of classes. Write --top=3.")
+    checks.check_environment()
     quiet.load_tensorflow()
     from tfxfer import labelling
 

@@ -1,5 +1,6 @@
 """Loads TensorFlow without the pages of notes, some marked as errors, that it writes to every terminal."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -8,6 +9,8 @@ import tempfile
 def load_tensorflow() -> None:
     """Imports TensorFlow and Keras; what native code writes to standard error meanwhile is shown only on failure."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Its warnings are about retracing, which several small models in a row cause by their nature.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as notes:

@@ -9,6 +9,7 @@ def _train(values: Values) -> int:
     recipe = values.recipe()
     workdir = values.need("workdir", "runs/photos")
     checks.check_recipe(recipe)
+    checks.check_environment()
     quiet.load_tensorflow()
     from tfxfer import pipeline
 
@@ -20,6 +21,6 @@ COMMAND = Command(
     usage="--data=SOURCE --workdir=DIR [flags], or --config=FILE.py --workdir=DIR [flags]",
     own_flags={"workdir": ("DIR", "where checkpoints, the report and the bundle go")},
     action=_train,
-    example="tfxfer train --data=folder:photos --workdir=runs/photos --config.stages[0].epochs=3",
+    example="tfxfer train --data=folder:photos --workdir=runs/photos --stages=full",
     takes_recipe=True,
 )

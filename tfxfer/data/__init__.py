@@ -5,7 +5,7 @@ from typing import Any
 
 from tfxfer import recipes
 from tfxfer.data import arrays, folder, samples
-from tfxfer.data.arrays import check_scale
+from tfxfer.data.arrays import check_pixel_scale
 from tfxfer.data.examples import Examples, Found, for_test, settle
 from tfxfer.data.splits import TEST, TRAIN, VALIDATION
 from tfxfer.errors import ConfigError, suggest
@@ -15,7 +15,7 @@ __all__ = [
     "TRAIN",
     "VALIDATION",
     "Examples",
-    "check_scale",
+    "check_pixel_scale",
     "check_source",
     "open_data",
     "open_labelled",
@@ -28,7 +28,7 @@ def check_source(source: str) -> None:
     """Refuses a source of an unknown kind, before anything is loaded.
 
     Raises:
-        ConfigError: the part before the colon is none of `SOURCES`.
+        ConfigError: the part before the colon is none of `SOURCES`, or nothing stands behind it.
     """
     kind = source.partition(":")[0]
     if kind not in SOURCES:
@@ -36,6 +36,8 @@ def check_source(source: str) -> None:
             f"data={source!r}: there is no kind of source {kind!r}.{suggest(kind, SOURCES)} Kinds: "
             f"{', '.join(SOURCES)}."
         )
+    if kind != "arrays" and not source.partition(":")[2]:
+        raise ConfigError(f"data={source!r} names nothing. Write {kind}:<{'dir' if kind == 'folder' else 'name'}>.")
 
 
 def open_data(
@@ -57,6 +59,7 @@ def open_data(
     return settle(
         _find(recipe.source, data, class_names),
         on_bad_image=recipe.on_bad_image,
+        on_duplicate=recipe.on_duplicate,
         seed=seed,
         validation_fraction=recipe.validation_fraction,
         test_fraction=recipe.test_fraction,

@@ -34,12 +34,12 @@ def find(data: Any, class_names: Sequence[str] | None = None) -> Found:
         raise DataError(f"there are {len(images)} images but {len(labels)} labels.")
     if len(images) == 0:
         raise DataError("there are no examples: images and labels are empty.")
-    check_scale(images)
+    check_pixel_scale(images)
     numbers, names = _number(np.asarray(labels), class_names)
     return Found("arrays:", Arrays([_to_rgb(image) for image in images]), numbers, names)
 
 
-def check_scale(images: Any, sample: int = 256) -> None:
+def check_pixel_scale(images: Any, sample: int = 256) -> None:
     """Refuses float pixels that are not on 0..255.
 
     Args:
@@ -50,7 +50,15 @@ def check_scale(images: Any, sample: int = 256) -> None:
     """
     step = max(1, len(images) // sample)
     looked_at = [np.asarray(image) for image in images[::step]]
-    least, most = min(float(a.min()) for a in looked_at), max(float(a.max()) for a in looked_at)
+    odd = next((array for array in looked_at if array.dtype.kind not in "buif" or array.size == 0), None)
+    if odd is not None:
+        given = f"has shape {odd.shape}" if odd.dtype.kind in "buif" else f"is {odd!s:.60}"
+        raise DataError(
+            f"an image {given}, expected pixels, numbers of shape [height, width, 3]. For files write "
+            "Recipe(data='folder:<dir>')."
+        )
+    # NumPy's, because Python's min() loses a NaN that does not come first.
+    least, most = float(np.min([a.min() for a in looked_at])), float(np.max([a.max() for a in looked_at]))
     if not np.isfinite([least, most]).all():
         raise DataError("some pixels are not finite numbers.")
     if least < 0 or most > 255:
@@ -91,7 +99,8 @@ def _number(labels: np.ndarray, class_names: Sequence[str] | None) -> tuple[np.n
             raise DataError(f"labels {unknown[:5]} are not in class_names {names}.")
         return np.array([names.index(text) for text in texts], np.int32), names
     if labels.dtype.kind == "f" and not np.equal(labels, np.round(labels)).all():
-        raise DataError(f"labels are fractions such as {labels[0]}; classes are whole numbers from 0 or texts.")
+        fraction = labels[np.not_equal(labels, np.round(labels))][0]
+        raise DataError(f"labels are fractions such as {fraction}; classes are whole numbers from 0 or texts.")
     numbers = labels.astype(np.int32)
     count = len(class_names) if class_names else int(numbers.max()) + 1
     if numbers.min() < 0 or numbers.max() >= count:

@@ -88,24 +88,38 @@ class Examples:
             raise WorkdirError(f"the decoded images could not be stored in {store} ({error.strerror}).") from error
 
 
-def settle(found: Found, *, on_bad_image: str, seed: int, validation_fraction: float, test_fraction: float) -> Examples:
+def settle(
+    found: Found,
+    *,
+    on_bad_image: str,
+    seed: int,
+    validation_fraction: float,
+    test_fraction: float,
+    on_duplicate: str = "error",
+) -> Examples:
     """Checks every picture, decides the splits and gathers the facts.
 
     Raises:
         DataError: unreadable pictures (unless `on_bad_image` is "skip"), fewer than two classes, a class too
-            small to split, or one picture in two splits.
+            small to split, or one picture in two splits (unless `on_duplicate` is "drop").
     """
     seen, kept = _readable(found, on_bad_image)
-    labels = found.labels[kept]
-    _check_classes(found, labels, skipped=len(seen.bad))
+    _check_classes(found, found.labels[kept], skipped=len(seen.bad))
     keys = [seen.keys[index] for index in kept]
-    rest = _Subset(found.pictures, kept)
     fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
     ready = None if found.splits is None else found.splits[kept]
-    decided, how = _decide_splits(keys, labels, found.class_names, ready, seed, fractions)
-    splits.check_no_leak(keys, [rest.name(i) for i in range(len(rest))], decided)
+    decided, how = _decide_splits(keys, found.labels[kept], found.class_names, ready, seed, fractions)
+    if on_duplicate == "error":
+        splits.check_no_leak(keys, [found.pictures.name(index) for index in kept], decided)
+    else:
+        remain = splits.without_leaks(keys, decided)
+        if len(remain) < len(kept):
+            how += f"; {len(kept) - len(remain)} copies of validation or test images left out of the splits before"
+        kept, decided, keys = kept[remain], decided[remain], [keys[index] for index in remain]
+    labels = found.labels[kept]
+    _check_training(found, labels[decided == splits.TRAIN])
     facts = _facts(found, labels, decided, how, keys, seen.sizes[kept], tuple(seen.bad.values()))
-    return Examples(facts, rest, labels, decided)
+    return Examples(facts, _Subset(found.pictures, kept), labels, decided)
 
 
 def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str) -> Examples:
@@ -161,6 +175,9 @@ class _Subset:
     def content(self, index: int) -> bytes:
         return self.all.content(self.kept[index])
 
+    def check(self, index: int) -> tuple[int, int]:
+        return self.all.check(self.kept[index])
+
     def decode(self, index: int, least_size: int | None) -> np.ndarray:
         return self.all.decode(self.kept[index], least_size)
 
@@ -180,15 +197,21 @@ def _check_classes(found: Found, labels: np.ndarray, skipped: int) -> None:
         )
 
 
+def _check_training(found: Found, labels: np.ndarray) -> None:
+    if len(labels) == 0:
+        raise DataError(f"the split train of {found.source} has no images. Put them into train/<class>/.")
+    untrained = [name for label, name in enumerate(found.class_names) if label not in labels]
+    if untrained:
+        raise DataError(f"{found.source} has no image to train on for class {', '.join(untrained)}. Add some.")
+
+
 def _decide_splits(keys, labels, class_names, ready, seed, fractions) -> tuple[np.ndarray, str]:
     """Returns the splits and, in words, where they come from: whatever the source lacks is taken from training."""
     if ready is None:
         decided = splits.assign(keys, labels, class_names, seed=seed, **fractions)
         return decided, f"by content hash with seed {seed}, stratified"
     missing = [name for code, name in enumerate(splits.NAMES) if code and not (ready == code).any()]
-    if not (ready == splits.TRAIN).any():
-        raise DataError("the split train has no images. Put the training images into train/<class>/.")
-    if not missing:
+    if not missing or not (ready == splits.TRAIN).any():
         return ready, "the source's own"
     decided = ready.copy()
     train = np.flatnonzero(ready == splits.TRAIN)

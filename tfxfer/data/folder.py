@@ -16,7 +16,7 @@ _SPLIT_NAMES = {
     "test": splits.TEST, "testing": splits.TEST,
 }  # fmt: skip
 # What lies beside pictures without being one: notes, tables, and the indexes that file managers leave.
-_NOTES = frozenset(".csv .db .htm .html .ini .json .jsonl .md .pdf .tsv .txt .xml .yaml .yml".split())
+_NOTES = frozenset((".csv", ".db", ".htm", ".html", ".ini", ".json", ".jsonl", ".md", ".pdf", ".tsv", ".txt", ".xml"))
 
 
 def find(folder: str) -> Found:
@@ -34,7 +34,7 @@ def find(folder: str) -> Found:
         raise DataError(f"the folder {folder} {kind}. Give a folder that has one sub-folder for each class.")
     classes = _folders(root)
     ready = [name for name in classes if name.lower() in _SPLIT_NAMES]
-    if ready and len(ready) == len(classes) and any(_folders(root / name) for name in ready):
+    if ready and len(ready) == len(classes):
         return _with_splits(root, ready)
     paths, labels = _labelled(root, {name: label for label, name in enumerate(classes)})
     if not paths:
@@ -57,6 +57,11 @@ def files_in(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _with_splits(root: pathlib.Path, ready: list[str]) -> Found:
     names = sorted({name for split in ready for name in _folders(root / split)})
+    if not names:
+        raise DataError(
+            f"{root} has the splits {', '.join(ready)}, but no folders of classes in them. Put the images of each "
+            "class into a folder of its name, such as train/cat/."
+        )
     order = {name: label for label, name in enumerate(names)}
     all_paths, all_labels, all_splits = [], [], []
     for split in ready:
@@ -67,10 +72,6 @@ def _with_splits(root: pathlib.Path, ready: list[str]) -> Found:
     if not all_paths:
         raise DataError(_nothing_in(root, ready))
     labels, codes = np.array(all_labels, np.int32), np.array(all_splits, np.int8)
-    untrained = sorted(set(range(len(names))) - set(labels[codes == splits.TRAIN].tolist()))
-    if untrained and (codes == splits.TRAIN).any():
-        missing = ", ".join(names[label] for label in untrained)
-        raise DataError(f"no image to train on for class {missing}. Put some into {root}/train/<class>/.")
     return Found(f"folder:{root}", Files(root, tuple(all_paths)), labels, tuple(names), codes)
 
 

@@ -30,17 +30,18 @@ def assign(
     Raises:
         DataError: a class is too small to be in every split that is asked for.
     """
-    places = np.array([int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8]) for key in keys])
+    digests = (hashlib.sha256(f"{seed}:{key}".encode()).digest() for key in keys)
+    # Without the type NumPy makes float64 of numbers on both sides of 2^63.
+    places = np.array([int.from_bytes(digest[:8]) for digest in digests], np.uint64)
     splits = np.full(len(keys), TRAIN, np.int8)
     needed = 1 + (validation_fraction > 0) + (test_fraction > 0)
     small = []
     for label, name in enumerate(class_names):
         members = np.flatnonzero(labels == label)
-        distinct = np.unique(places[members])
+        distinct, counts = np.unique(places[members], return_counts=True)
         if len(distinct) < needed:
-            small.append(f"{name} ({len(members)})")
+            small.append(f"{name} ({len(distinct)})")
             continue
-        counts = np.array([np.count_nonzero(places[members] == place) for place in distinct])
         test = _threshold(counts, test_fraction * len(members), len(distinct) - needed + 1)
         validation = test + _threshold(counts[test:], validation_fraction * len(members), len(distinct) - test - 1)
         ranks = np.searchsorted(distinct, places[members])
@@ -78,8 +79,20 @@ def check_no_leak(keys: Sequence[str], names: Sequence[str], splits: np.ndarray)
     if leaks:
         raise DataError(
             f"{len(leaks)} image(s) stand in two splits, so the measured accuracy would be too high: "
-            f"{_some(leaks)}. Remove one of each pair."
+            f"{_some(leaks)}. Remove one of each pair, or leave out the copy on the side of training with "
+            "--config.data.on_duplicate=drop."
         )
+
+
+def without_leaks(keys: Sequence[str], splits: np.ndarray) -> np.ndarray:
+    """Returns the positions of the examples that remain when no picture may stand in two splits.
+
+    Of the copies in different splits those in the test remain, else those in validation.
+    """
+    latest: dict[str, int] = {}
+    for key, split in zip(keys, splits.tolist(), strict=True):
+        latest[key] = max(split, latest.get(key, TRAIN))
+    return np.array([index for index, key in enumerate(keys) if splits[index] == latest[key]], np.int64)
 
 
 def _some(items: Sequence[str], most: int = 5) -> str:

@@ -20,7 +20,7 @@ def write(model: keras.Model, class_names: tuple[str, ...], labels: pathlib.Path
 
     The result is callable: float32 `[batch, size, size, 3]`, RGB in [0, 1] → logits `[batch, classes]`, with
     an argument `training` (False by default). Its signature `serving_default` gives `logits` and
-    `probabilities`. The labels are an asset and the constant `class_names`.
+    `probabilities`. The labels are an asset and the text variable `class_names`.
 
     Args:
         model: from pixels on 0..255 to logits.
@@ -51,7 +51,7 @@ def write(model: keras.Model, class_names: tuple[str, ...], labels: pathlib.Path
     reusable.trainable_variables = [variable.value for variable in model.trainable_variables]
     reusable.regularization_losses = []
     reusable.labels = tf.saved_model.Asset(str(labels))
-    reusable.class_names = tf.constant(class_names)
+    reusable.class_names = tf.Variable(class_names, trainable=False, name="class_names")
     tf.saved_model.save(reusable, str(folder), signatures={"serving_default": serve})
 
 

@@ -36,7 +36,7 @@ def swap_head(network: Backbone | keras.Model, head: Head, *, at: str | None = N
     else:
         model, features = network, _features_of(network, at)
     logits = build_head(features, head, seed=seed)
-    return keras.Model(model.inputs, logits, name=f"{model.name}_classifier")
+    return keras.Model(graph.input_of(model), logits, name=f"{model.name}_classifier")
 
 
 def build_head(features: keras.KerasTensor, head: Head, *, seed: int) -> keras.KerasTensor:

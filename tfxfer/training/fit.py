@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from tfxfer import data, files, values
+from tfxfer import data, files, models, values
 from tfxfer.data import Examples
 from tfxfer.errors import WorkdirError
 from tfxfer.plans import Plan
@@ -25,7 +25,7 @@ def fit(
     *,
     tell: Tell,
 ) -> History:
-    """Trains `model` in place, stage by stage, and returns what was measured.
+    """Trains `model` in place, stage by stage, and returns what was measured; nothing is frozen afterwards.
 
     After each stage the weights are kept in `workdir/checkpoints`. The same plan on the same folder goes on
     behind the last finished stage and ends in the same weights: each stage starts with a fresh optimizer, and
@@ -62,6 +62,7 @@ def fit(
         )
         history = History(stages=(*history.stages, record))
         checkpoints.keep(model, history)
+    models.freeze(model, train="all", batch_norm="train")
     return history
 
 

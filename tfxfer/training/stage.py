@@ -54,6 +54,9 @@ def run_stage(
             activations.extract(trainee, cut, split, batch_size=what.batch_size) for split in (train, validation)
         )
         trainee = activations.suffix(trainee, cut)
+    else:
+        # A model of its own, so that the one that ships carries no optimizer of ours.
+        trainee = keras.Model(graph.input_of(trainee), trainee.output)
     _compile(trainee, stage, shares)
     verify_trainable(trainee, stage, shares)
     frozen = frozen_variables(model, stage, shares)

@@ -1,0 +1,68 @@
+"""What many tests share: tiny pictures, the tiny backbone as an installed plug-in, real assets where they can be had."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory) -> pathlib.Path:
+    """A folder that makes `tiny:` a source; it is on the import path of this process."""
+    from tfxfer import testing
+
+    folder = testing.write_plugin(tmp_path_factory.mktemp("plugin"))
+    sys.path.append(str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory) -> pathlib.Path:
+    """Three colours, 20 pictures each of 24×24 pixels. Do not write into it."""
+    from tfxfer import testing
+
+    return testing.write_colours(tmp_path_factory.mktemp("data") / "colours")
+
+
+@pytest.fixture
+def program(plugin):
+    """Runs `python -m tfxfer …` in a process of its own: `program("train", …, cwd=…)`."""
+
+    def run(*arguments: str, cwd: pathlib.Path | None = None, **environment: str) -> subprocess.CompletedProcess:
+        variables = {**os.environ, "PYTHONPATH": f"{plugin}{os.pathsep}{ROOT}", **environment}
+        command = [sys.executable, "-m", "tfxfer", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=variables, timeout=300, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(plugin, colours, tmp_path_factory) -> pathlib.Path:
+    """The workdir of a finished run on the three colours. Do not write into it."""
+    import tfxfer
+
+    workdir = tmp_path_factory.mktemp("runs") / "colours"
+    tfxfer.run(tiny_recipe(colours), workdir=workdir, show=lambda line: None)
+    return workdir
+
+
+def tiny_recipe(colours: pathlib.Path, **changes):
+    """A recipe that learns the three colours in two stages, in about a second."""
+    import tfxfer
+
+    settings = {
+        "data": f"folder:{colours}",
+        "backbone": "tiny:cnn",
+        "stages": (
+            tfxfer.Stage(train="head", epochs=3, learning_rate=0.5),
+            tfxfer.Stage(train="block2", steps=9, learning_rate=0.1, head_to_body=2.0),
+        ),
+        "batch_size": 8,
+    }
+    return tfxfer.Recipe(**{**settings, **changes})

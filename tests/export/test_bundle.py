@@ -1,0 +1,149 @@
+"""A bundle answers as the model in memory does, for others too, and is checked when it is opened."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfxfer import export, prediction
+from tfxfer.data.rows import Rows
+from tfxfer.errors import BundleError, VerificationError, WorkdirError
+from tfxfer.export import bundle as bundles
+from tfxfer.export import saved_model
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
+SAMPLE = Rows(PIXELS, np.zeros(6, np.int32), np.arange(6), 3)
+
+
+@pytest.fixture
+def bundle(trained, tmp_path) -> pathlib.Path:
+    """A copy of a bundle that a test may damage."""
+    return shutil.copytree(trained / "bundle", tmp_path / "bundle")
+
+
+def test_every_file_is_listed_with_its_digest(trained):
+    index = json.loads((trained / "bundle" / "bundle.json").read_text())
+    on_disk = {str(p.relative_to(trained / "bundle")) for p in (trained / "bundle").rglob("*") if p.is_file()}
+    assert set(index["files"]) == on_disk - {"bundle.json"}
+    assert index["classes"] == ["blue", "green", "red"]
+
+
+def test_the_saved_model_is_callable_on_fractions(trained):
+    model = keras.models.load_model(trained / "bundle" / "model.keras")
+    served = tf.saved_model.load(str(trained / "bundle" / "saved_model" / "1"))
+    fractions = tf.constant(PIXELS, tf.float32) / 255
+    np.testing.assert_allclose(served(fractions), model(PIXELS.astype(np.float32)), atol=1e-5)
+    np.testing.assert_array_equal(served(fractions, training=False), served(fractions))
+    answer = served.signatures["serving_default"](images=fractions)
+    np.testing.assert_allclose(answer["probabilities"], tf.nn.softmax(answer["logits"]), rtol=1e-6)
+    assert [name.decode() for name in served.class_names.numpy()] == ["blue", "green", "red"]
+    assert pathlib.Path(served.labels.asset_path.numpy().decode()).read_text() == "blue\ngreen\nred\n"
+
+
+def test_the_saved_model_can_be_fine_tuned(trained):
+    served = tf.saved_model.load(str(trained / "bundle" / "saved_model" / "1"))
+    assert len(served.trainable_variables) == 2 + 2 * 4 + 2
+    assert len(served.variables) == len(served.trainable_variables) + 2 * 2
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(served(tf.constant(PIXELS, tf.float32) / 255, training=True) ** 2)
+    assert all(gradient is not None for gradient in tape.gradient(loss, list(served.trainable_variables)))
+
+
+def test_the_keras_file_loads_where_tfxfer_is_not_installed(trained):
+    """`None` in `sys.modules` makes every import of tfxfer fail; the last line is the canary of that."""
+    code = """
+import sys
+sys.modules["tfxfer"] = None
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1])
+print(float(np.abs(model(np.load(sys.argv[2]).astype("float32"))).sum()))
+try:
+    import tfxfer
+except ImportError:
+    print("absent")
+"""
+    pixels = trained.parent / "pixels.npy"
+    np.save(pixels, PIXELS)
+    file = trained / "bundle" / "model.keras"
+    done = subprocess.run([sys.executable, "-c", code, file, pixels], capture_output=True, text=True, check=True)
+    value, absent = done.stdout.split()
+    expected = np.abs(keras.models.load_model(file)(PIXELS.astype(np.float32))).sum()
+    assert float(value) == pytest.approx(float(expected), rel=1e-5)
+    assert absent == "absent"
+
+
+def test_parity_fires_when_a_file_answers_differently(trained, bundle):
+    """The canary of the check on every export: one weight is changed by a little."""
+    model = keras.models.load_model(trained / "bundle" / "model.keras")
+    assert all(parity.largest_difference <= 1e-5 for parity in export.check_parity(model, bundle, SAMPLE))
+    model.get_layer("head_logits").bias.assign_add([1e-3, 0, 0])
+    with pytest.raises(VerificationError, match=r"model\.keras answers differently .* Nothing was exported"):
+        export.check_parity(model, bundle, SAMPLE)
+
+
+def test_a_graph_that_draws_random_numbers_is_refused(tmp_path):
+    """The canary: a layer that stays random whatever `training` says."""
+
+    class Noise(keras.layers.Layer):
+        def call(self, x):
+            return x + keras.random.normal(keras.ops.shape(x))
+
+    inputs = keras.Input((24, 24, 3))
+    model = keras.Model(inputs, keras.layers.Flatten()(Noise()(inputs)))
+    (tmp_path / "labels.txt").write_text("a\n")
+    with pytest.raises(VerificationError, match="would answer at random"):
+        saved_model.write(model, ("a",), tmp_path / "labels.txt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_export_leaves_nothing_behind(trained, tmp_path, monkeypatch, colours):
+    from conftest import tiny_recipe
+
+    import tfxfer
+
+    monkeypatch.setattr(bundles, "_LIMIT", -1.0)
+    with pytest.raises(VerificationError):
+        tfxfer.run(tiny_recipe(colours), workdir=tmp_path / "run", show=lambda line: None)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir() if "bundle" in p.name) == []
+
+
+def test_an_existing_target_is_not_overwritten(trained, bundle):
+    from tfxfer import files
+
+    with pytest.raises(WorkdirError, match="exists and is not overwritten"), files.new_folder(bundle):
+        pass
+
+
+def test_a_bundle_opens_and_predicts(trained):
+    opened = export.open_bundle(trained / "bundle")
+    assert opened.class_names == ("blue", "green", "red")
+    assert prediction.logits(opened.model, SAMPLE, batch_size=4).shape == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda b: (b / "labels.txt").write_text("x"), r"altered \['labels\.txt'\]"),
+        (lambda b: (b / "model.keras").unlink(), r"missing \['model\.keras'\]"),
+        (lambda b: (b / "bundle.json").write_text("{"), "is no bundle"),
+        (lambda b: (b / "bundle.json").unlink(), r"A bundle is the folder `bundle` that tfxfer train writes"),
+        (lambda b: (b / "bundle.json").write_text('{"schema": 99, "files": {}}'), "has schema 99"),
+    ],
+)
+def test_a_damaged_bundle_is_refused(bundle, damage, message):
+    damage(bundle)
+    with pytest.raises(BundleError, match=message):
+        export.open_bundle(bundle)
+
+
+def test_the_card_names_what_was_measured(trained):
+    card = (trained / "bundle" / "README.md").read_text()
+    assert "| test | 12 | 100.0 % |" in card
+    assert "fine-tuned from `tiny:cnn`" in card.lower()
+    assert "1. green (precision 1.00, recall 1.00, 4 test examples)" in card

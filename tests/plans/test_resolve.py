@@ -1,0 +1,302 @@
+"""From recipe and facts to a plan, worked out by hand on a backbone of four groups."""
+
+import dataclasses
+
+import pytest
+from sample_facts import backbone_facts, data_facts, machine_facts
+
+from tfxfer import plans, values
+from tfxfer.errors import ConfigError
+from tfxfer.heads import MLP, Linear
+from tfxfer.plans.resolve import head_weights, trained_groups
+from tfxfer.recipes import Backbone, Data, Recipe, Stage
+
+GROUPS = backbone_facts().groups
+ALL = ("stem", "block1", "block2", "block3")
+
+
+def resolve(recipe=None, *, data=None, backbone=None, machine=None, **settings) -> plans.Plan:
+    return plans.resolve(
+        recipe or Recipe(**settings),
+        data or data_facts(),
+        backbone or backbone_facts(),
+        machine or machine_facts(),
+    )
+
+
+def one_stage(**settings) -> plans.StagePlan:
+    batch_size = settings.pop("batch_size", 32)
+    settings.setdefault("epochs", 1)
+    (stage,) = resolve(stages=(Stage(**settings),), batch_size=batch_size).what.stages
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("train", "names"),
+    [
+        ("head", ()),
+        ("all", ALL),
+        (1, ("block3",)),
+        (3, ("block1", "block2", "block3")),
+        (4, ALL),
+        (0.5, ("block2", "block3")),
+        (0.01, ("block3",)),  # a share is never nothing
+        (0.99, ALL),
+        ("block3", ("block3",)),
+        ("block1", ("block1", "block2", "block3")),
+        ("stem", ALL),
+    ],
+)
+def test_what_a_stage_trains_counts_from_the_output(train, names):
+    assert trained_groups(train, GROUPS) == names
+
+
+def test_an_unknown_group_is_answered_with_the_nearest_and_all_of_them():
+    with pytest.raises(ConfigError) as caught:
+        resolve(stages=(Stage(train="blok2", epochs=1),))
+    assert str(caught.value) == (
+        "train='blok2' is no layer group. Did you mean 'block2'? Write head, all, a number of groups, a share such as "
+        "0.5, or one of: stem, block1, block2, block3."
+    )
+
+
+def test_head_misspelt_is_answered_too():
+    with pytest.raises(ConfigError, match=r"Did you mean 'head'\?"):
+        trained_groups("haed", GROUPS)
+
+
+def test_more_groups_than_there_are():
+    with pytest.raises(ConfigError, match="train=5 asks for more layer groups than the 4 there are"):
+        resolve(stages=(Stage(train=5, epochs=1),))
+
+
+def test_the_last_step_of_an_epoch_may_be_smaller():
+    stage = one_stage(epochs=3)
+    assert stage.steps_per_epoch == 7  # 210 / 32 = 6.56
+    assert stage.steps == 21
+    assert one_stage(epochs=3, batch_size=30).steps == 21  # 210 / 30 = 7 exactly
+    assert one_stage(epochs=3, batch_size=300).steps == 3
+
+
+def test_steps_may_be_given_instead_of_epochs():
+    stage = one_stage(epochs=None, steps=10)
+    assert (stage.steps, stage.steps_per_epoch) == (10, 7)
+
+
+def test_warmup_is_a_share_of_the_steps():
+    assert one_stage(epochs=3).warmup_steps == 2  # 0.1 · 21
+    assert one_stage(epochs=3, warmup=0).warmup_steps == 0
+    assert one_stage(epochs=3, warmup=0.5).warmup_steps == 10  # 10.5, to the even number
+
+
+def test_the_rate_of_each_group_with_layer_decay_and_a_faster_head():
+    """Depths 0, ¼, ½, ¾ of the way to the head: 0.8 to the 12th, 9th, 6th and 3rd, over 10."""
+    stage = one_stage(train="all", layer_decay=0.8, head_to_body=10.0)
+    assert stage.rates == pytest.approx((0.0068719476736, 0.0134217728, 0.0262144, 0.0512))
+
+
+def test_the_rate_of_a_group_depends_on_its_depth_not_on_what_else_trains():
+    stage = one_stage(train=2, layer_decay=0.8, head_to_body=10.0)
+    assert stage.trained == ("block2", "block3")
+    assert stage.rates == pytest.approx((0.0262144, 0.0512))
+
+
+def test_without_layer_decay_all_groups_have_one_rate():
+    assert one_stage(train=2).rates == (0.1, 0.1)
+    assert one_stage(train=2, head_to_body=1.0).rates == (1.0, 1.0)
+    assert one_stage(train="head").rates == ()
+
+
+def test_layer_decay_stops_at_a_thousandth():
+    stage = one_stage(train="all", layer_decay=0.5, head_to_body=1.0)
+    assert stage.rates == pytest.approx((0.001, 1 / 512, 1 / 64, 1 / 8))  # 2^-12 would be 0.00024
+
+
+def test_the_head_s_rate_is_scaled_by_the_batch():
+    assert one_stage().learning_rate == pytest.approx(0.05)
+    assert one_stage(learning_rate=0.2).learning_rate == 0.2
+
+
+def test_nothing_is_left_open_in_a_plan():
+    plan = resolve()
+    text = str(values.to_json(plan))
+    assert "'auto'" not in text
+    assert "None" not in text
+    assert one_stage(clip_norm=None).clip_norm == 0.0
+
+
+def test_a_linear_head_has_a_weight_for_each_feature_and_class_and_a_bias():
+    assert head_weights(Linear(outputs=3), 10) == (10 * 3 + 3, 2)
+    assert head_weights(Linear(outputs=3, pooling="max"), 10) == (33, 2)
+    assert head_weights(Linear(outputs=3, pooling="both"), 10) == (20 * 3 + 3, 2)
+
+
+def test_an_mlp_head_has_its_hidden_layers_too():
+    assert head_weights(MLP(outputs=3, hidden=(8,)), 10) == (10 * 8 + 8 + 8 * 3 + 3, 4)
+    assert head_weights(MLP(outputs=3, hidden=(8, 4), pooling="both"), 10) == (20 * 8 + 8 + 8 * 4 + 4 + 4 * 3 + 3, 6)
+    assert head_weights(MLP(outputs=3, hidden=()), 10) == (33, 2)
+
+
+def test_the_head_gets_an_output_for_each_class():
+    assert resolve(head=MLP(hidden=(8,))).what.head == MLP(outputs=3, hidden=(8,))
+    assert resolve(head=Linear(outputs=3)).what.head == Linear(outputs=3)
+
+
+def test_a_head_of_another_number_of_outputs_is_refused():
+    with pytest.raises(ConfigError, match=r"head\.outputs=5, but the data has 3 classes\."):
+        resolve(head=Linear(outputs=5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights", "tensors"),
+    [
+        ({"train": "head"}, 33, 2),
+        ({"train": 1, "batch_norm": "frozen"}, 33 + 4000 - 64, 2 + 6 - 2),
+        ({"train": 1, "batch_norm": "affine"}, 33 + 4000, 2 + 6),
+        ({"train": 1, "batch_norm": "train"}, 33 + 4000, 2 + 6),
+        ({"train": "all", "batch_norm": "frozen"}, 33 + 7100 - 120, 2 + 22 - 8),
+    ],
+)
+def test_the_weights_that_train_are_counted_without_frozen_gamma_and_beta(settings, weights, tensors):
+    stage = one_stage(**settings)
+    assert (stage.trainable_weights, stage.trainable_tensors) == (weights, tensors)
+    assert stage.slot_bytes == 4 * weights
+
+
+def test_batch_norm_by_rule_is_given_with_its_reason():
+    plan = resolve(stages=(Stage(train=1, epochs=1), Stage(train=1, epochs=1, batch_norm="affine")))
+    assert [stage.batch_norm for stage in plan.what.stages] == ["frozen", "affine"]
+    about = [reason for reason in plan.reasons if reason.startswith("batch norm")]
+    assert about == ["batch norm frozen in stage 1 1: 7 steps are too few for new statistics (fewer than 2000)"]
+
+
+def test_a_long_stage_trains_batch_norm():
+    plan = resolve(stages=(Stage(train=1, steps=2000),))
+    assert plan.what.stages[0].batch_norm == "train"
+
+
+def test_stages_are_named_by_number_and_what_they_train():
+    plan = resolve(stages=(Stage(epochs=1), Stage(train=0.5, epochs=1), Stage(train="block1", epochs=1)))
+    assert [stage.name for stage in plan.what.stages] == ["1 head", "2 0.5", "3 block1"]
+
+
+def test_auto_stages_follow_the_size_of_the_data_and_say_why():
+    plan = resolve()
+    assert [stage.trained for stage in plan.what.stages] == [("block2", "block3")]
+    assert plan.reasons[0] == "stages partial: 70 training examples a class are enough for the later groups"
+    few = resolve(data=data_facts(train_counts=(9, 9, 9)))
+    assert [stage.trained for stage in few.what.stages] == [()]
+    assert few.reasons[0].startswith("stages feature_extraction: 9 training examples a class are too few")
+
+
+def test_a_preset_by_name_needs_no_reason():
+    plan = resolve(stages="full", image_size=224)
+    assert [stage.trained for stage in plan.what.stages] == [(), ALL]
+    assert [reason for reason in plan.reasons if reason.startswith("stages")] == []
+
+
+def test_the_scratch_preset_trains_batch_norm_however_short():
+    (stage,) = resolve(stages="scratch").what.stages
+    assert (stage.batch_norm, stage.rates) == ("train", (1.0,) * 4)
+
+
+def test_random_weights_train_batch_norm_by_rule():
+    plan = resolve(
+        backbone=None, recipe=Recipe(backbone=Backbone(weights="random"), stages=(Stage(train=1, epochs=1),))
+    )
+    assert plan.what.stages[0].batch_norm == "train"
+
+
+def test_the_size_is_the_backbone_s_as_it_was_loaded_and_its_reason_is_given():
+    small = resolve(data=data_facts(height=28, width=28), backbone=backbone_facts(image_size=128))
+    assert small.what.image_size == 128
+    assert "image size 128: the pictures have 28×28 pixels, below 96×96 (BiT-HyperRule)" in small.reasons
+    given = resolve(image_size=96, backbone=backbone_facts(image_size=96))
+    assert given.what.image_size == 96
+    assert not [reason for reason in given.reasons if reason.startswith("image size")]
+
+
+def test_frozen_parts_are_computed_once_where_the_network_can_be_cut():
+    stages = tuple(Stage(train=train, epochs=1) for train in ("head", 1, 2, 3, "all"))
+    how = resolve(stages=stages).how
+    examples = 210 + 30  # the test split is measured on pixels
+    assert dict(zip(how.cached_stages, how.cached_bytes, strict=True)) == {
+        "1 head": examples * 10 * 4,  # pooled features
+        "2 1": examples * 200 * 4,  # behind block2
+        # behind block1 there is no legal cut
+        "4 3": examples * 400 * 4,  # behind the stem
+        # nothing is frozen in the last stage
+    }
+
+
+def test_both_poolings_keep_twice_the_features():
+    how = resolve(stages=(Stage(epochs=1),), head=Linear(pooling="both")).how
+    assert how.cached_bytes == (240 * 20 * 4,)
+
+
+def test_what_takes_more_than_a_quarter_of_the_memory_is_computed_anew():
+    """The stem's cut takes 240 · 400 · 4 = 384,000 bytes."""
+    stages = (Stage(train=3, epochs=1),)
+    assert resolve(stages=stages, machine=machine_facts(memory_bytes=4 * 384_000 + 4)).how.cached_stages == ("1 3",)
+    assert resolve(stages=stages, machine=machine_facts(memory_bytes=4 * 384_000)).how.cached_stages == ()
+
+
+def test_decoded_pictures_go_to_disk_where_they_do_not_fit():
+    pixels = 300 * 224 * 224 * 3
+    enough = resolve(machine=machine_facts(memory_bytes=4 * pixels + 4)).how
+    assert (enough.pixel_bytes, enough.pixel_store) == (pixels, "memory")
+    assert resolve(machine=machine_facts(memory_bytes=4 * pixels)).how.pixel_store == "disk"
+
+
+def test_a_batch_is_shared_by_the_devices():
+    machine = machine_facts(devices=("gpu:0", "gpu:1", "gpu:2"))
+    assert resolve(machine=machine).how.per_replica_batch == 11  # 32 / 3
+    assert machine.kind == "gpu"
+    assert machine_facts().kind == "cpu"
+
+
+def test_a_plan_comes_back_from_json_as_it_was():
+    plan = resolve(head=MLP(hidden=(8,)), stages="gradual")
+    back = values.from_json(plans.Plan, values.to_json(plan))
+    assert back == plan
+    assert back.digest == plan.digest
+
+
+BASE = Recipe(stages=(Stage(train=1, epochs=2),))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"machine": machine_facts(devices=("gpu:0", "gpu:1"))},
+        {"machine": machine_facts(memory_bytes=1000, cores=64, versions=())},
+        {"data": data_facts(split="otherwise", source="folder:moved")},
+        # "auto" and what it stands for are one plan.
+        {"recipe": dataclasses.replace(BASE, image_size=224)},
+        {"recipe": dataclasses.replace(BASE, head=Linear(outputs=3))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, steps=14, batch_norm="frozen"),))},
+    ],
+)
+def test_the_digest_is_blind_to_how(changes):
+    assert resolve(**{"recipe": BASE, **changes}).digest == resolve(BASE).digest
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": data_facts(fingerprint="another")},
+        {"data": data_facts(class_names=("cat", "dog", "owl"))},
+        {"backbone": backbone_facts(weights_digest="another")},
+        {"backbone": backbone_facts(image_size=128)},
+        {"recipe": dataclasses.replace(BASE, seed=1)},
+        {"recipe": dataclasses.replace(BASE, batch_size=16)},
+        {"recipe": dataclasses.replace(BASE, head=MLP())},
+        {"recipe": dataclasses.replace(BASE, head=Linear(dropout=0.1))},
+        {"recipe": dataclasses.replace(BASE, data=Data(resize="crop"))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=3),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, label_smoothing=0.1),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, head_to_body=5.0),))},
+    ],
+)
+def test_the_digest_sees_every_what(changes):
+    assert resolve(**{"recipe": BASE, **changes}).digest != resolve(BASE).digest

@@ -1,0 +1,64 @@
+"""The rules behind "auto", each at both sides of its threshold."""
+
+import pytest
+from sample_facts import card, data_facts
+
+from tfxfer.plans import rules
+from tfxfer.recipes import Recipe, Stage
+
+
+@pytest.mark.parametrize(
+    ("counts", "preset"),
+    [((9, 10, 10), "feature_extraction"), ((10, 10, 10), "partial"), ((5, 5, 20), "partial"), ((500,) * 3, "partial")],
+)
+def test_below_ten_examples_a_class_only_the_head_learns(counts, preset):
+    chosen, why = rules.choose_preset(data_facts(train_counts=counts))
+    assert chosen == preset
+    assert f"{sum(counts) / 3:.0f} training examples a class" in why
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "known", "size"),
+    [
+        (28, 28, card(), 128),  # BiT-HyperRule
+        (95, 97, card(), 128),  # 9215 pixels
+        (96, 96, card(), 224),  # 9216 pixels
+        (300, 400, card(), 224),
+        (28, 28, card(native_size=96), 96),  # never more than the weights were made for
+        (28, 28, card(minimum_size=160), 160),  # never less than the network needs
+    ],
+)
+def test_small_pictures_are_seen_at_128_pixels_and_others_at_the_native_size(height, width, known, size):
+    chosen, why = rules.choose_image_size(Recipe(), data_facts(height=height, width=width), known)
+    assert chosen == size
+    assert (f"{width}×{height} pixels, below 96×96" in why) == (height * width < 9216)
+
+
+def test_a_given_image_size_is_kept():
+    assert rules.choose_image_size(Recipe(image_size=64), data_facts(), card()) == (64, "given")
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch_size", "weights", "mode", "why"),
+    [
+        (1999, 64, "pretrained", "frozen", "1999 steps are too few for new statistics (fewer than 2000)"),
+        (2000, 31, "pretrained", "frozen", "batches of 31 are too small for new statistics"),
+        (2000, 32, "pretrained", "train", "2000 steps of 32 examples are enough for new statistics"),
+        (10, 4, "random", "train", "random weights have no statistics worth keeping"),
+        (10, 4, "weights.h5", "frozen", "10 steps are too few for new statistics (fewer than 2000)"),
+    ],
+)
+def test_batch_norm_is_frozen_in_short_runs_and_small_batches(steps, batch_size, weights, mode, why):
+    assert rules.choose_batch_norm(Stage(epochs=1), steps, batch_size, weights) == (mode, why)
+
+
+def test_a_given_batch_norm_mode_is_kept_whatever_the_run():
+    stage = Stage(epochs=1, batch_norm="affine")
+    assert rules.choose_batch_norm(stage, 10_000, 256, "random") == ("affine", "given")
+
+
+def test_the_rate_grows_with_the_batch_from_a_tenth_at_64():
+    stage = Stage(epochs=1)
+    assert rules.choose_learning_rate(stage, 64) == pytest.approx(0.1)
+    assert rules.choose_learning_rate(stage, 32) == pytest.approx(0.05)
+    assert rules.choose_learning_rate(Stage(epochs=1, learning_rate=1), 32) == 1.0

@@ -1,0 +1,188 @@
+"""The whole road on three colours: run, run again, stop and go on."""
+
+import json
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from conftest import tiny_recipe
+
+import tfxfer
+from tfxfer import pipeline, plans, training
+from tfxfer.errors import DataError, WorkdirError
+
+pytestmark = pytest.mark.usefixtures("plugin")
+
+
+def quiet(_line):
+    pass
+
+
+def weights_of(workdir):
+    return [v.numpy() for v in keras.models.load_model(workdir / "bundle" / "model.keras").variables]
+
+
+def assert_same_weights(one, other):
+    for a, b in zip(weights_of(one), weights_of(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_learns_measures_and_ships(trained):
+    report = json.loads((trained / "report" / "report.json").read_text())
+    assert report["test"]["examples"] == 12
+    assert report["test"]["accuracy"] == 1.0
+    assert report["test"]["accuracy_interval"][0] == pytest.approx(0.7575, abs=1e-3)  # Wilson, 12 of 12
+    assert [stage["name"] for stage in report["train"]["stages"]] == ["1 head", "2 block2"]
+    assert report["train"]["seconds"] < report["seconds"]
+    assert {p["file"] for p in report["export"]} == {"model.keras", "saved_model/1"}
+    assert report == json.loads((trained / "bundle" / "report.json").read_text())
+    for file in ("plan.txt", "plan.json", "recipe.json", "report/confusion.png", "report/curves.png"):
+        assert (trained / file).stat().st_size > 0
+
+
+def test_two_workdirs_end_in_the_same_bits(trained, colours, tmp_path):
+    tfxfer.run(tiny_recipe(colours), workdir=tmp_path / "again", show=quiet)
+    assert_same_weights(trained, tmp_path / "again")
+
+
+def test_another_seed_ends_elsewhere(trained, colours, tmp_path):
+    """The canary of the test above: equal weights there are no accident."""
+    tfxfer.run(tiny_recipe(colours, seed=1), workdir=tmp_path / "other", show=quiet)
+    assert any(
+        not np.array_equal(a, b) for a, b in zip(weights_of(trained), weights_of(tmp_path / "other"), strict=True)
+    )
+
+
+def test_a_finished_workdir_gives_its_report_without_training(trained, colours, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    (copy / "report" / "report.json").unlink()  # as if killed between bundle and report
+    monkeypatch.setattr(training, "fit", lambda *a, **k: pytest.fail("trained again"))
+    lines = []
+    report = tfxfer.run(tiny_recipe(colours), workdir=copy, show=lines.append)
+    assert report.test.accuracy == 1.0
+    assert "is finished" in lines[0]
+    assert (copy / "report" / "report.json").exists()
+
+
+def test_a_run_stopped_between_stages_goes_on_and_ends_in_the_same_bits(trained, colours, tmp_path, monkeypatch):
+    workdir = tmp_path / "stopped"
+    run_stage = training.fit.__globals__["run_stage"]
+    started = []
+
+    def stopping(model, number, *rest, **options):
+        started.append(number)
+        if number == 1 and len(started) == 2:
+            raise KeyboardInterrupt
+        return run_stage(model, number, *rest, **options)
+
+    monkeypatch.setitem(training.fit.__globals__, "run_stage", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        tfxfer.run(tiny_recipe(colours), workdir=workdir, show=quiet)
+    assert not (workdir / "bundle").exists()
+    tfxfer.run(tiny_recipe(colours), workdir=workdir, show=quiet)
+    assert started == [0, 1, 1]
+    assert_same_weights(trained, workdir)
+
+
+def test_a_damaged_checkpoint_is_named(trained, colours, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    shutil.rmtree(copy / "bundle")
+    weights = next((copy / "checkpoints").glob("*.h5"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(WorkdirError, match=r"missing or damaged\. Remove .* to train from the start"):
+        tfxfer.run(tiny_recipe(colours), workdir=copy, show=quiet)
+
+
+def test_a_workdir_of_another_recipe_is_refused_with_the_differences(trained, colours):
+    with pytest.raises(WorkdirError, match=r"(?s)belongs to another recipe.*stages\[0\]\.epochs: 3 → 4.*seed: 0 → 5"):
+        stages = (tfxfer.Stage(train="head", epochs=4, learning_rate=0.5), tiny_recipe(colours).stages[1])
+        tfxfer.run(tiny_recipe(colours, stages=stages, seed=5), workdir=trained, show=quiet)
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(colours, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(WorkdirError, match="is no run of tfxfer"):
+        tfxfer.run(tiny_recipe(colours), workdir=tmp_path, show=quiet)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_data_that_fails_leaves_the_workdir_free_for_another_try(colours, tmp_path):
+    with pytest.raises(DataError):
+        tfxfer.run(tiny_recipe(tmp_path / "nowhere"), workdir=tmp_path / "run", show=quiet)
+    tfxfer.run(tiny_recipe(colours), workdir=tmp_path / "run", show=quiet)
+
+
+def test_data_that_changed_since_the_run_began_is_refused(colours, tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    shutil.copytree(colours, photos)
+    monkeypatch.setattr(pipeline, "_measure", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        tfxfer.run(tiny_recipe(photos), workdir=tmp_path / "run", show=quiet)
+    monkeypatch.undo()
+    (photos / "red" / "000.png").unlink()
+    with pytest.raises(WorkdirError, match="another plan"):
+        tfxfer.run(tiny_recipe(photos), workdir=tmp_path / "run", show=quiet)
+
+
+def test_pixels_on_disk_train_as_those_in_memory(trained, colours, tmp_path, monkeypatch):
+    monkeypatch.setitem(plans.resolve.__globals__, "_MEMORY_SHARE", 1e-12)
+    lines = []
+    tfxfer.run(tiny_recipe(colours), workdir=tmp_path / "run", show=lines.append)
+    assert "in disk" in lines[0]
+    assert (tmp_path / "run" / "cache" / "pixels.npy").exists()
+    # Without room in memory nothing is cached either, and a prefix computed within a step may round otherwise.
+    for a, b in zip(weights_of(trained), weights_of(tmp_path / "run"), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_arrays_from_python_train_as_files_do(tmp_path):
+    from tfxfer.testing import COLOURS
+
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 20)
+    centres = np.array(list(COLOURS.values()))[labels]
+    images = np.clip(centres[:, None, None, :] + generator.normal(0, 25, (60, 24, 24, 3)), 0, 255).astype(np.uint8)
+    recipe = tiny_recipe(pathlib.Path("unused"), data="arrays:")
+    report = tfxfer.run(recipe, workdir=tmp_path / "run", data=(images, labels), class_names=list(COLOURS), show=quiet)
+    assert report.test.accuracy == 1.0
+    assert [result.name for result in report.test.classes] == list(COLOURS)
+
+
+def test_a_dataset_trains_as_its_arrays_do(tmp_path):
+    import tensorflow as tf
+
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(2), 12)
+    images = np.where(labels[:, None, None, None] == 0, 40, 200) + generator.integers(0, 20, (24, 24, 24, 1))
+    results = []
+    dataset = tf.data.Dataset.from_tensor_slices((images.astype(np.uint8), labels))
+    for name, data in {
+        "arrays": (images.astype(np.uint8), labels),
+        "one": dataset,
+        "batches": dataset.batch(5),
+    }.items():
+        recipe = tiny_recipe(pathlib.Path("unused"), data="arrays:")
+        results.append(tfxfer.run(recipe, workdir=tmp_path / name, data=data, show=quiet).plan)
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("preset", ["feature_extraction", "partial", "full", "gradual", "scratch"])
+def test_every_preset_runs(preset, colours, tmp_path):
+    recipe = tiny_recipe(colours, stages=preset)
+    if preset == "gradual":
+        recipe = tiny_recipe(colours, stages=tfxfer.presets.gradual(groups=2, epochs=1))
+    report = tfxfer.run(recipe, workdir=tmp_path / "run", show=quiet)
+    assert len(report.history.stages) == {"full": 2, "gradual": 3}.get(preset, 1)
+    assert all(np.isfinite(epoch.loss) for stage in report.history.stages for epoch in stage.epochs)
+
+
+def test_scratch_does_not_start_from_the_pretrained_weights(colours):
+    digests = [
+        pipeline.prepare(tiny_recipe(colours, stages=stages)).plan.what.weights_digest for stages in ("full", "scratch")
+    ]
+    assert digests[0] != digests[1]
+    assert pipeline.prepare(tiny_recipe(colours, stages="scratch")).plan.what.weights_digest == digests[1]

@@ -1,0 +1,229 @@
+"""What a recipe accepts, what it answers to the rest, and how two recipes are told apart."""
+
+import dataclasses
+import json
+import typing
+
+import pytest
+
+from tfxfer import values
+from tfxfer.errors import ConfigError
+from tfxfer.heads import MLP, Linear
+from tfxfer.recipes import PRESETS, Backbone, Data, Preset, Recipe, Stage, differences
+
+INFINITY, NAN = float("inf"), float("nan")
+
+
+def refusal(kind, **settings) -> str:
+    with pytest.raises(ConfigError) as caught:
+        kind(**settings)
+    return str(caught.value)
+
+
+def test_a_recipe_needs_nothing_and_reads_texts_as_data_and_backbone():
+    recipe = Recipe(data="folder:photos", backbone="keras:VGG16", stages=[Stage(epochs=1)])
+    assert recipe.data == Data(source="folder:photos")
+    assert recipe.backbone == Backbone(handle="keras:VGG16", weights="pretrained")
+    assert recipe.stages == (Stage(epochs=1),)
+    assert Recipe().stages == "auto"
+
+
+def test_a_recipe_cannot_be_changed_and_equal_ones_are_one_key():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().seed = 3
+    assert len({Recipe(), Recipe(), Recipe(seed=1)}) == 2
+
+
+def test_the_scratch_preset_starts_from_random_weights_and_no_other_does():
+    assert Recipe(stages="scratch").weights == "random"
+    assert Recipe(stages="full").weights == "pretrained"
+    assert Recipe(backbone=Backbone(weights="mine.h5")).weights == "mine.h5"
+
+
+def test_the_names_of_presets_stand_in_two_places_that_agree():
+    assert typing.get_args(Preset) == PRESETS
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source": "photos"}, "Data: source='photos' names no kind of source; write folder:photos for a folder."),
+        ({"on_bad_image": "skp"}, "Data: on_bad_image='skp' is not one of 'error', 'skip'."),
+        ({"resize": "stretch"}, "Data: resize='stretch' is not one of 'squash', 'crop'."),
+        ({"validation_fraction": 0.0}, "Data: validation_fraction=0.0 must be above 0 and below 1."),
+        ({"validation_fraction": NAN}, "Data: validation_fraction=nan must be above 0 and below 1."),
+        (
+            {"test_fraction": 1.0},
+            "Data: test_fraction=1.0 must be above 0 and below 1; validation_fraction + test_fraction must leave "
+            "something to train on.",
+        ),
+        (
+            {"test_fraction": 0.5, "validation_fraction": 0.5},
+            "Data: validation_fraction + test_fraction must leave something to train on.",
+        ),
+        ({"source": 3}, "Data: source=3 is not a text."),
+    ],
+)
+def test_data_that_cannot_be(settings, message):
+    assert refusal(Data, **settings) == message
+
+
+def test_a_backbone_of_another_type():
+    assert refusal(Backbone, handle=None) == "Backbone: handle=None is not a text."
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs=0 must be at least 1"),
+        ({"epochs": None, "steps": 0}, "steps=0 must be at least 1"),
+        ({"epochs": None}, "epochs=None and steps=None, but exactly one of the two must be given"),
+        ({"steps": 5}, "epochs=1 and steps=5, but exactly one of the two must be given"),
+        ({"epochs": 1.5}, "epochs=1.5 is not a whole number or none"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0 and at most 10"),
+        ({"learning_rate": -1}, "learning_rate=-1 must be above 0 and at most 10"),
+        ({"learning_rate": 11}, "learning_rate=11 must be above 0 and at most 10"),
+        ({"learning_rate": NAN}, "learning_rate=nan must be above 0 and at most 10"),
+        ({"learning_rate": "fast"}, "learning_rate='fast' is not a number or 'auto'"),
+        ({"warmup": 1.0}, "warmup=1.0 must be at least 0 and below 1"),
+        ({"warmup": -0.1}, "warmup=-0.1 must be at least 0 and below 1"),
+        ({"head_to_body": 0.5}, "head_to_body=0.5 must be 1 to 10000"),
+        ({"head_to_body": INFINITY}, "head_to_body=inf must be 1 to 10000"),
+        ({"layer_decay": 0}, "layer_decay=0 must be above 0 and at most 1"),
+        ({"layer_decay": 1.1}, "layer_decay=1.1 must be above 0 and at most 1"),
+        ({"batch_norm": "thaw"}, "batch_norm='thaw' is not one of 'frozen', 'affine', 'train' or 'auto'"),
+        ({"weight_decay": -0.1}, "weight_decay=-0.1 must be 0 to 1"),
+        ({"weight_decay": 2}, "weight_decay=2 must be 0 to 1"),
+        ({"clip_norm": 0.0}, "clip_norm=0.0 must be above 0, or none"),
+        ({"clip_norm": INFINITY}, "clip_norm=inf must be above 0, or none"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0 must be at least 0 and below 1"),
+        ({"label_smoothing": -0.1}, "label_smoothing=-0.1 must be at least 0 and below 1"),
+        ({"train": 0}, "train=0 must be at least 1 group"),
+        ({"train": -2}, "train=-2 must be at least 1 group"),
+        ({"train": 0.0}, "train=0.0 is a share of the groups and must be between 0 and 1"),
+        ({"train": 1.0}, "train=1.0 is a share of the groups and must be between 0 and 1"),
+        ({"train": NAN}, "train=nan is a share of the groups and must be between 0 and 1"),
+        ({"train": None}, "train=None is not one of 'head', 'all' or a whole number or a number or a text"),
+        ({"train": True}, "train=True is not one of 'head', 'all' or a whole number or a number or a text"),
+    ],
+)
+def test_a_stage_that_cannot_be(settings, message):
+    assert refusal(Stage, **{"epochs": 1, **settings}) == f"Stage: {message}."
+
+
+def test_values_at_the_ends_of_their_ranges_are_accepted():
+    Stage(steps=1, warmup=0, head_to_body=1, layer_decay=1, weight_decay=0, clip_norm=None, learning_rate=10)
+    Stage(epochs=1, warmup=0.99, head_to_body=10_000, layer_decay=0.01, weight_decay=1, label_smoothing=0.9)
+    Recipe(image_size=16, batch_size=1, seed=0)
+    Recipe(image_size=2048, batch_size=65_536, seed=2**31 - 1)
+
+
+def test_all_mistakes_of_a_stage_are_named_at_once():
+    said = refusal(Stage, epochs=0, warmup=2.0, train=-1)
+    assert said == (
+        "Stage: epochs=0 must be at least 1; warmup=2.0 must be at least 0 and below 1; train=-1 must be at least 1 "
+        "group."
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_size": 15}, "image_size=15 must be 16 to 2048 pixels."),
+        ({"image_size": 2049}, "image_size=2049 must be 16 to 2048 pixels."),
+        ({"image_size": "big"}, "image_size='big' is not a whole number or 'auto'."),
+        ({"batch_size": 0}, "batch_size=0 must be 1 to 65536."),
+        ({"batch_size": 65_537}, "batch_size=65537 must be 1 to 65536."),
+        ({"batch_size": True}, "batch_size=True is not a whole number."),
+        ({"seed": -1}, "seed=-1 must be 0 to 2147483647."),
+        ({"seed": 2**31}, "seed=2147483648 must be 0 to 2147483647."),
+        ({"stages": ()}, "stages=() trains nothing; write stages='auto' or a tuple of Stage(…)."),
+        (
+            {"stages": "partail"},
+            "stages='partail' is no preset, expected one of auto, feature_extraction, partial, full, gradual, "
+            "scratch. Did you mean 'partial'?",
+        ),
+        (
+            {"stages": "everything"},
+            "stages='everything' is no preset, expected one of auto, feature_extraction, partial, full, gradual, "
+            "scratch.",
+        ),
+        ({"head": "MLP"}, "head='MLP' is not Linear(…) or MLP(…)."),
+        ({"data": 3}, "data=3 is not Data(…)."),
+    ],
+)
+def test_a_recipe_that_cannot_be(settings, message):
+    assert refusal(Recipe, **settings) == f"Recipe: {message}"
+
+
+def test_one_stage_without_its_tuple_is_refused():
+    said = refusal(Recipe, stages=Stage(epochs=1))
+    assert said.startswith("Recipe: stages=Stage(train='head', epochs=1,")
+    assert said.endswith("is not a list of Stage(…) or one of 'feature_extraction', 'partial', 'full', 'gradual', "
+                         "'scratch' or 'auto'.")  # fmt: skip
+
+
+def test_an_unknown_keyword_is_an_error_of_python():
+    with pytest.raises(TypeError, match="image_sise"):
+        Recipe(image_sise=96)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Recipe(stages="gradual", head=Linear(dropout=0.1), image_size=96),
+        Recipe(
+            data=Data(source="folder:fotos/möbel", test_fraction=0.25, on_bad_image="skip"),
+            backbone=Backbone(handle="keras:VGG16", weights="random"),
+            head=MLP(hidden=(64, 32), outputs=5),
+            stages=(
+                Stage(train="head", epochs=2),
+                Stage(train=3, steps=100, learning_rate=0.01, clip_norm=None),
+                Stage(train=0.5, epochs=1, layer_decay=0.8, batch_norm="affine"),
+                Stage(train="block9", epochs=1),
+            ),
+        ),
+    ],
+)
+def test_a_recipe_comes_back_from_json_as_it_was(recipe):
+    back = values.from_json(Recipe, json.loads(json.dumps(values.to_json(recipe))))
+    assert back == recipe
+    assert differences(back, recipe) == []
+
+
+def test_the_mlp_in_json_says_that_it_is_one():
+    written = values.to_json(Recipe(head=MLP(hidden=(64,))))["head"]
+    assert (written["kind"], written["hidden"]) == ("MLP", [64])
+
+
+def test_json_of_a_recipe_with_a_key_of_another_version():
+    written = values.to_json(Recipe())
+    written["data"]["sources"] = "folder:x"
+    with pytest.raises(ConfigError, match=r"Recipe\.data\.sources does not exist\. Did you mean 'source'\? Data has: "):
+        values.from_json(Recipe, written)
+
+
+def test_differences_are_named_field_by_field():
+    one = Recipe(data="folder:a", stages=(Stage(epochs=1), Stage(train=2, epochs=3)))
+    other = Recipe(data="folder:b", stages=(Stage(epochs=1), Stage(train=2, epochs=4)), seed=7)
+    assert differences(one, other) == [
+        "data.source: 'folder:a' → 'folder:b'",
+        "stages[1].epochs: 3 → 4",
+        "seed: 0 → 7",
+    ]
+
+
+def test_another_number_of_stages_or_kind_of_head_is_one_difference_each():
+    one = Recipe(stages="full")
+    other = Recipe(stages=(Stage(epochs=1),), head=MLP())
+    head, stages = differences(one, other)
+    assert head.startswith("head: {'kind': 'Linear', ")
+    assert stages.startswith("stages: 'full' → [{'train': 'head', 'epochs': 1")
+
+
+def test_what_the_docstrings_list_are_the_fields():
+    for cls in (Data, Backbone, Stage, Recipe, Linear, MLP):
+        attributes = cls.__doc__.split("Attributes:\n")[1].splitlines()
+        listed = [line.strip().split(":")[0] for line in attributes if line.startswith(" " * 8) and line[8] != " "]
+        assert listed == [field.name for field in dataclasses.fields(cls)], cls
