@@ -1,4 +1,4 @@
-"""What many tests share: tiny pictures, the tiny backbone as an installed plug-in, real assets where they can be had."""
+"""What many tests share: tiny pictures, the tiny backbone as an installed plug-in, a finished run."""
 
 import os
 import pathlib

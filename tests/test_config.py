@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from tfxfer import config
+from tfxfer import config, presets
 from tfxfer.errors import ConfigError
 from tfxfer.heads import MLP
 from tfxfer.recipes import Recipe, Stage
@@ -116,9 +116,9 @@ def test_a_misspelt_preset_gets_the_nearest():
     assert refusal(None, "stages=gradul").endswith("'scratch' or 'auto'. Did you mean 'gradual'?")
 
 
-def test_a_preset_has_no_stages_to_override():
-    assert refusal(None, "stages=full", "stages[1].epochs=3") == (
-        "--config.stages[1].epochs=3: stages is 'full' and has no item [1]. Give it as a list in a config file first."
+def test_stages_that_the_rule_is_still_to_pick_cannot_be_overridden():
+    assert refusal(None, "stages[1].epochs=3") == (
+        "--config.stages[1].epochs=3: stages is 'auto' and has no item [1]. Give it as a list in a config file first."
     )
 
 
@@ -171,3 +171,14 @@ def test_there_are_configs_to_check():
 def test_the_configs_that_we_ship_are_recipes_whose_docstring_gives_their_command(path):
     assert isinstance(config.read_recipe(str(path)), Recipe)
     assert f"tfxfer train --config=configs/{path.name} --workdir=" in path.read_text(encoding="utf-8")
+
+
+def test_stages_of_a_preset_can_be_changed_one_by_one():
+    changes = [Change("stages", "full", ""), Change("stages[1].epochs", "3", "")]
+    recipe = config.read_recipe(None, changes)
+    assert [stage.epochs for stage in recipe.stages] == [presets.full()[0].epochs, 3]
+
+
+def test_a_preset_of_random_weights_keeps_them_when_its_stages_are_written_out():
+    changes = [Change("stages", "scratch", ""), Change("stages[0].epochs", "3", "")]
+    assert config.read_recipe(None, changes).weights == "random"

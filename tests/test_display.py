@@ -48,9 +48,9 @@ def test_the_plan_says_what_was_found():
 def test_the_plan_has_a_row_for_each_stage():
     """Stage, what trains, what is frozen, batch norm, steps, peak rate, groups' rates, weights, slots, cached bytes."""
     text = shown()
-    assert row(text, "1 head") == "1 head head stem…block3 frozen 14 0.05 – 33 132 B 9.6 kB"
+    assert row(text, "1 head") == "1 head head stem…block3 frozen 14 0.01 – 33 132 B 9.6 kB"
     weights = 33 + 6000 - 96
-    assert row(text, "2 2") == f"2 2 block2…head stem…block1 frozen 7 0.05 0.005 {weights:,} 23.7 kB –"
+    assert row(text, "2 2") == f"2 2 block2…head stem…block1 frozen 7 0.03 0.003 {weights:,} 23.7 kB –"
 
 
 def test_rates_that_differ_are_shown_from_the_lowest_to_the_highest():

@@ -98,9 +98,10 @@ def test_a_damaged_checkpoint_is_named(trained, colours, tmp_path):
 
 
 def test_a_workdir_of_another_recipe_is_refused_with_the_differences(trained, colours):
+    stages = (tfxfer.Stage(train="head", epochs=4, learning_rate=0.5), tiny_recipe(colours).stages[1])
+    other = tiny_recipe(colours, stages=stages, seed=5)
     with pytest.raises(WorkdirError, match=r"(?s)belongs to another recipe.*stages\[0\]\.epochs: 3 → 4.*seed: 0 → 5"):
-        stages = (tfxfer.Stage(train="head", epochs=4, learning_rate=0.5), tiny_recipe(colours).stages[1])
-        tfxfer.run(tiny_recipe(colours, stages=stages, seed=5), workdir=trained, show=quiet)
+        tfxfer.run(other, workdir=trained, show=quiet)
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(colours, tmp_path):

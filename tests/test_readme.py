@@ -48,7 +48,9 @@ def test_the_python_of_the_readme_runs(photos, capsys):
     """All blocks in one namespace, with the variables that the text supposes."""
     generator = np.random.default_rng(0)
     labels = np.repeat([0, 1], 20)
-    images = (generator.integers(0, 60, (40, 96, 96, 3)) + np.where(labels, 170, 60)[:, None, None, None]).astype(np.uint8)
+    images = (generator.integers(0, 60, (40, 96, 96, 3)) + np.where(labels, 170, 60)[:, None, None, None]).astype(
+        np.uint8
+    )
     names = {"images": images, "labels": labels}
     for script in SCRIPTS:
         exec(compile(script, "README.md", "exec"), names)

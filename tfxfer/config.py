@@ -1,12 +1,13 @@
 """Reads a recipe from a config file and overrides. A config file is Python: it is run, so trust it like code."""
 
+import dataclasses
 import pathlib
 import traceback
 from collections.abc import Sequence
 
-from tfxfer import values
+from tfxfer import presets, values
 from tfxfer.errors import ConfigError, TfxferError
-from tfxfer.recipes import Recipe
+from tfxfer.recipes import PRESETS, Recipe
 
 
 def read_recipe(path: str | None, overrides: Sequence[values.Change] = ()) -> Recipe:
@@ -19,7 +20,18 @@ def read_recipe(path: str | None, overrides: Sequence[values.Change] = ()) -> Re
     Raises:
         ConfigError: the file cannot be run or returns no recipe, or an override does not fit.
     """
-    return values.replace(_run_config(pathlib.Path(path)) if path is not None else Recipe(), overrides)
+    recipe = _run_config(pathlib.Path(path)) if path is not None else Recipe()
+    of_stages = [change for change in overrides if change.path.startswith("stages[")]
+    recipe = values.replace(recipe, [change for change in overrides if change not in of_stages])
+    if of_stages and recipe.stages in PRESETS:
+        recipe = _expand(recipe)
+    return values.replace(recipe, of_stages)
+
+
+def _expand(recipe: Recipe) -> Recipe:
+    """Returns the recipe with the stages of its preset written out, so that they can be changed one by one."""
+    backbone = dataclasses.replace(recipe.backbone, weights=recipe.weights)
+    return dataclasses.replace(recipe, stages=presets.by_name(recipe.stages), backbone=backbone)
 
 
 def _run_config(path: pathlib.Path) -> Recipe:

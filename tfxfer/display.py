@@ -47,7 +47,7 @@ def clean(text: str) -> str:
 def size_text(number: float) -> str:
     """Returns a number of bytes with its unit: `13.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
+        if round(number) < 1000 or unit == "GB":
             return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
         number /= 1000
     raise AssertionError("unreachable")

@@ -15,14 +15,14 @@ def feature_extraction(*, epochs: int = 20, label_smoothing: float = 0.0) -> tup
     return (Stage(train="head", epochs=epochs, label_smoothing=label_smoothing),)
 
 
-def partial(*, train: int | float | str = 0.5, epochs: int = 10, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
+def partial(*, train: int | float | str = 0.5, epochs: int = 10, label_smoothing: float = 0.1) -> tuple[Stage, ...]:
     """The head and the last groups learn together, from a zero head.
 
     "Freeze the first k layers, retrain the other n−k", the second of the four cases; that general features sit
-    in the lowest layers is Yosinski et al. 2014. One stage, because a zero head lets no gradient into the
-    groups before it has learned something.
+    in the lowest layers is Yosinski et al. 2014. One stage and one rate, because a zero head lets no gradient
+    into the groups before it has learned something; `tools/bench_drawings.py` measures it against a probe.
     """
-    return (Stage(train=train, epochs=epochs, label_smoothing=label_smoothing),)
+    return (Stage(train=train, epochs=epochs, head_to_body=1.0, label_smoothing=label_smoothing),)
 
 
 def full(*, head_epochs: int = 3, epochs: int = 8, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
@@ -40,11 +40,12 @@ def full(*, head_epochs: int = 3, epochs: int = 8, label_smoothing: float = 0.0)
 def gradual(*, groups: int = 4, epochs: int = 2, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
     """The head, then one layer group more at each stage, from the output down, `groups` in all.
 
-    Gradual unfreezing of ULMFiT, Howard and Ruder 2018, with its decay of 2.6 from group to group left to
-    `layer_decay`.
+    Gradual unfreezing of ULMFiT, Howard and Ruder 2018, with their 2.6 between the rates of head and groups.
     """
     counts = ["head", *range(1, groups + 1)]
-    return tuple(Stage(train=count, epochs=epochs, label_smoothing=label_smoothing) for count in counts)
+    return tuple(
+        Stage(train=count, epochs=epochs, head_to_body=2.6, label_smoothing=label_smoothing) for count in counts
+    )
 
 
 def scratch(*, epochs: int = 30, label_smoothing: float = 0.0) -> tuple[Stage, ...]:

@@ -80,10 +80,10 @@ class Stage:
             always trains.
         epochs: passes over the training examples, ≥ 1; exclusive with `steps`.
         steps: optimizer steps, ≥ 1; exclusive with `epochs`.
-        learning_rate: the head's rate at its peak, > 0; "auto": 0.1 × batch size / 64, the head's share of
-            the rule for SGD on networks with frozen batch norm.
+        learning_rate: the head's rate at its peak, > 0; "auto": 0.03 × batch size / 32, a third of that where
+            only the head trains.
         warmup: share of the steps in which the rate rises from 0, 0 ≤ warmup < 1; a cosine to 0 follows.
-        head_to_body: the head's rate over the topmost group's, ≥ 1.
+        head_to_body: the head's rate over the backbone's, before layer decay, ≥ 1.
         layer_decay: how the rate falls toward the input, 0 < decay ≤ 1, normalised by depth: a group at
             relative depth d (0 input, 1 head) gets decay^(12·(1−d)) of the rate.
         batch_norm: "frozen": stored statistics, gamma and beta fixed; "affine": stored statistics, gamma and

@@ -286,9 +286,13 @@ def test_a_table_of_something_else(path, entries):
     assert "is truncated or no PyTorch state dict (" in refusal(path)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"PK\x03\x04 a file of the newer format", b"<html>404</html>", pickle.dumps(3)]
-)
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", pickle.dumps(3)])
 def test_files_of_another_format(path, content):
     path.write_bytes(content)
     assert refusal(path).startswith((f"{path} is truncated or no PyTorch", f"{path} is no PyTorch file of the legacy"))
+
+
+def test_the_zip_format_is_named_with_the_way_out(path):
+    path.write_bytes(b"PK\x03\x04 a file of the newer format")
+    assert "of the zip format" in refusal(path)
+    assert "_use_new_zipfile_serialization=False" in refusal(path)

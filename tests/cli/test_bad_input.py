@@ -198,10 +198,8 @@ def test_a_download_that_fails_names_file_and_place(train, colours, monkeypatch,
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     code, message = train(colours, "--backbone=keras:VGG16", "--image_size=32")
     assert code == DATA
-    assert (
-        f"Get the file vgg16_notop.h5 from https://host/vgg16/vgg16_notop.h5 on a machine with network and put it into {tmp_path}/home/models"
-        in message
-    )
+    assert "Get the file vgg16_notop.h5 from https://host/vgg16/vgg16_notop.h5 on a machine with network" in message
+    assert f"put it into {tmp_path}/home/models, or give its path: --config.backbone.weights=<path>" in message
     assert "--config.backbone.weights=random" in message
 
 

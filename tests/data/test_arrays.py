@@ -118,7 +118,12 @@ def test_pixels_that_cannot_be(images, message):
         ([0, 1, 2], ["cat", "dog"], "labels lie between 0 and 2, expected 0 to 1."),
         ([0.0, 1.5, 1.0], None, "labels are fractions such as 1.5; classes are whole numbers from 0 or texts."),
         ([0.0, np.nan, 1.0], None, "labels are fractions such as nan; classes are whole numbers from 0 or texts."),
-        (np.eye(3), None, "labels have shape (3, 3), expected one label for each image: [examples]."),
+        (
+            np.eye(3),
+            None,
+            "labels have shape (3, 3), expected one label for each image: [examples]. One-hot labels become "
+            "numbers by labels.argmax(axis=1).",
+        ),
         (["cat", "wolf", "owl"], ["cat", "dog"], "labels ['owl', 'wolf'] are not in class_names ('cat', 'dog')."),
     ],
 )

@@ -163,3 +163,10 @@ def test_ready_splits_without_classes_are_not_taken_for_classes(photos):
 def test_files_of_a_folder_for_prediction_come_sorted(photos):
     root = photos("b.jpg", "a/2.jpg", "a/1.jpg", "notes.txt", ".hidden.jpg")
     assert [str(path.relative_to(root)) for path in folder.files_in(root)] == ["b.jpg", "a/1.jpg", "a/2.jpg"]
+
+
+def test_a_folder_without_pictures_beside_ready_splits_is_passed_over(photos):
+    root = photos("train/cat/1.png", "train/dog/1.png", "val/cat/2.png", "val/dog/2.png", "annotations/all.json")
+    found = folder.find(str(root))
+    assert found.class_names == ("cat", "dog")
+    assert found.splits.tolist() == [0, 0, 1, 1]

@@ -163,3 +163,12 @@ def test_ten_thousand_examples_are_split_in_no_time():
     """A loop over all pairs took seconds here."""
     keys, labels = pictures(10_000)
     assert counts_of(assign(keys, labels), labels, 0) == (7000, 1000, 2000)
+
+
+def test_a_picture_in_two_classes_is_in_one_split():
+    """Thresholds of classes differ, so for some seeds a shared picture would fall on both sides."""
+    keys = [f"cat{n}" for n in range(10)] + [f"dog{n}" for n in range(7)] + ["shared", "shared"]
+    labels = np.array([0] * 10 + [1] * 7 + [0, 1])
+    for seed in range(60):
+        decided = splits.assign(keys, labels, ("cat", "dog"), seed=seed, validation_fraction=0.2, test_fraction=0.3)
+        assert decided[-1] == decided[-2]

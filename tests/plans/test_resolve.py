@@ -113,7 +113,8 @@ def test_layer_decay_stops_at_a_thousandth():
 
 
 def test_the_head_s_rate_is_scaled_by_the_batch():
-    assert one_stage().learning_rate == pytest.approx(0.05)
+    assert one_stage().learning_rate == pytest.approx(0.01)
+    assert one_stage(train=1).learning_rate == pytest.approx(0.03)
     assert one_stage(learning_rate=0.2).learning_rate == 0.2
 
 

@@ -59,6 +59,7 @@ def test_a_given_batch_norm_mode_is_kept_whatever_the_run():
 
 def test_the_rate_grows_with_the_batch_from_a_tenth_at_64():
     stage = Stage(epochs=1)
-    assert rules.choose_learning_rate(stage, 64) == pytest.approx(0.1)
-    assert rules.choose_learning_rate(stage, 32) == pytest.approx(0.05)
+    assert rules.choose_learning_rate(stage, 64) == pytest.approx(0.02)
+    assert rules.choose_learning_rate(stage, 32) == pytest.approx(0.01)
+    assert rules.choose_learning_rate(Stage(train=1, epochs=1), 32) == pytest.approx(0.03)
     assert rules.choose_learning_rate(Stage(epochs=1, learning_rate=1), 32) == 1.0

@@ -153,7 +153,7 @@ def test_dropout_is_a_function_of_the_seed(prepared):
 
 
 def test_activations_are_what_the_prefix_computes(prepared):
-    model, plan, train, _ = prepared(BLOCK2)
+    model, _, train, _ = prepared(BLOCK2)
     cut = activations.cut_tensor(model, ("block2",))
     kept = activations.extract(model, cut, train, batch_size=8)
     assert kept.all_rows.shape == (len(train), 6, 6, 8)

@@ -3,7 +3,7 @@
 import importlib.metadata
 
 from tfxfer.backbones.source import Source
-from tfxfer.errors import ConfigError, suggest
+from tfxfer.errors import BackboneError, ConfigError, suggest
 from tfxfer.facts import BackboneCard
 
 _GROUP = "tfxfer.backbones"
@@ -14,6 +14,7 @@ def find_source(handle: str) -> tuple[Source, str]:
 
     Raises:
         ConfigError: the handle names no source, or one that is not installed.
+        BackboneError: the package of the source cannot be imported.
     """
     kind, colon, name = handle.partition(":")
     installed = {point.name: point for point in importlib.metadata.entry_points(group=_GROUP)}
@@ -24,7 +25,13 @@ def find_source(handle: str) -> tuple[Source, str]:
         )
     if kind not in installed:
         raise ConfigError(f"backbone={handle!r}: there is no source {kind!r}.{suggest(kind, installed)} {sources}")
-    source = installed[kind].load()
+    try:
+        source = installed[kind].load()
+    except Exception as error:
+        raise BackboneError(
+            f"the source {kind!r} cannot be loaded ({type(error).__name__}: {error}). It comes from the package "
+            f"{installed[kind].dist.name if installed[kind].dist else installed[kind].value}: update or remove that."
+        ) from error
     if not name:
         raise ConfigError(f"backbone={handle!r} names no network. {kind} has: {', '.join(source.names())}.")
     return source, name

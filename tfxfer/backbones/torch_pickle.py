@@ -98,6 +98,11 @@ class _Reader:
         self._path = path
 
     def read(self) -> dict[str, np.ndarray]:
+        if self._stream.getvalue().startswith(b"PK"):
+            raise BackboneError(
+                f"{self._path} is a PyTorch file of the zip format, which is not read yet. Save it with "
+                "torch.save(state_dict, path, _use_new_zipfile_serialization=False)."
+            )
         if self._unpickle() != _MAGIC:
             raise BackboneError(f"{self._path} is no PyTorch file of the legacy format.")
         self._unpickle()  # protocol

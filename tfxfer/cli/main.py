@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the user's input or data, 2 flags and config, 3 a quality 
 
 import importlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -73,7 +74,11 @@ def _run(arguments: list[str]) -> int:
     try:
         return command.run(rest)
     except flags.Error as error:
-        raise ConfigError(f"{error}. See: tfxfer {name} --help") from error
+        # absl writes "Unknown command line flag 'workdri'. Did you mean: workdir ?"
+        text = re.sub(r"Did you mean: (.*?) \?", r"Did you mean \1?", str(error)).rstrip(".")
+        raise ConfigError(
+            f"{text} See: tfxfer {name} --help" if text.endswith("?") else f"{text}. See: tfxfer {name} --help"
+        ) from error
 
 
 def _overview() -> str:

@@ -90,7 +90,8 @@ def _materialise(dataset: Any) -> tuple[list, list]:
 
 def _number(labels: np.ndarray, class_names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     if labels.ndim != 1:
-        raise DataError(f"labels have shape {labels.shape}, expected one label for each image: [examples].")
+        hint = " One-hot labels become numbers by labels.argmax(axis=1)." if labels.ndim == 2 else ""
+        raise DataError(f"labels have shape {labels.shape}, expected one label for each image: [examples].{hint}")
     if labels.dtype.kind in "OSU":
         texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels]
         names = tuple(class_names or sorted(set(texts)))

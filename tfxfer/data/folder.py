@@ -22,8 +22,8 @@ _NOTES = frozenset((".csv", ".db", ".htm", ".html", ".ini", ".json", ".jsonl", "
 def find(folder: str) -> Found:
     """Returns the pictures below `folder`, labelled by their sub-folders' names.
 
-    A folder whose every sub-folder is called train, validation or test holds ready splits. Hidden files are
-    passed over, and so are notes and indexes (`_NOTES`); every other file is meant to be a picture.
+    A folder whose every sub-folder with pictures is called train, validation or test holds ready splits. Hidden
+    files are passed over, and so are notes and indexes (`_NOTES`); every other file is meant to be a picture.
 
     Raises:
         DataError: no such folder, no sub-folders, or no pictures.
@@ -34,7 +34,7 @@ def find(folder: str) -> Found:
         raise DataError(f"the folder {folder} {kind}. Give a folder that has one sub-folder for each class.")
     classes = _folders(root)
     ready = [name for name in classes if name.lower() in _SPLIT_NAMES]
-    if ready and len(ready) == len(classes):
+    if ready and not any(files_in(root / name) for name in classes if name not in ready):
         return _with_splits(root, ready)
     paths, labels = _labelled(root, {name: label for label, name in enumerate(classes)})
     if not paths:

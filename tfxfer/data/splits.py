@@ -24,8 +24,8 @@ def assign(
 
     Each example's place is a hash of its content and the seed. Within each class the lowest hashes go to the
     test and the next to validation, up to a threshold of the class, so the shares are met to one example.
-    Equal contents have equal hashes and stay together; where files lie and what they are called changes
-    nothing. A fraction of 0 leaves its split empty; otherwise every split gets an example of each class.
+    Equal contents have equal hashes and stay together, also across classes; where files lie and what they are
+    called changes nothing. A fraction of 0 leaves its split empty; otherwise every split gets an example of each class.
 
     Raises:
         DataError: a class is too small to be in every split that is asked for.
@@ -47,12 +47,21 @@ def assign(
         ranks = np.searchsorted(distinct, places[members])
         splits[members[ranks < validation]] = VALIDATION
         splits[members[ranks < test]] = TEST
+    _keep_copies_together(places, splits)
     if small:
         raise DataError(
             f"too few different images to split, at least {needed} a class are needed: {_some(small)}. Add "
             "images, or remove the class."
         )
     return splits
+
+
+def _keep_copies_together(places: np.ndarray, splits: np.ndarray) -> None:
+    """Puts copies that stand in several classes, whose thresholds differ a little, where the latest of them is."""
+    _, owner = np.unique(places, return_inverse=True)
+    latest = np.zeros(owner.max(initial=-1) + 1, splits.dtype)
+    np.maximum.at(latest, owner, splits)
+    splits[:] = latest[owner]
 
 
 def _threshold(counts: np.ndarray, wanted: float, most: int) -> int:

@@ -79,7 +79,10 @@ def trained_groups(train: int | float | str, groups: tuple[GroupFacts, ...]) -> 
         return tuple(names[-count:])
     if isinstance(train, int):
         if train > len(names):
-            raise ConfigError(f"train={train} asks for more layer groups than the {len(names)} there are.")
+            raise ConfigError(
+                f"train={train} asks for more layer groups than the {len(names)} there are. "
+                f"Write train=all, or at most train={len(names)}."
+            )
         return tuple(names[-train:])
     if train not in names:
         near = suggest(train, ["head", "all", *names])

@@ -10,13 +10,17 @@ SMALL_PICTURE_SIZE = 128
 FEWEST_STEPS_FOR_STATISTICS = 2000
 SMALLEST_BATCH_FOR_STATISTICS = 32
 
+# Peak rates for each example of a batch.
+GROUP_RATE = 0.03 / 32
+HEAD_RATE = 0.01 / 32
+
 
 def choose_preset(data: DataFacts) -> tuple[str, str]:
     """Returns the preset for these examples, and why.
 
     The textbook's four cases with thresholds in examples per class: below 10 a head is all that can be
-    learned; from there the later groups learn too. Everything trains only on request: on 4,000 digits and on
-    585 drawings the later groups alone were as good, and a step costs half.
+    learned; from there the later groups learn too (facts of the pilot: N ≥ 10 C for a suffix). Everything
+    trains on request only: a step then costs about twice as much, and nothing can be computed once.
     """
     per_class = data.train_examples / len(data.class_names)
     if per_class < 10:
@@ -54,5 +58,12 @@ def choose_batch_norm(stage: recipes.Stage, steps: int, batch_size: int, weights
 
 
 def choose_learning_rate(stage: recipes.Stage, batch_size: int) -> float:
-    """Returns the head's peak rate: given, or 0.1 × batch size / 64 for SGD with momentum 0.9."""
-    return 0.1 * batch_size / 64 if stage.learning_rate == "auto" else float(stage.learning_rate)
+    """Returns the head's peak rate: given, or in proportion to the batch size, for SGD with momentum 0.9.
+
+    Measured on drawings (12 classes, 381 to train on, clip norm 1.0, batches of 32, three splits): 0.03 for a
+    stage that trains groups too (0.05 with a tenth of it for the groups lost 4 points), 0.01 for a head alone
+    (0.05 lost 3 points: it had learned the training examples by heart).
+    """
+    if stage.learning_rate != "auto":
+        return float(stage.learning_rate)
+    return (HEAD_RATE if stage.train == "head" else GROUP_RATE) * batch_size
