@@ -13,6 +13,8 @@ from typing import Any
 from tfxfer.errors import WorkdirError
 
 Path = str | os.PathLike
+# Begins the name of everything that is written beside its place.
+_BESIDE = ".tfxfer-"
 
 
 def check_writable(folder: Path) -> None:
@@ -60,7 +62,7 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix="".join(path.suffixes), dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{_BESIDE}{path.name}.", suffix="".join(path.suffixes), dir=path.parent)
     except OSError as error:
         raise WorkdirError(f"{path.parent} cannot be written ({error.strerror}). Choose another folder.") from error
     os.close(handle)
@@ -85,7 +87,7 @@ def new_folder(path: Path) -> Iterator[pathlib.Path]:
         raise WorkdirError(f"{path} exists and is not overwritten. Remove it or choose another folder.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        beside = pathlib.Path(tempfile.mkdtemp(prefix=f"{_BESIDE}{path.name}.", dir=path.parent))
     except OSError as error:
         raise WorkdirError(f"{path.parent} cannot be written ({error.strerror}). Choose another folder.") from error
     try:
@@ -94,6 +96,15 @@ def new_folder(path: Path) -> Iterator[pathlib.Path]:
         beside.replace(path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a killed process left half-written below `folder`, which no other process may be writing."""
+    for leftover in list(pathlib.Path(folder).rglob(f"{_BESIDE}*")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

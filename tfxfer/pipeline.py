@@ -81,6 +81,7 @@ def run(
     prepared = prepare(recipe, data=data, class_names=class_names)
     examples, backbone, plan = prepared.examples, prepared.backbone, prepared.plan
     show(str(prepared))
+    files.remove_leftovers(workdir)
     files.write_json(workdir / _RECIPE, values.to_json(recipe))
     files.write_text(workdir / "plan.txt", str(prepared))
     files.write_json(workdir / "plan.json", values.to_json(plan))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import files, prediction, values
+from tfxfer import files, prediction, progress, values
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BundleError, VerificationError, WorkdirError
 from tfxfer.evaluation import Parity, Report
@@ -73,9 +73,13 @@ def write(
     names = plan.what.class_names
     with files.new_folder(folder) as beside:
         (beside / "labels.txt").write_text("".join(" ".join(n.split()) + "\n" for n in names), encoding="utf-8")
-        model.save(beside / "model.keras")
-        saved_model.write(model, names, beside / "labels.txt", beside / "saved_model" / "1")
-        parity = check_parity(model, beside, sample)
+        with progress.bar("writing the bundle", 3, kind="steps") as advance:
+            model.save(beside / "model.keras")
+            advance(1, "SavedModel")
+            saved_model.write(model, names, beside / "labels.txt", beside / "saved_model" / "1")
+            advance(1, "reading back")
+            parity = check_parity(model, beside, sample)
+            advance(1, "")
         seconds = report.seconds + time.monotonic() - start
         report = dataclasses.replace(report, export=parity, seconds=seconds)
         files.write_json(beside / "recipe.json", values.to_json(recipe))
