@@ -43,10 +43,7 @@ def training_batches(rows: Rows, *, batch_size: int, start: int, steps: int, see
         epoch, batch = divmod(int(step), per_epoch)
         return order_of(epoch)[batch * batch_size : (batch + 1) * batch_size]
 
-    # Without a known length: Keras opens a second iterator at the end of a data set whose length it knows, which
-    # reads the whole stage once more for nothing.
-    numbers = tf.data.Dataset.range(start, start + steps).filter(lambda step: step >= 0)
-    return _gather(numbers, places, rows)
+    return _gather(tf.data.Dataset.range(start, start + steps), places, rows)
 
 
 def ordered_batches(rows: Rows, *, batch_size: int) -> tf.data.Dataset:
@@ -68,4 +65,8 @@ def _gather(steps: tf.data.Dataset, places: Callable[[int], np.ndarray], rows: R
         batch = tf.ensure_shape(batch, (None, *rows.all_rows.shape[1:]))
         return batch, tf.one_hot(tf.ensure_shape(labels, (None,)), rows.classes)
 
-    return steps.map(take).prefetch(_AHEAD)
+    # The thread that tunes a pipeline sleeps for up to a minute between its looks, and an iterator's end waits for it.
+    # There is nothing to tune here.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return steps.map(take).prefetch(_AHEAD).with_options(options)
