@@ -195,11 +195,11 @@ def test_a_download_that_fails_names_file_and_place(train, colours, monkeypatch,
         raise Exception("URL fetch failure on https://host/vgg16/vgg16_notop.h5: None -- [Errno -2] unknown")
 
     monkeypatch.setattr(keras.applications, "VGG16", offline)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
     code, message = train(colours, "--backbone=keras:VGG16", "--image_size=32")
     assert code == DATA
     assert "Get the file vgg16_notop.h5 from https://host/vgg16/vgg16_notop.h5 on a machine with network" in message
-    assert f"put it into {tmp_path}/home/models, or give its path: --config.backbone.weights=<path>" in message
+    assert f"put it into {tmp_path}/keras_home/models, or give its path: --config.backbone.weights=<path>" in message
     assert "--config.backbone.weights=random" in message
 
 
