@@ -57,7 +57,7 @@ def test_a_given_batch_norm_mode_is_kept_whatever_the_run():
     assert rules.choose_batch_norm(stage, 10_000, 256, "random") == ("affine", "given")
 
 
-def test_the_rate_grows_with_the_batch_from_a_tenth_at_64():
+def test_the_rate_grows_with_the_batch_and_is_lower_for_a_head_alone():
     stage = Stage(epochs=1)
     assert rules.choose_learning_rate(stage, 64) == pytest.approx(0.02)
     assert rules.choose_learning_rate(stage, 32) == pytest.approx(0.01)

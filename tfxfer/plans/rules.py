@@ -19,7 +19,7 @@ def choose_preset(data: DataFacts) -> tuple[str, str]:
     """Returns the preset for these examples, and why.
 
     The textbook's four cases with thresholds in examples per class: below 10 a head is all that can be
-    learned; from there the later groups learn too (facts of the pilot: N ≥ 10 C for a suffix). Everything
+    learned; from there the later groups learn too (a prior, not a measurement). Everything
     trains on request only: a step then costs about twice as much, and nothing can be computed once.
     """
     per_class = data.train_examples / len(data.class_names)
@@ -61,8 +61,8 @@ def choose_learning_rate(stage: recipes.Stage, batch_size: int) -> float:
     """Returns the head's peak rate: given, or in proportion to the batch size, for SGD with momentum 0.9.
 
     Measured on drawings (12 classes, 381 to train on, clip norm 1.0, batches of 32, three splits): 0.03 for a
-    stage that trains groups too (0.05 with a tenth of it for the groups lost 4 points), 0.01 for a head alone
-    (0.05 lost 3 points: it had learned the training examples by heart).
+    stage that trains groups too (0.05 with a tenth of it for the groups, and without label smoothing, lost 4
+    points), 0.01 for a head alone (0.05 lost 3 points: it had learned the training examples by heart).
     """
     if stage.learning_rate != "auto":
         return float(stage.learning_rate)
