@@ -86,6 +86,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="exit with 1 if a figure falls short")
     parser.add_argument("--twice", action=argparse.BooleanOptionalAction, default=True, help="compare two short runs")
+    parser.add_argument("--tests", action="store_true", help="time the default test tier too, in this environment")
     parser.add_argument("--workdir", type=pathlib.Path, help="a new folder in which the runs are kept")
     given = parser.parse_args()
     if given.workdir and given.workdir.exists():
@@ -96,11 +97,24 @@ def main() -> int:
         figures = start_up() + mistakes(folder) + quickstart(folder.resolve() / "digits")
         if given.twice:
             figures += repeated(folder.resolve())
+    if given.tests:
+        figures += default_tier()
     print(f"\n{_table(figures)}")
     short = [figure.name for figure in figures if not figure.holds]
     if short:
         print(f"\n{len(short)} of {len(figures)} figures fall short: {'; '.join(short)}")
     return int(given.check and bool(short))
+
+
+def default_tier() -> list[Figure]:
+    """Measures the tests that the README's command runs, without the installation before them."""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "not slow"], cwd=_ROOT, check=False)
+    seconds = time.monotonic() - start
+    return [
+        _at_most("default test tier, s", seconds, 480),
+        _equal("exit code of the default test tier", done.returncode, 0),
+    ]
 
 
 def start_up() -> list[Figure]:

@@ -114,31 +114,37 @@ def test_a_frozen_variable_that_moves_stops_the_run(prepared, monkeypatch):
         run(model, *rest)
 
 
-def test_a_variable_too_many_stops_the_run(prepared, monkeypatch):
-    """The canary of the check before training: one layer that wakes by itself is caught."""
+@pytest.mark.parametrize(
+    ("layer", "awake", "message"),
+    [
+        ("block2_bn", True, r"no learning rate was planned for .*gamma"),
+        ("block2_conv", False, "would train 2 variables, the plan says 4"),
+    ],
+)
+def test_a_variable_too_many_or_too_few_stops_the_run(prepared, monkeypatch, layer, awake, message):
+    """The canaries of the checks before training: a layer that wakes, or sleeps, by itself is caught."""
     model, *rest = prepared(BLOCK2)
     freeze = models.freeze
 
     def careless(trainee, **settings):
         freeze(trainee, **settings)
-        trainee.get_layer("block2_bn").trainable = True
+        trainee.get_layer(layer).trainable = awake
 
     monkeypatch.setattr(models, "freeze", careless)
-    with pytest.raises(VerificationError, match=r"would train 6 variables|no learning rate was planned for .*gamma"):
+    with pytest.raises(VerificationError, match=message):
         run(model, *rest)
 
 
-def test_a_variable_too_few_stops_the_run(prepared, monkeypatch):
-    model, *rest = prepared(BLOCK2)
-    freeze = models.freeze
-
-    def careless(trainee, **settings):
-        freeze(trainee, **settings)
-        trainee.get_layer("block2_conv").trainable = False
-
-    monkeypatch.setattr(models, "freeze", careless)
-    with pytest.raises(VerificationError, match="would train 2 variables, the plan says 4"):
-        run(model, *rest)
+def test_the_check_of_trainable_variables_names_what_was_not_planned(prepared):
+    """Its own canary: in a run the optimizer would refuse such a variable before."""
+    model, plan, *_ = prepared(BLOCK2)
+    stage = plan.what.stages[0]
+    models.freeze(model, train="block2", batch_norm="frozen")
+    shares = stages.planned_shares(model, stage)
+    stages.verify_trainable(model, stage, shares)
+    model.get_layer("block2_bn").trainable = True
+    with pytest.raises(VerificationError, match=r"would train 6 variables, the plan says 4; not planned: .*gamma"):
+        stages.verify_trainable(model, stage, shares)
 
 
 def test_dropout_is_a_function_of_the_seed(prepared):
