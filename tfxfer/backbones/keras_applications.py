@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from tfxfer.backbones.registry import check_name
+from tfxfer.backbones.source import Request, Source
 from tfxfer.errors import BackboneError
 from tfxfer.facts import BackboneCard
 
@@ -34,7 +35,7 @@ _APPLICATIONS = {
 _CONVENTIONS = {"tf": "x / 127.5 − 1, RGB", "caffe": "x − (103.939, 116.779, 123.68), BGR"}
 
 
-class KerasSource:
+class KerasSource(Source):
     """MobileNetV2, ResNet50 and VGG16 with ImageNet weights, downloaded by Keras at first use."""
 
     def names(self) -> tuple[str, ...]:
@@ -54,10 +55,11 @@ class KerasSource:
             origin=f"keras.applications.{name}, ImageNet-1k",
         )
 
-    def build(self, name: str, image_size: int, weights: str) -> keras.Model:
+    def build(self, request: Request) -> keras.Model:
         """Returns the network from pixels to its last feature map."""
         import keras
 
+        name, image_size, weights = request.name, request.image_size, request.weights
         check_name(name, self.names(), "keras")
         application = _APPLICATIONS[name]
         pixels = keras.Input((image_size, image_size, 3), name="pixels")

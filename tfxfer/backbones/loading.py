@@ -1,20 +1,30 @@
 """Loads a backbone: a handle becomes a Keras network from pixels to features, and facts about it."""
 
+import dataclasses
 import hashlib
 import pathlib
 import warnings
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 
 from tfxfer import graph
 from tfxfer.backbones.registry import check_size, find_source
-from tfxfer.backbones.source import Backbone, Source
+from tfxfer.backbones.source import Backbone, Request, Source
 from tfxfer.errors import BackboneError
 from tfxfer.facts import BackboneFacts
 
 
-def load_backbone(handle: str, *, image_size: int | None = None, weights: str = "pretrained") -> Backbone:
+def load_backbone(
+    handle: str,
+    *,
+    image_size: int | None = None,
+    weights: str = "pretrained",
+    output: str = "",
+    arguments: Mapping[str, float | int | bool | str] | None = None,
+    allow_unsafe_model_code: bool = False,
+) -> Backbone:
     """Loads a backbone: a network from pixels to features, with its facts and layer groups.
 
     >>> backbone = load_backbone("builtin:efficientnet_lite0", image_size=96)
@@ -25,18 +35,32 @@ def load_backbone(handle: str, *, image_size: int | None = None, weights: str = 
         handle: `source:name`, such as `builtin:efficientnet_lite0` or `keras:ResNet50`.
         image_size: height and width in pixels; by default the native size of the weights.
         weights: "pretrained", "random", or the path of a weights file of this network.
+        output: which output of a network that has several by name, such as one that gives a dict.
+        arguments: hyper-parameters of a network that knows some, such as `{"batch_norm_momentum": 0.99}`.
+        allow_unsafe_model_code: whether a model file may bring code that is run. Only for files that you trust as
+            you trust a program.
 
     Raises:
         ConfigError: no such source or name, or a size below the network's least.
         BackboneError: the weights cannot be had; the message says which file, from where, and where to put it.
     """
     source, name = find_source(handle)
-    known = source.card(name)
+    source.card(name)
+    request = Request(
+        name=name,
+        image_size=0,
+        weights=weights,
+        output=output,
+        arguments=tuple((arguments or {}).items()),
+        allow_unsafe_model_code=allow_unsafe_model_code,
+    )
+    known = source.inspect(request)
     size = known.native_size if image_size is None else image_size
     check_size(known, size)
+    request = dataclasses.replace(request, image_size=size)
     if weights not in ("pretrained", "random") and not pathlib.Path(weights).is_file():
         raise BackboneError(f"weights={weights!r} is no file. Write 'pretrained', 'random' or the path of one.")
-    model = _build(source, handle, size, weights)
+    model = _build(source, handle, request)
     facts = BackboneFacts(
         card=known,
         weights=weights,
@@ -49,20 +73,19 @@ def load_backbone(handle: str, *, image_size: int | None = None, weights: str = 
     return Backbone(model=model, facts=facts)
 
 
-def _build(source: Source, handle: str, image_size: int, weights: str) -> keras.Model:
-    name = handle.partition(":")[2]
-    if weights in ("pretrained", "random"):
-        return source.build(name, image_size, weights)
+def _build(source: Source, handle: str, request: Request) -> keras.Model:
+    if request.weights in ("pretrained", "random"):
+        return source.build(request)
     try:
         with warnings.catch_warnings():
             # Keras only warns of layers that a file does not fit, and leaves their random numbers in place.
             warnings.filterwarnings("error", category=UserWarning)
-            return source.build(name, image_size, weights)
+            return source.build(request)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         if isinstance(error, BackboneError):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BackboneError(f"the weights in {weights} do not fit {handle}: {reason}") from error
+        raise BackboneError(f"the weights in {request.weights} do not fit {handle}: {reason}") from error
 
 
 def load_classifier(handle: str, *, image_size: int | None = None) -> keras.Model:

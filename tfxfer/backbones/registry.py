@@ -33,7 +33,8 @@ def find_source(handle: str) -> tuple[Source, str]:
             f"{installed[kind].dist.name if installed[kind].dist else installed[kind].value}: update or remove that."
         ) from error
     if not name:
-        raise ConfigError(f"backbone={handle!r} names no network. {kind} has: {', '.join(source.names())}.")
+        has = f"Write {source.usage}." if source.usage else f"{kind} has: {', '.join(source.names())}."
+        raise ConfigError(f"backbone={handle!r} names no network. {has}")
     return source, name
 
 

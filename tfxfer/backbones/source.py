@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tfxfer.facts import BackboneCard, BackboneFacts
 
@@ -13,40 +14,74 @@ if TYPE_CHECKING:
     from tfxfer import graph
 
 
-class Source(Protocol):
-    """Where backbones come from: the part of a handle before the colon names one.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `load_backbone` asks of a source.
 
-    `names` and `card` answer without importing Keras, so that mistakes are named before anything is loaded.
-
-    A package offers its own by an entry point of the group `tfxfer.backbones`, whose name is the source and
-    whose object has these methods. `tfxfer.testing.check_source` tests one.
+    Attributes:
+        name: the part of the handle behind its first colon.
+        image_size: height and width in pixels, at least the card's minimum; 0 for networks that take no pictures,
+            and in `inspect`, where the size is still open.
+        weights: "pretrained", "random" or the path of a weights file.
+        output: which output of a network that has several by name; "" where there is one.
+        arguments: hyper-parameters of the network by name, for sources that know some.
+        allow_unsafe_model_code: whether the user agreed to run code that a model file brings.
     """
 
-    def names(self) -> tuple[str, ...]:
-        """Returns the names that can stand after the colon."""
+    name: str
+    image_size: int
+    weights: str = "pretrained"
+    output: str = ""
+    arguments: tuple[tuple[str, float | int | bool | str], ...] = ()
+    allow_unsafe_model_code: bool = False
 
+
+class Source(abc.ABC):
+    """Where backbones come from: the part of a handle before the colon names one.
+
+    `names`, `card` and `has_weights` answer without importing Keras, so that mistakes are named before anything is
+    loaded.
+
+    A package offers its own by an entry point of the group `tfxfer.backbones`, whose name is the source and
+    whose object is an instance of a subclass of this. `tfxfer.testing.check_source` tests one.
+    """
+
+    usage: str = ""
+    """How names are written where they cannot be listed, such as `hub:<directory or URL>`."""
+
+    @abc.abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Returns the names that can stand after the colon, as far as they can be listed."""
+
+    @abc.abstractmethod
     def card(self, name: str) -> BackboneCard:
         """Returns what is known about a backbone without building it.
 
         Raises:
             ConfigError: no such name; the message lists the names.
+            BackboneError: the file or folder that it names is not there or is refused.
         """
 
-    def build(self, name: str, image_size: int, weights: str) -> keras.Model:
-        """Returns the network from pixels to a feature map.
+    @abc.abstractmethod
+    def build(self, request: Request) -> keras.Model:
+        """Returns the network, functional, from pixels to features.
 
         It takes float32 `[batch, image_size, image_size, 3]`, RGB on 0..255, maps that to its own convention
-        in the graph, and gives float32 `[batch, height, width, channels]`.
-
-        Args:
-            name: one of `names()`.
-            image_size: pixels, at least the card's minimum.
-            weights: "pretrained", "random" or the path of a weights file.
+        in the graph, and gives float32: a feature map `[batch, height, width, channels]`, or features
+        `[batch, channels]`. What takes something else says so in its card.
 
         Raises:
             BackboneError: the weights cannot be had; the message names the file, where it comes from and
                 where to put it.
         """
+
+    def inspect(self, request: Request) -> BackboneCard:
+        """Returns the card completed by what only the opened file tells, such as its size; may load TensorFlow."""
+        return self.card(request.name)
+
+    def has_weights(self, name: str) -> bool:
+        """Whether the pretrained weights are on this machine."""
+        return True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +90,7 @@ class Backbone:
 
     Attributes:
         model: from float32 `[batch, size, size, 3]`, RGB on 0..255 (uint8 works too), to a float32 feature map
-            `[batch, height, width, channels]`.
+            `[batch, height, width, channels]`, or to features `[batch, channels]`.
         facts: what was found about it.
     """
 

@@ -1,6 +1,6 @@
 """The contract of a source of backbones, as a check that plug-in authors run on their own."""
 
-from tfxfer.backbones.source import Source
+from tfxfer.backbones.source import Request, Source
 
 
 def check_source(source: Source, name: str, *, image_size: int | None = None) -> None:
@@ -32,7 +32,7 @@ def check_source(source: Source, name: str, *, image_size: int | None = None) ->
     else:
         raise AssertionError("card() accepts a name that does not exist; it must raise ConfigError")
 
-    model = source.build(name, size, "random")
+    model = source.build(Request(name=name, image_size=size, weights="random"))
     assert isinstance(model, keras.Model), f"build() gives a {type(model).__name__}, expected a keras.Model"
     assert model.input_shape == (None, size, size, 3), f"its input is {model.input_shape}"
     assert len(model.output_shape) == 4, (

@@ -3,10 +3,11 @@
 import pathlib
 
 from tfxfer.backbones.registry import check_name
+from tfxfer.backbones.source import Request, Source
 from tfxfer.facts import BackboneCard
 
 
-class TinySource:
+class TinySource(Source):
     """Two backbones of a few hundred weights: `cnn` with batch norm in two blocks, `plain` without."""
 
     def names(self) -> tuple[str, ...]:
@@ -25,10 +26,11 @@ class TinySource:
             origin="random numbers of a fixed seed",
         )
 
-    def build(self, name: str, image_size: int, weights: str):
+    def build(self, request: Request):
         """Returns the network; "pretrained" are random weights of a fixed seed."""
         import keras
 
+        name, image_size, weights = request.name, request.image_size, request.weights
         check_name(name, self.names(), "tiny")
         layers = keras.layers
 
