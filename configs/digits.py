@@ -11,5 +11,5 @@ def get_config() -> Recipe:
         data=Data(source="sample:digits"),
         backbone="builtin:efficientnet_lite0",
         image_size=64,
-        stages=(Stage(train="block3", epochs=5, learning_rate=0.05, head_to_body=1.0),),
+        stages=(Stage(train="stage3", epochs=5, learning_rate=0.05, head_to_body=1.0),),
     )

@@ -61,7 +61,7 @@ def tiny_recipe(colours: pathlib.Path, **changes):
         "backbone": "tiny:cnn",
         "stages": (
             tfxfer.Stage(train="head", epochs=3, learning_rate=0.5),
-            tfxfer.Stage(train="block2", steps=9, learning_rate=0.1, head_to_body=2.0),
+            tfxfer.Stage(train="stage3.block1", steps=9, learning_rate=0.1, head_to_body=2.0),
         ),
         "batch_size": 8,
     }

@@ -33,7 +33,7 @@ def test_kill_9_at_a_random_moment(plugin, colours, trained, tmp_path, attempt):
         "import tfxfer\n"
         "def get_config():\n"
         "    stages = (tfxfer.Stage(train='head', epochs=3, learning_rate=0.5),\n"
-        "              tfxfer.Stage(train='block2', steps=9, learning_rate=0.1, head_to_body=2.0))\n"
+        "              tfxfer.Stage(train='stage3.block1', steps=9, learning_rate=0.1, head_to_body=2.0))\n"
         f"    return tfxfer.Recipe(data='folder:{colours}', backbone='tiny:cnn', stages=stages, batch_size=8)\n"
     )
     workdir = tmp_path / "run"

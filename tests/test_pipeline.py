@@ -34,7 +34,7 @@ def test_a_run_learns_measures_and_ships(trained):
     assert report["test"]["examples"] == 12
     assert report["test"]["accuracy"] == 1.0
     assert report["test"]["accuracy_interval"][0] == pytest.approx(0.7575, abs=1e-3)  # Wilson, 12 of 12
-    assert [stage["name"] for stage in report["train"]["stages"]] == ["1 head", "2 block2"]
+    assert [stage["name"] for stage in report["train"]["stages"]] == ["1 head", "2 stage3.block1"]
     assert report["train"]["seconds"] < report["seconds"]
     assert {p["file"] for p in report["export"]} == {"model.keras", "saved_model/1"}
     assert report == json.loads((trained / "bundle" / "report.json").read_text())

@@ -55,14 +55,14 @@ class GroupFacts:
     """One layer group.
 
     Attributes:
-        name: such as `stem`, `block3`.
+        name: such as `stem`, `stage2.block1`.
         layers: number of layers.
         parameters: numbers in variables that can train, batch norm's gamma and beta included.
         batch_norm_parameters: how many of them are gamma and beta of batch norm.
         tensors: number of variables that can train; `batch_norm_tensors` of them belong to batch norm.
         statistics: numbers in variables that never train by gradient (moving mean and variance).
-        legal_cut: whether exactly one tensor leaves its end, so that the network can be cut there.
-        output_size: numbers in that tensor for one picture; 0 without a legal cut.
+        legal_cut: whether one tensor, or two, leave its end, so that the network can be cut there.
+        output_size: numbers in what leaves it for one picture; 0 without a legal cut.
     """
 
     name: str

@@ -1,56 +1,108 @@
 """The layer graph of a Keras model: in which order its layers run, where it can be cut, its layer groups.
 
 Groups come from the graph, never from variable paths: in Keras 3 nested applications have no path prefix, and
-paths change on reload. Layer names are read as hints for where blocks begin; a hint that does not fall on a
-legal cut is not followed.
+paths change on reload. Where blocks begin and end is decided in `blocks`; here a Keras graph becomes its steps.
 """
 
 import dataclasses
 import math
 import re
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import keras
 
-from tfxfer.errors import BackboneError, suggest
+from tfxfer import blocks
+from tfxfer.errors import BackboneError, ConfigError, suggest
 from tfxfer.facts import GroupFacts
 
 HEAD = "head"
-
-# Layer names that announce a block: ours, then those of keras.applications (MobileNetV2, ResNet50, VGG16).
-_BLOCK_NAMES = re.compile(
-    r"^(head(?=_(?:pool|concat|dropout|hidden|logits))|head_conv|block\d+|expanded_conv|block_\d+|conv\d_block\d+)(?:_|$)"
+# Layers of the heads that tfxfer builds.
+_HEAD_LAYER = re.compile(r"^head_(pool|concat|dropout|hidden|logits)")
+_SPATIAL = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
 )
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "StoredStatistics")
+_ACTIVATIONS = ("activation", "relu", "elu", "selu", "gelu", "silu", "swish", "softmax", "sigmoid", "tanh", "clip")
+
+
+class VariablePart(Protocol):
+    """A part of one layer's variables, which trains or stands still as one.
+
+    Attributes:
+        name: such as the common beginning of the variables' names.
+        trainable: variables that gradients can move; `batch_norm` are those among them that are gamma or beta of a
+            batch normalisation.
+        statistics: variables that no gradient moves.
+    """
+
+    name: str
+    trainable: tuple[keras.Variable, ...]
+    batch_norm: tuple[keras.Variable, ...]
+    statistics: tuple[keras.Variable, ...]
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A layer that is a whole network inside, such as a SavedModel, and tells the parts of its variables."""
+
+    batch_norm: str
+
+    def variable_groups(self) -> Sequence[VariablePart]:
+        """Returns the parts, input first; they cover all variables of the layer."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerGroup:
-    """A run of layers that are frozen or trained together.
+    """A run of layers, or a part of one layer's variables, that are frozen or trained together.
 
     Attributes:
-        name: such as `stem`, `block3`, `head`.
+        name: such as `stem`, `stage2.block1`, `head`.
         layers: in the order in which they run.
-        output: the one tensor that leaves the group's end; None where more than one leaves, so that the
-            network cannot be cut there.
+        outputs: the tensors that leave the group's end, one or a few; empty where the network cannot be cut there.
+        part: of the one layer in `layers`, where the group is less than that layer.
     """
 
     name: str
     layers: tuple[keras.layers.Layer, ...]
-    output: keras.KerasTensor | None
+    outputs: tuple[keras.KerasTensor, ...]
+    part: VariablePart | None = None
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
         """Variables that gradients can move, whatever is frozen now: all but statistics and random state."""
+        if self.part:
+            return list(self.part.trainable)
         return [v for layer in self.layers for v in _weights(layer) if not _is_state(layer, v)]
+
+    @property
+    def batch_norm_variables(self) -> list[keras.Variable]:
+        """Gamma and beta of the batch normalisations in the group."""
+        if self.part:
+            return list(self.part.batch_norm)
+        norm = {id(v) for layer in self.batch_norms for v in layer.weights}
+        return [v for v in self.trainable_variables if id(v) in norm]
 
     @property
     def statistics(self) -> list[keras.Variable]:
         """Variables that no gradient ever moves: moving means and variances."""
+        if self.part:
+            return list(self.part.statistics)
         return [v for layer in self.layers for v in _weights(layer) if _is_state(layer, v)]
 
     @property
     def variables(self) -> list[keras.Variable]:
         """All variables of the group."""
+        if self.part:
+            return [*self.part.trainable, *self.part.statistics]
         return [v for layer in self.layers for v in _weights(layer)]
 
     @property
@@ -66,9 +118,7 @@ class LayerGroup:
     @property
     def facts(self) -> GroupFacts:
         """The group in numbers."""
-        trained = self.trainable_variables
-        norm = {id(v) for layer in self.batch_norms for v in layer.weights}
-        of_norm = [v for v in trained if id(v) in norm]
+        trained, of_norm = self.trainable_variables, self.batch_norm_variables
         return GroupFacts(
             name=self.name,
             layers=len(self.layers),
@@ -77,8 +127,8 @@ class LayerGroup:
             tensors=len(trained),
             batch_norm_tensors=len(of_norm),
             statistics=_count(self.statistics),
-            legal_cut=self.output is not None,
-            output_size=0 if self.output is None else math.prod(extent or 0 for extent in self.output.shape[1:]),
+            legal_cut=bool(self.outputs),
+            output_size=sum(math.prod(extent or 0 for extent in tensor.shape[1:]) for tensor in self.outputs),
         )
 
 
@@ -94,61 +144,83 @@ class Call:
 def layer_groups(model: keras.Model) -> tuple[LayerGroup, ...]:
     """Returns the layer groups of a built functional or sequential Keras model, input first.
 
-    They cover every variable of the model exactly once. Boundaries are legal cuts (one tensor crosses) where
-    a block begins: by the layer names of networks known here, else before each layer with a kernel. A nested
-    model is one layer.
+    They cover every variable of the model exactly once, and end where its stages and blocks end (see `blocks`). Nested
+    models are looked into; a model that has some cannot be cut, but its `inlined` twin can. A layer that holds a
+    SavedModel gives one group for each part of its variables.
 
     Raises:
         BackboneError: the model has no layer graph (subclassed), or is not built.
     """
-    calls = calls_of(model)
-    ends = _legal_cuts(model, calls)
-    hints = [match[1] if (match := _BLOCK_NAMES.match(call.operation.name)) else None for call in calls]
-    hinted = len({hint for hint in hints if hint} - {HEAD, "head_conv"}) > 1
-    starts = _block_starts(calls, ends, hints, hinted)
-    groups = []
-    for start, stop in zip(starts, [*starts[1:], len(calls)], strict=True):
-        layers = [call.operation for call in calls[start:stop] if isinstance(call.operation, keras.layers.Layer)]
-        seen = {id(layer) for group in groups for layer in group.layers}
-        layers = tuple(dict.fromkeys(layer for layer in layers if id(layer) not in seen))
-        output = ends.get(stop - 1)
-        if stop == len(calls):
-            output = model.outputs[0] if len(model.outputs) == 1 else None
-        groups.append(LayerGroup(name=_name(layers, stem=start == 0 and hinted), layers=layers, output=output))
-    return tuple(_unique_names(groups))
+    nested = has_nested_models(model)
+    flat = inlined(model) if nested else model
+    calls = calls_of(flat)
+    tensors = {id(tensor): tensor for call in calls for tensor in call.outputs}
+    groups: list[LayerGroup] = []
+    seen: set[int] = set()
+    for block in blocks.find_blocks([_step(call) for call in calls], [id(tensor) for tensor in flat.outputs]):
+        operations = [call.operation for call in calls[block.start : block.stop]]
+        layers = [op for op in dict.fromkeys(operations) if isinstance(op, keras.layers.Layer) and id(op) not in seen]
+        seen.update(id(layer) for layer in layers)
+        cut = block.legal_cut and not nested
+        outputs = tuple(tensors[number] for number in block.leaves) if cut else ()
+        groups += _parts(LayerGroup(name=block.name, layers=tuple(layers), outputs=outputs))
+    return tuple(groups)
 
 
-def find_group(groups: Sequence[LayerGroup], name: str) -> int:
-    """Returns the index of the group called `name`.
+def find_group(groups: Sequence[LayerGroup], name: str) -> range:
+    """Returns the positions of the groups that `name` means: one group, or the groups of a stage.
 
     Raises:
-        BackboneError: there is none; the message has the nearest name and the list.
+        ConfigError: there is none; the message has the nearest name and the list.
     """
     names = [group.name for group in groups]
-    if name not in names:
-        raise BackboneError(f"there is no layer group {name!r}.{suggest(name, names)} Groups: {', '.join(names)}.")
-    return names.index(name)
+    found = blocks.named(names, name)
+    if found is None:
+        raise ConfigError(f"there is no layer group {name!r}.{suggest(name, names)} Groups: {', '.join(names)}.")
+    return found
+
+
+def has_nested_models(model: keras.Model) -> bool:
+    """Whether a layer of `model` is a functional or sequential model itself."""
+    return any(_is_nested(call.operation) for call in calls_of(model))
+
+
+def inlined(model: keras.Model) -> keras.Model:
+    """Returns a functional model of the same layers and variables in which no model is nested in another.
+
+    Nested models that are subclassed stay as they are: they have no graph.
+    """
+
+    inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
+    outputs = _replay(model, inputs)
+    return keras.Model(
+        inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs, name=model.name
+    )
+
+
+def feature_tensor(model: keras.Model, at: str | None = None) -> keras.KerasTensor:
+    """Returns the tensor that a new head reads: the output of layer or group `at`, or what the old head reads.
+
+    Raises:
+        ConfigError: there is nothing called `at`.
+        BackboneError: the model cannot be cut there, or nothing tells where its head begins.
+    """
+    calls = calls_of(model)
+    if at is not None:
+        return _tensor_at(model, calls, at)
+    # The old head begins where height and width end: at global pooling, or at flattening.
+    for call in reversed(calls):
+        if any(len(tensor.shape) == 4 for tensor in call.outputs):
+            return call.outputs[0]
+    dense = [call for call in calls if isinstance(call.operation, keras.layers.Dense)]
+    if not dense:
+        raise BackboneError(f"{model.name!r} has neither a feature map nor a dense layer to cut at. Name a layer: at=…")
+    return dense[-1].inputs[0]
 
 
 def calls_of(model: keras.Model) -> list[Call]:
-    """Returns the calls of a functional or sequential model in an order in which they can run.
-
-    Keras offers no public view of the graph of a model whose layers are used in more than one graph
-    (`layer.input` raises then), so this reads `_nodes_by_depth`. tests/test_graph.py fails when it changes.
-    """
-    if isinstance(model, keras.Sequential) and model.built:
-        model = model._functional or model
-    by_depth = getattr(model, "_nodes_by_depth", None)
-    if not by_depth:
-        raise BackboneError(
-            f"model {model.name!r} has no layer graph: it is subclassed or not built. Call it once on an input, "
-            "or make it with keras.Sequential or keras.Model(inputs, outputs)."
-        )
-    return [
-        Call(node.operation, tuple(node.input_tensors), tuple(node.outputs))
-        for depth in sorted(by_depth, reverse=True)
-        for node in by_depth[depth]
-    ]
+    """Returns the calls of a functional or sequential model in an order in which they can run."""
+    return [Call(node.operation, tuple(node.input_tensors), tuple(node.outputs)) for node in _nodes(_functional(model))]
 
 
 def input_of(model: keras.Model) -> keras.KerasTensor | list[keras.KerasTensor]:
@@ -166,44 +238,122 @@ def _wrapped(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [value for value in vars(layer).values() if isinstance(value, keras.layers.Layer)]
 
 
-def _legal_cuts(model: keras.Model, calls: list[Call]) -> dict[int, keras.KerasTensor]:
-    """Returns, for each position after which exactly one tensor is still needed, that tensor."""
-    last_use = {}
-    for position, call in enumerate(calls):
-        for tensor in call.inputs:
-            last_use[id(tensor)] = position
-    for tensor in model.outputs:
-        last_use[id(tensor)] = len(calls)
-    alive, cuts = {}, {}
-    for position, call in enumerate(calls):
-        alive.update({id(tensor): tensor for tensor in call.outputs})
-        alive = {key: tensor for key, tensor in alive.items() if last_use.get(key, -1) > position}
-        if len(alive) == 1:
-            cuts[position] = next(iter(alive.values()))
-    return cuts
+def _functional(model: keras.Model) -> keras.Model:
+    return (model._functional or model) if isinstance(model, keras.Sequential) and model.built else model
 
 
-def _block_starts(
-    calls: list[Call], ends: dict[int, keras.KerasTensor], hints: list[str | None], hinted: bool
-) -> list[int]:
-    """Returns the positions at which groups begin; the first is 0."""
-    legal = [position + 1 for position in ends if position + 1 < len(calls)]
-    named = [p for p in legal if hints[p] and hints[p] != hints[p - 1]]
-    after = [p for p in legal if not hints[p] and hints[p - 1] and _has_kernel(calls[p].operation)]
-    if hinted:
-        candidates = {*named, *after}
-    else:
-        candidates = {*named, *(p for p in legal if _has_kernel(calls[p].operation))}
-    starts = [0]
-    for position in sorted(candidates):
-        # A group without weights decides nothing: it is the beginning of the next one.
-        if any(_weights(call.operation) for call in calls[starts[-1] : position]):
-            starts.append(position)
-    return starts
+def _nodes(model: keras.Model) -> list:
+    """Returns the nodes of a model's graph in an order in which they can run.
+
+    Keras offers no public view of the graph of a model whose layers are used in more than one graph
+    (`layer.input` raises then), so this reads `_nodes_by_depth`. tests/test_graph.py fails when it changes.
+    """
+    by_depth = getattr(model, "_nodes_by_depth", None)
+    if not by_depth:
+        raise BackboneError(
+            f"model {model.name!r} has no layer graph: it is subclassed or not built. Call it once on an input, "
+            "or make it with keras.Sequential or keras.Model(inputs, outputs)."
+        )
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
-def _has_kernel(operation: keras.Operation) -> bool:
-    return any(len(v.shape) >= 2 for v in _weights(operation))
+def _replay(model: keras.Model, inputs: Sequence[keras.KerasTensor]) -> list[keras.KerasTensor]:
+    """Calls every layer of `model`, and of the models nested in it, on new inputs; returns the outputs."""
+    graph = _functional(model)
+    known = dict(zip((id(tensor) for tensor in graph.inputs), inputs, strict=True))
+    for node in _nodes(graph):
+        if any(id(tensor) not in known for tensor in node.outputs):
+            args, kwargs = node.arguments.fill_in(known)
+            if _is_nested(node.operation):
+                results = _replay(node.operation, keras.tree.flatten(args[0]))
+            else:
+                results = keras.tree.flatten(node.operation(*args, **kwargs))
+            known.update(zip((id(tensor) for tensor in node.outputs), results, strict=True))
+    return [known[id(tensor)] for tensor in graph.outputs]
+
+
+def _is_nested(operation: keras.Operation) -> bool:
+    return isinstance(operation, keras.Model) and bool(getattr(_functional(operation), "_nodes_by_depth", None))
+
+
+def _tensor_at(model: keras.Model, calls: list[Call], at: str) -> keras.KerasTensor:
+    named = [call.outputs[0] for call in calls if call.operation.name == at]
+    if named:
+        return named[-1]
+    groups = layer_groups(model)
+    found = blocks.named([group.name for group in groups], at)
+    if found is None:
+        names = [*(group.name for group in groups), *(call.operation.name for call in calls)]
+        listed = ", ".join(group.name for group in groups)
+        raise ConfigError(f"there is no layer or group {at!r} in {model.name!r}.{suggest(at, names)} Groups: {listed}.")
+    outputs = groups[found[-1]].outputs
+    if len(outputs) != 1:
+        raise BackboneError(
+            f"{model.name!r} cannot be cut behind {at!r}: {len(outputs) or 'several'} tensors leave it."
+        )
+    return outputs[0]
+
+
+def _parts(group: LayerGroup) -> list[LayerGroup]:
+    """Returns a group for each part of a layer that tells its parts, else the group itself."""
+    parted = [layer for layer in group.layers if isinstance(layer, Parted)]
+    if not parted:
+        return [group]
+    rest = tuple(layer for layer in group.layers if not isinstance(layer, Parted))
+    parts = [
+        LayerGroup(name=part.name, layers=(layer,), outputs=(), part=part)
+        for layer in parted
+        for part in layer.variable_groups()
+    ]
+    if any(_weights(layer) for layer in rest) or not parts:
+        parts = [dataclasses.replace(group, layers=rest, outputs=()), *parts]
+    return [*parts[:-1], dataclasses.replace(parts[-1], outputs=group.outputs)]
+
+
+def _step(call: Call) -> blocks.Step:
+    operation, shape = call.operation, call.outputs[0].shape
+    return blocks.Step(
+        name=operation.name,
+        kind=_kind(call),
+        reads=tuple(id(tensor) for tensor in call.inputs),
+        writes=tuple(id(tensor) for tensor in call.outputs),
+        extent=math.prod(extent or 0 for extent in shape[1:-1]) if len(shape) > 2 else 0,
+        weights=bool(_weights(operation)),
+        activates=_activates(operation),
+        head=bool(_HEAD_LAYER.match(operation.name)),
+    )
+
+
+def _kind(call: Call) -> blocks.Kind:
+    operation, name = call.operation, type(call.operation).__name__
+    if isinstance(operation, _DEPTHWISE):
+        return "depthwise"
+    if isinstance(operation, _SPATIAL):
+        pointwise = "Separable" not in name and all(extent == 1 for extent in operation.kernel_size)
+        return "pointwise" if pointwise else "spatial"
+    if "Attention" in name:
+        return "attention"
+    if isinstance(operation, (keras.layers.Dense, keras.layers.EinsumDense)):
+        return "pointwise" if len(call.outputs[0].shape) > 2 else "dense"
+    if name in _NORMS:
+        return "norm"
+    if name == "Multiply":
+        return "gate"
+    if name.startswith("ZeroPadding"):
+        return "padding"
+    if len({id(tensor) for tensor in call.inputs}) > 1:
+        return "merge"
+    if any(len(v.shape) > 1 for v in _weights(operation)):
+        return "dense"  # a layer of someone else's with a kernel: a block of its own
+    return "other"
+
+
+def _activates(operation: keras.Operation) -> bool:
+    activation = getattr(operation, "activation", None)
+    if activation is not None:
+        return activation is not keras.activations.linear
+    name = type(operation).__name__.lower()
+    return any(word in name for word in _ACTIVATIONS)
 
 
 def _weights(operation: keras.Operation) -> list[keras.Variable]:
@@ -227,22 +377,3 @@ def _is_state(layer: keras.layers.Layer, variable: keras.Variable) -> bool:
 
 def _count(variables: list[keras.Variable]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
-
-
-def _name(layers: tuple[keras.layers.Layer, ...], *, stem: bool) -> str:
-    hints = [match[1] for layer in layers if (match := _BLOCK_NAMES.match(layer.name))]
-    if hints:
-        return hints[0]
-    if stem:
-        return "stem"
-    return next((layer.name for layer in layers if _has_kernel(layer)), layers[0].name if layers else "group")
-
-
-def _unique_names(groups: list[LayerGroup]) -> list[LayerGroup]:
-    counts: dict[str, int] = {}
-    result = []
-    for group in groups:
-        counts[group.name] = counts.get(group.name, 0) + 1
-        again = counts[group.name] > 1
-        result.append(dataclasses.replace(group, name=f"{group.name}.{counts[group.name]}") if again else group)
-    return result

@@ -1,6 +1,6 @@
 """Named ways to fine-tune: each function returns the stages of one and says where it comes from.
 
-`Recipe(stages="partial")` takes a preset as it is; `Recipe(stages=presets.partial(train="block9"))` adapts it.
+`Recipe(stages="partial")` takes a preset as it is; `Recipe(stages=presets.partial(train="stage4"))` adapts it.
 """
 
 from tfxfer.recipes import PRESETS, Stage

@@ -80,13 +80,19 @@ def test_uint8_and_float_pixels_give_the_same_features():
 def test_groups_of_keras_applications_end_at_legal_cuts(name):
     facts = load_backbone(f"keras:{name}", image_size=32, weights="random").facts
     assert all(group.legal_cut for group in facts.groups)
-    expected = {"MobileNetV2": (19, "block_16"), "ResNet50": (17, "conv5_block2"), "VGG16": (5, "block4")}[name]
+    expected = {
+        "MobileNetV2": (19, "stage5.block4"),
+        "ResNet50": (17, "stage4.block2"),
+        "VGG16": (13, "stage5.block2"),
+    }[name]
     assert (len(facts.groups), facts.groups[-2].name) == expected
 
 
 def test_the_groups_of_lite0():
     facts = load_backbone("builtin:efficientnet_lite0", image_size=64, weights="random").facts
-    assert [group.name for group in facts.groups] == ["stem", *(f"block{n}" for n in range(16)), "head_conv"]
+    blocks = {1: 1, 2: 2, 3: 2, 4: 6, 5: 5}
+    names = [f"stage{stage}.block{block + 1}" for stage in blocks for block in range(blocks[stage])]
+    assert [group.name for group in facts.groups] == ["stem", *names, "head_conv"]
     assert sum(group.parameters for group in facts.groups) == 3_371_008
     assert facts.groups[3].output_size == 16 * 16 * 24
 

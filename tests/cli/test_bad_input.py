@@ -102,10 +102,11 @@ def test_an_unknown_key_of_the_recipe(train, colours):
 
 def test_an_unknown_layer_group(train, colours, tmp_path):
     config = tmp_path / "c.py"
-    config.write_text("from tfxfer import *\ndef get_config(): return Recipe(stages=(Stage(train='blok2', epochs=1),))")
+    recipe = "Recipe(stages=(Stage(train='stage3.blok1', epochs=1),))"
+    config.write_text(f"from tfxfer import *\ndef get_config(): return {recipe}")
     code, message = train(colours, f"--config={config}")
     assert code == CONFIG
-    assert "train='blok2' is no layer group. Did you mean 'block2'?" in message
+    assert "train='stage3.blok1' is no layer group. Did you mean 'stage3.block1'?" in message
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def test_only_the_head_trains():
 
 def test_frozen_batch_norm_keeps_statistics_gamma_and_beta():
     model = classifier()
-    done = tfxfer.freeze(model, train="block2", batch_norm="frozen")
-    assert done.trained == ("block2", "head")
+    done = tfxfer.freeze(model, train="stage3.block1", batch_norm="frozen")
+    assert done.trained == ("stage3.block1", "head")
     assert done.trainable_weights == (8 * 8 * 9 + 8) + (8 * 3 + 3)
     assert moved_by_training(model) == {
         "block2_conv/kernel",
@@ -84,14 +84,19 @@ def test_a_compiled_model_obeys_too():
 def test_freezing_again_wakes_what_an_outer_flag_put_to_sleep():
     model = classifier()
     model.trainable = False
-    tfxfer.freeze(model, train="block1", batch_norm="train")
+    tfxfer.freeze(model, train="stage2.block1", batch_norm="train")
     assert len(model.trainable_variables) == 2 * 2 + 2 * 2 + 2
-    assert [group.name for group in graph.layer_groups(model)] == ["stem", "block1", "block2", "head"]
+    assert [group.name for group in graph.layer_groups(model)] == [
+        "stage1.block1",
+        "stage2.block1",
+        "stage3.block1",
+        "head",
+    ]
 
 
 @pytest.mark.parametrize(
     ("train", "message"),
-    [("blok1", r"Did you mean 'block1'\?"), (7, "more layer groups than the 3 there are")],
+    [("stage2.blok1", r"Did you mean 'stage2.block1'\?"), (7, "more layer groups than the 3 there are")],
 )
 def test_groups_that_do_not_exist_are_named(train, message):
     with pytest.raises(ConfigError, match=message):

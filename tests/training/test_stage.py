@@ -11,7 +11,7 @@ from tfxfer import activations, data, models, pipeline
 from tfxfer.errors import VerificationError
 from tfxfer.training import stage as stages
 
-BLOCK2 = tfxfer.Stage(train="block2", epochs=2, learning_rate=0.1)
+BLOCK2 = tfxfer.Stage(train="stage3.block1", epochs=2, learning_rate=0.1)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_the_rate_of_a_group_is_its_share(prepared):
     distances = []
     for ratio in (1.0, 100.0):
         stage = tfxfer.Stage(
-            train="block2", steps=1, learning_rate=0.01, head_to_body=ratio, warmup=0.0, clip_norm=None
+            train="stage3.block1", steps=1, learning_rate=0.01, head_to_body=ratio, warmup=0.0, clip_norm=None
         )
         model, *rest = prepared(stage)
         model.get_layer("head_logits").kernel.assign(np.ones((8, 3)) * [[1.0, 0.5, -1.0]])
@@ -139,7 +139,7 @@ def test_the_check_of_trainable_variables_names_what_was_not_planned(prepared):
     """Its own canary: in a run the optimizer would refuse such a variable before."""
     model, plan, *_ = prepared(BLOCK2)
     stage = plan.what.stages[0]
-    models.freeze(model, train="block2", batch_norm="frozen")
+    models.freeze(model, train="stage3.block1", batch_norm="frozen")
     shares = stages.planned_shares(model, stage)
     stages.verify_trainable(model, stage, shares)
     model.get_layer("block2_bn").trainable = True
@@ -160,7 +160,7 @@ def test_dropout_is_a_function_of_the_seed(prepared):
 
 def test_activations_are_what_the_prefix_computes(prepared):
     model, _, train, _ = prepared(BLOCK2)
-    cut = activations.cut_tensor(model, ("block2",))
+    cut = activations.cut_tensors(model, ("stage3.block1",))
     kept = activations.extract(model, cut, train, batch_size=8)
     assert kept.all_rows.shape == (len(train), 6, 6, 8)
     prefix = keras.Model(model.input, cut)

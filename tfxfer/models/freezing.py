@@ -36,7 +36,7 @@ class Frozen:
 def freeze(model: keras.Model, *, train: int | float | str = "head", batch_norm: BatchNorm = "frozen") -> Frozen:
     """Freezes `model` in place but for what `train` names; the head always trains.
 
-    >>> print(freeze(model, train="block12"))
+    >>> print(freeze(model, train="stage5.block2"))
     6 groups train (...
 
     A compiled model is compiled again with the same settings, since Keras would go on as before without a
@@ -84,10 +84,24 @@ def _set_flags(model: keras.Model, groups: tuple[graph.LayerGroup, ...], trained
     # A container's flag overwrites its layers' flags, so containers come first and leaves last.
     model.trainable = True
     for group in groups:
-        for layer in group.layers:
+        for layer in group.layers if group.part is None else ():
             for inner in graph.flatten(layer):
                 inner.trainable = group.name in trained
         # In the head, batch norm is new: it has no statistics to keep.
         if batch_norm == "frozen" and group.name != groups[-1].name:
             for layer in group.batch_norms:
                 layer.trainable = False
+    _set_parts([group for group in groups if group.part], trained, batch_norm)
+
+
+def _set_parts(groups: list[graph.LayerGroup], trained: set[str], batch_norm: str) -> None:
+    """Sets the flags of single variables in layers that are a network inside."""
+    for layer in {id(group.layers[0]): group.layers[0] for group in groups}.values():
+        own = [group for group in groups if group.layers[0] is layer]
+        trains = [group.name in trained for group in own]
+        layer.trainable = any(trains)
+        layer.batch_norm = "train" if batch_norm == "train" and all(trains) else "frozen"
+        for group, moves in zip(own, trains, strict=True):
+            held = {id(v) for v in group.batch_norm_variables} if batch_norm == "frozen" else ()
+            for variable in group.trainable_variables if any(trains) else ():
+                variable.trainable = moves and id(variable) not in held

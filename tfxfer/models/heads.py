@@ -4,7 +4,7 @@ import keras
 
 from tfxfer import graph
 from tfxfer.backbones.source import Backbone
-from tfxfer.errors import BackboneError, ConfigError, suggest
+from tfxfer.errors import BackboneError, ConfigError
 from tfxfer.heads import MLP, Head
 
 # The layer that a cached stage begins behind.
@@ -22,7 +22,7 @@ def swap_head(network: Backbone | keras.Model, head: Head, *, at: str | None = N
         network: a backbone; or a whole classifier, functional or sequential, which is cut before its last
             layers that hold no position in the picture any more.
         head: with its number of outputs; the model gives logits, float32 `[batch, outputs]`.
-        at: name of the layer of a whole model whose output the new head reads instead.
+        at: name of the layer, layer group or stage of a whole model whose output the new head reads instead.
         seed: of the head's initial numbers and its dropout.
 
     Raises:
@@ -34,7 +34,8 @@ def swap_head(network: Backbone | keras.Model, head: Head, *, at: str | None = N
     if isinstance(network, Backbone):
         model, features = network.model, network.model.output
     else:
-        model, features = network, _features_of(network, at)
+        model = graph.inlined(network) if graph.has_nested_models(network) else network
+        features = graph.feature_tensor(model, at)
     logits = build_head(features, head, seed=seed)
     return keras.Model(graph.input_of(model), logits, name=f"{model.name}_classifier")
 
@@ -60,9 +61,13 @@ def build_head(features: keras.KerasTensor, head: Head, *, seed: int) -> keras.K
 
 def pooled_features(model: keras.Model) -> keras.KerasTensor:
     """Returns the tensor `[batch, width]` that the head of an assembled model pools the features into."""
-    for call in reversed(graph.calls_of(model)):
+    calls = graph.calls_of(model)
+    for call in reversed(calls):
         if call.operation.name in _POOLED:
             return call.outputs[0]
+    for call in calls:
+        if call.operation.name.startswith("head_"):
+            return call.inputs[0]  # features without positions are not pooled
     raise BackboneError(f"model {model.name!r} has no head of tfxfer's: swap_head gives it one.")
 
 
@@ -78,21 +83,3 @@ def _pool(features, pooling: str):
 
 def _dropout(x, rate: float, seed: int, name: str):
     return keras.layers.Dropout(rate, seed=seed, name=name)(x) if rate else x
-
-
-def _features_of(model: keras.Model, at: str | None) -> keras.KerasTensor:
-    """Returns the tensor that a new head reads: the output of layer `at`, or what the old head reads."""
-    calls = graph.calls_of(model)
-    if at is not None:
-        names = [call.operation.name for call in calls]
-        if at not in names:
-            raise ConfigError(f"there is no layer {at!r} in {model.name!r}.{suggest(at, names)}")
-        return next(call.outputs[0] for call in calls if call.operation.name == at)
-    # The old head begins where height and width end: at global pooling, or at flattening.
-    for call in reversed(calls):
-        if any(len(tensor.shape) == 4 for tensor in call.outputs):
-            return call.outputs[0]
-    dense = [call for call in calls if isinstance(call.operation, keras.layers.Dense)]
-    if not dense:
-        raise BackboneError(f"{model.name!r} has neither a feature map nor a dense layer to cut at. Name a layer: at=…")
-    return dense[-1].inputs[0]

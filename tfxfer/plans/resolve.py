@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 
-from tfxfer import presets, recipes
+from tfxfer import blocks, presets, recipes
 from tfxfer.errors import ConfigError, suggest
 from tfxfer.facts import BackboneFacts, DataFacts, GroupFacts, MachineFacts
 from tfxfer.heads import MLP, Head
@@ -84,13 +84,14 @@ def trained_groups(train: int | float | str, groups: tuple[GroupFacts, ...]) -> 
                 f"Write train=all, or at most train={len(names)}."
             )
         return tuple(names[-train:])
-    if train not in names:
+    found = blocks.named(names, train)
+    if found is None:
         near = suggest(train, ["head", "all", *names])
         raise ConfigError(
             f"train={train!r} is no layer group.{near} Write head, all, a number of groups, a share such as "
             f"0.5, or one of: {', '.join(names)}."
         )
-    return tuple(names[names.index(train) :])
+    return tuple(names[found[0] :])
 
 
 def _stages(recipe: recipes.Recipe, data: DataFacts) -> tuple[tuple[recipes.Stage, ...], list[str]]:

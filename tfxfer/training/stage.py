@@ -49,7 +49,7 @@ def run_stage(
     models.freeze(trainee, train=len(stage.trained) or "head", batch_norm=stage.batch_norm)
     shares = planned_shares(model, stage)
     if cached:
-        cut = activations.cut_tensor(trainee, stage.trained)
+        cut = activations.cut_tensors(trainee, stage.trained)
         train, validation = (
             activations.extract(trainee, cut, split, batch_size=what.batch_size) for split in (train, validation)
         )
@@ -79,7 +79,7 @@ def planned_shares(model: keras.Model, stage: StagePlan) -> dict[int, float]:
     for group in body:
         if group.name not in rates:
             continue
-        held = {id(v) for layer in group.batch_norms for v in layer.weights} if stage.batch_norm == "frozen" else ()
+        held = {id(v) for v in group.batch_norm_variables} if stage.batch_norm == "frozen" else ()
         shares.update({id(v): rates[group.name] for v in group.trainable_variables if id(v) not in held})
     return shares
 
