@@ -318,7 +318,7 @@ def _step(call: Call) -> blocks.Step:
         reads=tuple(id(tensor) for tensor in call.inputs),
         writes=tuple(id(tensor) for tensor in call.outputs),
         extent=math.prod(extent or 0 for extent in shape[1:-1]) if len(shape) > 2 else 0,
-        weights=bool(_weights(operation)),
+        weights=bool(_weights(operation)) or isinstance(operation, Parted),
         activates=_activates(operation),
         head=bool(_HEAD_LAYER.match(operation.name)),
     )

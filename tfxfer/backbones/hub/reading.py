@@ -1,0 +1,64 @@
+"""Reads saved_model.pb, and only that: bounded in size, nothing of it is run."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from typing import TYPE_CHECKING
+
+from tfxfer.errors import BackboneError
+
+if TYPE_CHECKING:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+# Graphs take a few megabytes; those of TF1 with frozen weights inside a few hundred. Weights lie in other files.
+MOST_BYTES = 512 << 20
+PROGRAM = "saved_model.pb"
+_OTHER_PROGRAMS = ("saved_model.pbtxt", "saved_model.cpb")
+
+
+def read(folder: pathlib.Path) -> saved_model_pb2.SavedModel:
+    """Returns the parsed program of a SavedModel; the same object for the same file.
+
+    Raises:
+        BackboneError: there is none, it is too large or damaged, or one of its asset files lies elsewhere.
+    """
+    path = pathlib.Path(folder) / PROGRAM
+    if not path.is_file():
+        raise BackboneError(f"{folder} holds no {PROGRAM}: it is no SavedModel.")
+    others = [name for name in _OTHER_PROGRAMS if (path.parent / name).exists()]
+    if others:
+        raise BackboneError(f"{folder} is refused: {', '.join(others)} beside {PROGRAM} says a second time what it is.")
+    state = path.stat()
+    if state.st_size > MOST_BYTES:
+        raise BackboneError(f"{path} has {state.st_size:,} bytes; more than {MOST_BYTES:,} are refused.")
+    saved_model = _parse(path.resolve(), state.st_mtime_ns, state.st_size)
+    _check_assets(saved_model, pathlib.Path(folder))
+    return saved_model
+
+
+@functools.lru_cache(maxsize=2)
+def _parse(path: pathlib.Path, modified: int, size: int) -> saved_model_pb2.SavedModel:
+    from google.protobuf import message
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        saved_model.ParseFromString(path.read_bytes())
+    except message.DecodeError as error:
+        raise BackboneError(f"{path} is truncated or no SavedModel ({error}). Get it again.") from error
+    if not saved_model.meta_graphs:
+        raise BackboneError(f"{path} holds no graph: it is truncated or no SavedModel. Get it again.")
+    return saved_model
+
+
+def _check_assets(saved_model: saved_model_pb2.SavedModel, folder: pathlib.Path) -> None:
+    """Refuses asset files outside `folder`, which TensorFlow would open and a later export would copy."""
+    home = (folder / "assets").resolve()
+    for graph in saved_model.meta_graphs:
+        for asset in graph.asset_file_def:
+            name = pathlib.PurePosixPath(asset.filename)
+            if name.is_absolute() or ".." in name.parts or "\\" in asset.filename or "\0" in asset.filename:
+                raise BackboneError(f"{folder} is refused: its asset {asset.filename!r} leads out of the SavedModel.")
+            if not (home / name).resolve().is_relative_to(home):
+                raise BackboneError(f"{folder} is refused: its asset {asset.filename!r} is a link out of assets/.")
