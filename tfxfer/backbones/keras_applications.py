@@ -1,13 +1,14 @@
-"""The source `keras:`: networks of `keras.applications`, with their pixel convention put into the graph."""
+"""The source `keras:`: every network of `keras.applications`, with its pixel convention put into the graph."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 import re
-from typing import TYPE_CHECKING, Literal
+import warnings
+from typing import TYPE_CHECKING
 
+from tfxfer.backbones import keras_facts
 from tfxfer.backbones.registry import check_name
 from tfxfer.backbones.source import Request, Source
 from tfxfer.errors import BackboneError
@@ -16,77 +17,122 @@ from tfxfer.facts import BackboneCard
 if TYPE_CHECKING:
     import keras
 
-# BGR means of the Caffe models, keras/src/applications/imagenet_utils.py.
+# BGR means of the Caffe models, RGB means and deviations of the torch ones: keras/src/applications/imagenet_utils.py.
 _CAFFE_MEANS = (103.939, 116.779, 123.68)
+_TORCH_MEANS = (0.485, 0.456, 0.406)
+_TORCH_DEVIATIONS = (0.229, 0.224, 0.225)
 _HOME = "https://storage.googleapis.com/tensorflow/keras-applications"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Application:
-    pixels: Literal["tf", "caffe"]
-    license: str
-
-
-_APPLICATIONS = {
-    "MobileNetV2": _Application(pixels="tf", license="Apache-2.0"),
-    "ResNet50": _Application(pixels="caffe", license="MIT"),
-    "VGG16": _Application(pixels="caffe", license="CC-BY-4.0"),
+_IN_WORDS = {
+    "tf": "x / 127.5 − 1, RGB",
+    "caffe": "x − (103.939, 116.779, 123.68), BGR",
+    "torch": "(x / 255 − mean) / deviation of ImageNet, RGB",
+    "built in": "0..255, RGB; the network scales them itself",
 }
-_CONVENTIONS = {"tf": "x / 127.5 − 1, RGB", "caffe": "x − (103.939, 116.779, 123.68), BGR"}
 
 
 class KerasSource(Source):
-    """MobileNetV2, ResNet50 and VGG16 with ImageNet weights, downloaded by Keras at first use."""
+    """The networks of the installed `keras.applications` with ImageNet weights, downloaded by Keras at first use."""
 
     def names(self) -> tuple[str, ...]:
         """Returns the names of the constructors."""
-        return tuple(_APPLICATIONS)
+        return tuple(keras_facts.constructors())
 
     def card(self, name: str) -> BackboneCard:
         """Returns what is known about the network."""
         check_name(name, self.names(), "keras")
-        application = _APPLICATIONS[name]
+        constructor = keras_facts.constructors()[name]
+        # A Keras newer than this table may have networks that it does not know.
+        known = keras_facts.PUBLISHED.get(name) or keras_facts.Published(224, 0.0, 0, 0, 0, name.lower())
         return BackboneCard(
             handle=f"keras:{name}",
-            native_size=224,
-            minimum_size=32,
-            pixels=_CONVENTIONS[application.pixels],
-            license=application.license,
+            native_size=known.native_size,
+            minimum_size=constructor.minimum_size,
+            pixels=_IN_WORDS[constructor.pixels],
+            license=keras_facts.LICENSES.get(constructor.family, "unknown"),
             origin=f"keras.applications.{name}, ImageNet-1k",
+            feature_channels=known.features,
+            parameters=known.parameters,
+            groups=known.groups,
+            top1=known.top1,
+            top1_source=known.top1_source if known.top1 else "",
         )
+
+    def has_weights(self, name: str) -> bool:
+        """Whether Keras's cache holds the file."""
+        check_name(name, self.names(), "keras")
+        known = keras_facts.PUBLISHED.get(name)
+        return known is not None and any(_cache().glob(f"{known.weights}*.h5"))
 
     def build(self, request: Request) -> keras.Model:
         """Returns the network from pixels to its last feature map."""
         import keras
 
-        name, image_size, weights = request.name, request.image_size, request.weights
-        check_name(name, self.names(), "keras")
-        application = _APPLICATIONS[name]
-        pixels = keras.Input((image_size, image_size, 3), name="pixels")
-        try:
-            model = getattr(keras.applications, name)(
-                include_top=False,
-                weights={"pretrained": "imagenet", "random": None}.get(weights, weights),
-                input_tensor=_own_convention(pixels, application.pixels),
-            )
-        except Exception as error:
-            if weights == "pretrained" and "URL fetch failure" in str(error):
-                raise BackboneError(_download_failed(name, str(error))) from error
-            raise
-        return keras.Model(pixels, model.output, name=name.lower())
+        from tfxfer import graph
+
+        check_name(request.name, self.names(), "keras")
+        pixels = keras.Input((request.image_size, request.image_size, 3), name="pixels")
+        given = request.weights not in ("pretrained", "random")
+
+        def network(weights: str | None) -> keras.Model:
+            model = self._construct(request.name, pixels, weights=weights, include_top=False)
+            model = keras.Model(pixels, model.output, name=request.name.lower())
+            return graph.inlined(model) if graph.has_nested_models(model) else model
+
+        if not given:
+            return network("imagenet" if request.weights == "pretrained" else None)
+        try:  # a file of Keras's own, or saved from its network
+            return network(request.weights)
+        except (ValueError, KeyError, UserWarning):  # or saved from ours
+            model = network(None)
+            model.load_weights(request.weights)
+            return model
+
+    def classifier(self, name: str, image_size: int = 0) -> keras.Model:
+        """Returns the network with its pretrained head, at its native size: pixels to 1000 ImageNet logits."""
+        import keras
+
+        size = image_size or self.card(name).native_size
+        pixels = keras.Input((size, size, 3), name="pixels")
+        model = self._construct(name, pixels, weights="imagenet", include_top=True, classifier_activation=None)
+        return keras.Model(pixels, model.output, name=f"{name.lower()}_imagenet")
+
+    def _construct(self, name: str, pixels, **arguments) -> keras.Model:
+        import keras
+
+        tensor = _own_convention(pixels, keras_facts.constructors()[name].pixels)
+        with warnings.catch_warnings():
+            # The weights do not depend on the size, of which these constructors warn.
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
+            try:
+                return getattr(keras.applications, name)(input_tensor=tensor, **arguments)
+            except Exception as error:
+                if arguments["weights"] == "imagenet" and "URL fetch failure" in str(error):
+                    raise BackboneError(_download_failed(name, str(error))) from error
+                raise
 
 
 SOURCE = KerasSource()
 
 
-def _own_convention(pixels, convention: str):
+def _own_convention(pixels, convention: keras_facts.Pixels):
     import keras
 
+    def rescaled(x, scale, offset):
+        return keras.layers.Rescaling(scale, offset=offset, name="pixel_convention")(x)
+
+    if convention == "built in":
+        return pixels
     if convention == "tf":
-        return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="pixel_convention")(pixels)
-    bgr = keras.ops.flip(pixels, axis=-1)
-    means = [-mean for mean in _CAFFE_MEANS]
-    return keras.layers.Rescaling(1.0, offset=means, name="pixel_convention")(bgr)
+        return rescaled(pixels, 1 / 127.5, -1.0)
+    if convention == "torch":
+        scales = [1 / (255 * deviation) for deviation in _TORCH_DEVIATIONS]
+        offsets = [-mean / deviation for mean, deviation in zip(_TORCH_MEANS, _TORCH_DEVIATIONS, strict=True)]
+        return rescaled(pixels, scales, offsets)
+    return rescaled(keras.ops.flip(pixels, axis=-1), 1.0, [-mean for mean in _CAFFE_MEANS])
+
+
+def _cache() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
 
 
 def _download_failed(name: str, message: str) -> str:
