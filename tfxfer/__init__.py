@@ -15,7 +15,7 @@ _HOMES = {
     "Data": "tfxfer.recipes",
     "Recipe": "tfxfer.recipes",
     "Stage": "tfxfer.recipes",
-    "check_pixel_scale": "tfxfer.data.arrays",
+    "check_pixel_scale": "tfxfer.pixels",
     "freeze": "tfxfer.models.freezing",
     "heads": "tfxfer.heads:",
     "layer_groups": "tfxfer.graph",

@@ -71,6 +71,11 @@ def named(names: Sequence[str], name: str) -> range | None:
     return range(found[0], found[-1] + 1) if found else None
 
 
+def addressable(names: Sequence[str]) -> list[str]:
+    """Returns what `named` finds among these names: stages, then blocks."""
+    return list(dict.fromkeys([*(name.partition(".")[0] for name in names), *names]))
+
+
 def find_blocks(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Block, ...]:
     """Returns the blocks of a network, input first, which cover all steps.
 
@@ -78,8 +83,8 @@ def find_blocks(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Block, .
         steps: in an order in which they can run.
         outputs: numbers of the tensors that the network gives.
     """
-    crossing = _crossing(steps, outputs)
-    ends = _with_weights(steps, _close(steps, _ends(steps, crossing)))
+    alive = crossing(steps, outputs)
+    ends = _with_weights(steps, _close(steps, _ends(steps, alive)))
     ends = _join_stem(_spans(steps, ends))
     spans = _spans(steps, ends)
     names = _names(spans)
@@ -88,8 +93,8 @@ def find_blocks(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Block, .
             name=name,
             start=span.start,
             stop=span.stop,
-            leaves=crossing[span.stop - 1],
-            legal_cut=0 < len(crossing[span.stop - 1]) <= _MOST_TENSORS,
+            leaves=alive[span.stop - 1],
+            legal_cut=0 < len(alive[span.stop - 1]) <= _MOST_TENSORS,
         )
         for name, span in zip(names, spans, strict=True)
     )
@@ -111,19 +116,30 @@ class _Span:
 
     @property
     def merges(self) -> bool:
-        """Whether paths with kernels come together in it."""
-        return any(step.kind == "merge" for step in self.steps) and len(self.kernels) > 0
+        """Whether paths come together in it that differ in a kernel; adding a position embedding is no such merge."""
+        before: dict[int, frozenset[int]] = {}
+        for at, step in enumerate(self.steps):
+            paths = [before.get(tensor, frozenset()) for tensor in step.reads]
+            if step.kind == "merge" and _differ_in_kernel(self.steps, paths):
+                return True
+            before.update(dict.fromkeys(step.writes, frozenset({at}).union(*paths)))
+        return False
 
     @property
     def plain(self) -> bool:
-        """Whether it is one convolution, or a chain of them with an activation each, none of them depthwise."""
-        if self.merges or not self.kernels or any(step.kind not in ("spatial", "pointwise") for step in self.kernels):
+        """Whether it is one convolution, or a chain of them that ends in an activation, none of them depthwise."""
+        if not self.kernels or self.merges or any(step.kind not in ("spatial", "pointwise") for step in self.kernels):
             return False
-        at = [position for position, step in enumerate(self.steps) if step.kind in _KERNELS]
-        return len(at) == 1 or all(_activated(self.steps, position) for position in at)
+        last = max(position for position, step in enumerate(self.steps) if step.kind in _KERNELS)
+        return len(self.kernels) == 1 or _activated(self.steps, last)
 
 
-def _crossing(steps: Sequence[Step], outputs: Sequence[int]) -> list[tuple[int, ...]]:
+def _differ_in_kernel(steps: Sequence[Step], paths: Sequence[frozenset[int]]) -> bool:
+    own = frozenset().union(*paths) - frozenset.intersection(*paths)
+    return any(steps[at].kind in _KERNELS for at in own)
+
+
+def crossing(steps: Sequence[Step], outputs: Sequence[int]) -> list[tuple[int, ...]]:
     """Returns, for each position, the tensors written up to there that are read behind it."""
     last_use = {tensor: position for position, step in enumerate(steps) for tensor in step.reads}
     last_use.update(dict.fromkeys(outputs, len(steps)))
@@ -136,31 +152,31 @@ def _crossing(steps: Sequence[Step], outputs: Sequence[int]) -> list[tuple[int, 
     return result
 
 
-def _ends(steps: Sequence[Step], crossing: list[tuple[int, ...]]) -> list[int]:
+def _ends(steps: Sequence[Step], alive: list[tuple[int, ...]]) -> list[int]:
     """Returns the positions behind which a new block begins, the end of the network among them."""
     ends: set[int] = set()
     chain_start = 0
     attention = False  # the block so far is the attention half of a transformer block
-    for start, stop in _regions(steps, crossing):
+    for start, stop in _regions(steps, alive):
         region = _Span(steps, start, stop)
-        if not region.merges or steps[stop - 1].kind != "merge":
+        if steps[stop - 1].kind != "merge" or not region.merges:
             continue
         if attention and start == chain_start and not _has_attention(region):
             ends.discard(start)
         attention = _has_attention(region)
-        ends.update(_chain_ends(steps, chain_start, start, crossing))
+        ends.update(_chain_ends(steps, chain_start, start, alive))
         ends.add(stop)
         chain_start = stop
-    ends.update(_chain_ends(steps, chain_start, len(steps), crossing))
+    ends.update(_chain_ends(steps, chain_start, len(steps), alive))
     heads = [position for position, step in enumerate(steps) if step.head]
     if heads:
         ends = {end for end in ends if end <= heads[0]} | {heads[0]}
     return sorted((ends | {len(steps)}) - {0})
 
 
-def _regions(steps: Sequence[Step], crossing: list[tuple[int, ...]]) -> list[tuple[int, int]]:
+def _regions(steps: Sequence[Step], alive: list[tuple[int, ...]]) -> list[tuple[int, int]]:
     """Returns the runs of steps between two cuts within which the network has several paths."""
-    cuts = [position + 1 for position, tensors in enumerate(crossing) if len(tensors) == 1]
+    cuts = [position + 1 for position, tensors in enumerate(alive) if len(tensors) == 1]
     kernels = sum(step.kind in _KERNELS for step in steps)
     regions = []
     for start, stop in zip([0, *cuts], cuts, strict=False):
@@ -168,22 +184,18 @@ def _regions(steps: Sequence[Step], crossing: list[tuple[int, ...]]) -> list[tup
             continue
         inside = sum(step.kind in _KERNELS for step in steps[start:stop])
         if inside > max(20, kernels / 3):
-            regions += _wide_regions(steps, crossing, start, stop)
+            regions += _wide_regions(steps, alive, start, stop)
         else:
             regions.append((start, stop))
     return regions
 
 
-def _wide_regions(
-    steps: Sequence[Step], crossing: list[tuple[int, ...]], start: int, stop: int
-) -> list[tuple[int, int]]:
+def _wide_regions(steps: Sequence[Step], alive: list[tuple[int, ...]], start: int, stop: int) -> list[tuple[int, int]]:
     """Splits a region that is most of the network where paths come together and few tensors cross (NASNet's cells)."""
     inner = [
         position + 1
         for position in range(start, stop)
-        if steps[position].kind == "merge"
-        and len(steps[position].reads) > 2
-        and len(crossing[position]) <= _MOST_TENSORS
+        if steps[position].kind == "merge" and len(steps[position].reads) > 2 and len(alive[position]) <= _MOST_TENSORS
     ]
     edges = sorted({start, *inner, stop})
     return list(itertools.pairwise(edges))
@@ -193,7 +205,7 @@ def _has_attention(span: _Span) -> bool:
     return any(step.kind == "attention" for step in span.steps)
 
 
-def _chain_ends(steps: Sequence[Step], start: int, stop: int, crossing: list[tuple[int, ...]]) -> list[int]:
+def _chain_ends(steps: Sequence[Step], start: int, stop: int, alive: list[tuple[int, ...]]) -> list[int]:
     """Returns where blocks end in a run of steps without merging regions.
 
     What stands between the last kernel and the next region, and begins with a norm, belongs to the region's block.
@@ -206,16 +218,16 @@ def _chain_ends(steps: Sequence[Step], start: int, stop: int, crossing: list[tup
         since = ends[-1] if ends else start
         unit = [steps[p].kind for p in kernels if since <= p < position]
         if _begins(steps, before, position, unit):
-            ends += _legal_end(steps, before + 1, position, crossing)
-    return ends + _legal_end(steps, kernels[-1] + 1, stop, crossing)
+            ends += _legal_end(steps, before + 1, position, alive)
+    return ends + _legal_end(steps, kernels[-1] + 1, stop, alive)
 
 
-def _legal_end(steps: Sequence[Step], start: int, stop: int, crossing: list[tuple[int, ...]]) -> list[int]:
+def _legal_end(steps: Sequence[Step], start: int, stop: int, alive: list[tuple[int, ...]]) -> list[int]:
     """Returns the first cut behind the steps from `start` that belong to the kernel before them, if there is one."""
     cut = _tail(steps, start, stop)
-    while cut < stop and len(crossing[cut - 1]) != 1:
+    while cut < stop and len(alive[cut - 1]) != 1:
         cut += 1
-    return [cut] if len(crossing[cut - 1]) == 1 else []
+    return [cut] if len(alive[cut - 1]) == 1 else []
 
 
 def _begins(steps: Sequence[Step], before: int, position: int, unit: list[str]) -> bool:

@@ -17,6 +17,7 @@ def check_recipe(recipe: recipes.Recipe) -> None:
     """
     data.check_source(recipe.data.source)
     card = backbones.card(recipe.backbone.handle)
+    backbones.check_takes_pictures(card)
     if recipe.image_size != "auto":
         backbones.check_size(card, recipe.image_size)
 

@@ -119,8 +119,9 @@ class BackboneFacts:
         weights: "pretrained", "random" or the path they were read from.
         weights_digest: first 16 hex digits of the SHA-256 of all its variables.
         image_size: height and width it was built for, in pixels.
-        channels: input channels.
-        feature_channels: last axis of its output `[batch, height, width, feature_channels]`.
+        channels: of the pictures; 0 where it takes no pictures.
+        feature_channels: last axis of its (last) output.
+        levels: names of the groups or stages whose feature maps it gives, where it gives several.
         groups: input first; they cover every variable exactly once.
     """
 
@@ -131,6 +132,7 @@ class BackboneFacts:
     channels: int
     feature_channels: int
     groups: tuple[GroupFacts, ...]
+    levels: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,9 @@ def find_group(groups: Sequence[LayerGroup], name: str) -> range:
     names = [group.name for group in groups]
     found = blocks.named(names, name)
     if found is None:
-        raise ConfigError(f"there is no layer group {name!r}.{suggest(name, names)} Groups: {', '.join(names)}.")
+        raise ConfigError(
+            f"there is no layer group {name!r}.{suggest(name, blocks.addressable(names))} Groups: {', '.join(names)}."
+        )
     return found
 
 
@@ -198,6 +200,12 @@ def inlined(model: keras.Model) -> keras.Model:
     )
 
 
+def called_on(model: keras.Model, tensor: keras.KerasTensor) -> keras.KerasTensor | list[keras.KerasTensor]:
+    """Returns what `model` gives for `tensor`, by its own layers one by one and not as a model within a model."""
+    outputs = _replay(model, [tensor])
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
 def feature_tensor(model: keras.Model, at: str | None = None) -> keras.KerasTensor:
     """Returns the tensor that a new head reads: the output of layer or group `at`, or what the old head reads.
 
@@ -209,6 +217,10 @@ def feature_tensor(model: keras.Model, at: str | None = None) -> keras.KerasTens
     if at is not None:
         return _tensor_at(model, calls, at)
     # The old head begins where height and width end: at global pooling, or at flattening.
+    alive = blocks.crossing([_step(call) for call in calls], [id(tensor) for tensor in model.outputs])
+    for call, tensors in zip(reversed(calls), reversed(alive), strict=True):
+        if _pools_all(call) and len(tensors) == 1:  # squeeze-and-excitation pools too, beside its input
+            return call.inputs[0]
     for call in reversed(calls):
         if any(len(tensor.shape) == 4 for tensor in call.outputs):
             return call.outputs[0]
@@ -283,8 +295,8 @@ def _tensor_at(model: keras.Model, calls: list[Call], at: str) -> keras.KerasTen
     groups = layer_groups(model)
     found = blocks.named([group.name for group in groups], at)
     if found is None:
-        names = [*(group.name for group in groups), *(call.operation.name for call in calls)]
-        listed = ", ".join(group.name for group in groups)
+        own = [group.name for group in groups]
+        names, listed = [*blocks.addressable(own), *(call.operation.name for call in calls)], ", ".join(own)
         raise ConfigError(f"there is no layer or group {at!r} in {model.name!r}.{suggest(at, names)} Groups: {listed}.")
     outputs = groups[found[-1]].outputs
     if len(outputs) != 1:
@@ -292,6 +304,14 @@ def _tensor_at(model: keras.Model, calls: list[Call], at: str) -> keras.KerasTen
             f"{model.name!r} cannot be cut behind {at!r}: {len(outputs) or 'several'} tensors leave it."
         )
     return outputs[0]
+
+
+def _pools_all(call: Call) -> bool:
+    name = type(call.operation).__name__
+    before, after = call.inputs[0].shape if call.inputs else (), call.outputs[0].shape
+    return name.startswith("Global") or (
+        "Pooling2D" in name and after[1:3] == (1, 1) and len(before) == 4 and before[1:3] != (1, 1)
+    )
 
 
 def _parts(group: LayerGroup) -> list[LayerGroup]:
@@ -343,7 +363,7 @@ def _kind(call: Call) -> blocks.Kind:
         return "padding"
     if len({id(tensor) for tensor in call.inputs}) > 1:
         return "merge"
-    if any(len(v.shape) > 1 for v in _weights(operation)):
+    if name != "Embedding" and any(len(v.shape) > 1 for v in _weights(operation)):
         return "dense"  # a layer of someone else's with a kernel: a block of its own
     return "other"
 

@@ -105,10 +105,15 @@ def prepare(recipe: recipes.Recipe, *, data: Any = None, class_names: Sequence[s
     runtime.check_environment()
     runtime.make_reproducible(recipe.seed)
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
-    card = backbones.card(recipe.backbone.handle)
+    asked = recipe.backbone
+    options = {"output": asked.output, "allow_unsafe_model_code": asked.allow_unsafe_model_code}
+    card = backbones.inspect(asked.handle, weights=recipe.weights, **options)
+    backbones.check_takes_pictures(card)
     image_size, _ = plans.choose_image_size(recipe, examples.facts, card)
     with runtime.scope():
-        backbone = backbones.load_backbone(recipe.backbone.handle, image_size=image_size, weights=recipe.weights)
+        backbone = backbones.load_backbone(
+            asked.handle, image_size=image_size, weights=recipe.weights, at=asked.at or None, **options
+        )
     plan = plans.resolve(recipe, examples.facts, backbone.facts, runtime.probe())
     return Prepared(recipe, examples, backbone, plan)
 

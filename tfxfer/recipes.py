@@ -60,10 +60,16 @@ class Backbone:
     Attributes:
         handle: `source:name`, such as `builtin:efficientnet_lite0` or `keras:MobileNetV2`.
         weights: "pretrained", "random", or a path to a weights file of this network.
+        at: layer group, stage or layer behind which the network is cut; "" for all of it.
+        output: which output of a network that has several by name; "" where there is one.
+        allow_unsafe_model_code: whether code that the network's file brings may run.
     """
 
     handle: str = "builtin:efficientnet_lite0"
     weights: str = "pretrained"
+    at: str = ""
+    output: str = ""
+    allow_unsafe_model_code: bool = False
 
     def __post_init__(self):
         """Refuses values of another type."""

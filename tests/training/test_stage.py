@@ -8,6 +8,7 @@ import pytest
 
 import tfxfer
 from tfxfer import activations, data, models, pipeline
+from tfxfer.data.rows import Rows
 from tfxfer.errors import VerificationError
 from tfxfer.training import stage as stages
 
@@ -167,3 +168,21 @@ def test_activations_are_what_the_prefix_computes(prepared):
     expected = prefix.predict_on_batch(train.all_rows[train.places[:8]])
     np.testing.assert_array_equal(kept.all_rows[:8], expected)
     np.testing.assert_array_equal(kept.labels, train.labels)
+
+
+def test_activations_of_two_tensors_go_through_the_cut_and_give_the_same_logits():
+    layers = keras.layers
+    pixels = keras.Input((8, 8, 3), name="pixels")
+    before = layers.Conv2D(4, 3, padding="same", activation="relu", name="before")(pixels)
+    after = layers.Conv2D(6, 3, 2, padding="same", activation="relu", name="after")(before)
+    pooled = [layers.GlobalAveragePooling2D()(before), layers.GlobalAveragePooling2D()(after)]
+    model = keras.Model(pixels, layers.Dense(3, name="logits")(layers.Concatenate()(pooled)))
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    rows = Rows(images, np.zeros(5, np.int32), np.arange(5), 3)
+    kept = activations.extract(model, (before, after), rows, batch_size=2)
+    assert kept.all_rows.shape == (5, 8 * 8 * 4 + 4 * 4 * 6)
+    behind = activations.suffix(model, (before, after))
+    np.testing.assert_allclose(
+        behind.predict_on_batch(kept.all_rows), model.predict_on_batch(images), rtol=1e-5, atol=1e-3
+    )
+    assert {id(v) for v in behind.trainable_variables} == {id(v) for v in model.get_layer("logits").weights}

@@ -1,15 +1,27 @@
 """Backbones from anywhere. What is known about one is told without Keras; loading one needs it."""
 
 from tfxfer import lazy
-from tfxfer.backbones.registry import check_size, find_source
+from tfxfer.backbones.registry import check_size, check_takes_pictures, find_source
 from tfxfer.facts import BackboneCard
 
-__all__ = ["Backbone", "Request", "Source", "card", "check_size", "load_backbone", "load_classifier", "weights_digest"]
+__all__ = [
+    "Backbone",
+    "Request",
+    "Source",
+    "card",
+    "check_size",
+    "check_takes_pictures",
+    "inspect",
+    "load_backbone",
+    "load_classifier",
+    "weights_digest",
+]
 
 _HOMES = {
     "Backbone": "tfxfer.backbones.source",
     "Request": "tfxfer.backbones.source",
     "Source": "tfxfer.backbones.source",
+    "inspect": "tfxfer.backbones.loading",
     "load_backbone": "tfxfer.backbones.loading",
     "load_classifier": "tfxfer.backbones.loading",
     "weights_digest": "tfxfer.backbones.loading",

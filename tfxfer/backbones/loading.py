@@ -4,16 +4,19 @@ import dataclasses
 import hashlib
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
 from tfxfer import graph
+from tfxfer.backbones import adapting
 from tfxfer.backbones.registry import check_size, find_source
 from tfxfer.backbones.source import Backbone, Request, Source
-from tfxfer.errors import BackboneError
-from tfxfer.facts import BackboneFacts
+from tfxfer.errors import BackboneError, ConfigError
+from tfxfer.facts import BackboneCard, BackboneFacts
+
+Arguments = Mapping[str, float | int | bool | str]
 
 
 def load_backbone(
@@ -21,8 +24,11 @@ def load_backbone(
     *,
     image_size: int | None = None,
     weights: str = "pretrained",
+    at: str | None = None,
+    levels: Sequence[str] = (),
+    channels: int = 3,
     output: str = "",
-    arguments: Mapping[str, float | int | bool | str] | None = None,
+    arguments: Arguments | None = None,
     allow_unsafe_model_code: bool = False,
 ) -> Backbone:
     """Loads a backbone: a network from pixels to features, with its facts and layer groups.
@@ -32,20 +38,30 @@ def load_backbone(
     (None, 3, 3, 1280)
 
     Args:
-        handle: `source:name`, such as `builtin:efficientnet_lite0` or `keras:ResNet50`.
+        handle: `source:name`, such as `builtin:efficientnet_lite0`, `keras:ResNet50`, `hub:<directory>`.
         image_size: height and width in pixels; by default the native size of the weights.
         weights: "pretrained", "random", or the path of a weights file of this network.
+        at: layer group, stage or layer behind which the network is cut: `at="stage3"` keeps what is up to the end
+            of that stage.
+        levels: groups or stages whose feature maps the model gives, as a list in that order; exclusive with `at`.
+        channels: of the pictures, ≥ 1. One, grey, is repeated for red, green and blue, and more than three are
+            averaged into each of them at first, by a 1×1 convolution that may train; a network's answer to
+            equal channels stays what it was.
         output: which output of a network that has several by name, such as one that gives a dict.
         arguments: hyper-parameters of a network that knows some, such as `{"batch_norm_momentum": 0.99}`.
         allow_unsafe_model_code: whether a model file may bring code that is run. Only for files that you trust as
             you trust a program.
 
     Raises:
-        ConfigError: no such source or name, or a size below the network's least.
+        ConfigError: no such source, name, group or level, or a size below the network's least.
         BackboneError: the weights cannot be had; the message says which file, from where, and where to put it.
     """
+    if at and levels:
+        raise ConfigError(f"at={at!r} and levels={tuple(levels)!r} exclude each other.")
     source, name = find_source(handle)
     source.card(name)
+    if weights not in ("pretrained", "random") and not pathlib.Path(weights).is_file():
+        raise BackboneError(f"weights={weights!r} is no file. Write 'pretrained', 'random' or the path of one.")
     request = Request(
         name=name,
         image_size=0,
@@ -57,20 +73,51 @@ def load_backbone(
     known = source.inspect(request)
     size = known.native_size if image_size is None else image_size
     check_size(known, size)
-    request = dataclasses.replace(request, image_size=size)
-    if weights not in ("pretrained", "random") and not pathlib.Path(weights).is_file():
-        raise BackboneError(f"weights={weights!r} is no file. Write 'pretrained', 'random' or the path of one.")
-    model = _build(source, handle, request)
-    facts = BackboneFacts(
-        card=known,
+    model = _build(source, handle, dataclasses.replace(request, image_size=size))
+    if channels != 3:
+        model = adapting.with_channels(model, channels)
+    if at:
+        model = keras.Model(graph.input_of(model), graph.feature_tensor(model, at), name=model.name)
+    if levels:
+        model = adapting.with_levels(model, levels)
+    return Backbone(model=model, facts=_facts(model, known, weights, size, tuple(levels)))
+
+
+def inspect(
+    handle: str, *, weights: str = "pretrained", output: str = "", allow_unsafe_model_code: bool = False
+) -> BackboneCard:
+    """Returns the card of a backbone, completed by what only its file tells; may load TensorFlow.
+
+    Raises:
+        ConfigError: no such source or name.
+        BackboneError: its file cannot be read.
+    """
+    source, name = find_source(handle)
+    source.card(name)
+    return source.inspect(
+        Request(
+            name=name,
+            image_size=0,
+            weights=weights,
+            output=output,
+            allow_unsafe_model_code=allow_unsafe_model_code,
+        )
+    )
+
+
+def _facts(
+    model: keras.Model, card: BackboneCard, weights: str, image_size: int, levels: tuple[str, ...]
+) -> BackboneFacts:
+    return BackboneFacts(
+        card=card,
         weights=weights,
         weights_digest=weights_digest(model.weights),
-        image_size=size,
-        channels=model.input_shape[-1],
-        feature_channels=model.output_shape[-1],
+        image_size=image_size,
+        channels=model.inputs[0].shape[-1] or 0 if card.takes != "text" else 0,
+        feature_channels=model.outputs[-1].shape[-1],
+        levels=levels,
         groups=tuple(group.facts for group in graph.layer_groups(model)),
     )
-    return Backbone(model=model, facts=facts)
 
 
 def _build(source: Source, handle: str, request: Request) -> keras.Model:
@@ -96,7 +143,7 @@ def load_classifier(handle: str, *, image_size: int | None = None) -> keras.Mode
         BackboneError: the source has no pretrained head for it, or the weights cannot be had.
     """
     source, name = find_source(handle)
-    known = source.card(name)
+    known = source.inspect(Request(name=name, image_size=0))
     if not hasattr(source, "classifier"):
         raise BackboneError(f"{handle} comes without its pretrained head; load_backbone gives its features.")
     return source.classifier(name, image_size or known.native_size)

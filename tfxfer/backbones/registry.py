@@ -49,13 +49,26 @@ def check_name(name: str, names: tuple[str, ...], source: str) -> None:
         raise ConfigError(f"{source} has no backbone {name!r}.{near} It has: {', '.join(names)}.")
 
 
+def check_takes_pictures(card: BackboneCard) -> None:
+    """Refuses a backbone that pictures cannot be given to.
+
+    Raises:
+        BackboneError: the card says that it takes something else.
+    """
+    if card.takes != "images":
+        raise BackboneError(
+            f"{card.handle} takes {card.takes}, not pictures, so it cannot be trained on them. As a feature extractor: "
+            "tfxfer.load_backbone(handle).model."
+        )
+
+
 def check_size(card: BackboneCard, image_size: int) -> None:
     """Refuses a size that the backbone cannot work with.
 
     Raises:
         ConfigError: `image_size` is below the card's minimum.
     """
-    if image_size < card.minimum_size:
+    if card.takes == "images" and image_size < card.minimum_size:
         raise ConfigError(
             f"image_size={image_size} is below the {card.minimum_size} pixels that {card.handle} needs at least."
         )

@@ -6,10 +6,12 @@ import abc
 import dataclasses
 from typing import TYPE_CHECKING
 
+from tfxfer.errors import BackboneError
 from tfxfer.facts import BackboneCard, BackboneFacts
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from tfxfer import graph
 
@@ -90,7 +92,8 @@ class Backbone:
 
     Attributes:
         model: from float32 `[batch, size, size, 3]`, RGB on 0..255 (uint8 works too), to a float32 feature map
-            `[batch, height, width, channels]`, or to features `[batch, channels]`.
+            `[batch, height, width, channels]`, or to features `[batch, channels]`; to a list of maps where levels
+            were asked for.
         facts: what was found about it.
     """
 
@@ -103,3 +106,35 @@ class Backbone:
         from tfxfer import graph
 
         return graph.layer_groups(self.model)
+
+    def features(self, images: np.ndarray, *, batch_size: int = 32) -> np.ndarray:
+        """Returns the features of pictures, float32 `[pictures, channels]`, in inference mode.
+
+        A feature map is averaged over its positions. Every batch has the same size, the last one is padded, so that
+        each row is what the network computes for that batch shape.
+
+        Args:
+            images: `[pictures, height, width, 3]` of the backbone's size, on 0..255, uint8 or float.
+            batch_size: pictures at a time, ≥ 1.
+
+        Raises:
+            BackboneError: the backbone gives several levels, or takes no pictures, or those of another size.
+            DataError: the pixels are on another scale.
+        """
+        import numpy as np
+
+        from tfxfer.pixels import check_pixel_scale
+
+        expected = self.model.input_shape
+        if self.facts.levels or self.facts.card.takes != "images":
+            raise BackboneError(f"{self.facts.card.handle} gives no single features of pictures; call its model.")
+        if images.ndim != 4 or images.shape[1:] != expected[1:]:
+            raise BackboneError(f"images have shape {images.shape}, expected [pictures, {expected[1:]}].")
+        check_pixel_scale(images)
+        rows = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            full = batch[np.arange(batch_size) % len(batch)] if len(batch) < batch_size else batch
+            rows.append(self.model.predict_on_batch(full)[: len(batch)])
+        maps = np.concatenate(rows)
+        return maps.mean(axis=(1, 2), dtype=np.float32) if maps.ndim == 4 else maps

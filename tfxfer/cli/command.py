@@ -20,6 +20,11 @@ RECIPE_FLAGS = {
         "HANDLE",
         "the network, such as builtin:efficientnet_lite0, keras:MobileNetV2",
     ),
+    "allow_unsafe_model_code": (
+        "backbone.allow_unsafe_model_code",
+        "true|false",
+        "whether code that the backbone's file brings may run",
+    ),
     "stages": ("stages", "PRESET", "auto, feature_extraction, partial, full, gradual or scratch"),
     "image_size": ("image_size", "PIXELS", "height and width that the network sees, or auto"),
     "batch_size": ("batch_size", "N", "examples in one optimizer step"),
@@ -59,6 +64,7 @@ class Command:
         """
         rest, overrides = _take_overrides(arguments) if self.takes_recipe else (list(arguments), [])
         parser = flags.FlagValues()
+        rest = [f"{word}=true" if word.lstrip("-") in self._switches() else word for word in rest]
         for name, (_, text) in self._flags().items():
             flags.DEFINE_string(name, None, text, flag_values=parser)
         paths = parser(["tfxfer", *rest], known_only=False)[1:]
@@ -85,6 +91,10 @@ class Command:
                 f"example:\n  {self.example}",
             ]
         )
+
+    def _switches(self) -> list[str]:
+        """Flags that mean yes when they stand without a value."""
+        return [name for name, (value, _) in self._flags().items() if value == "true|false"]
 
     def _flags(self) -> dict[str, tuple[str, str]]:
         recipe = {name: (value, text) for name, (_, value, text) in RECIPE_FLAGS.items()}

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import files, prediction, progress, values
+from tfxfer.backbones.hub.layer import saved_models_allowed
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BundleError, VerificationError, WorkdirError
 from tfxfer.evaluation import Parity, Report
@@ -102,7 +103,8 @@ def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tupl
     places = sample.places[:_COMPARED]
     pictures = np.asarray(sample.all_rows[places])
     expected = prediction.softmax(model.predict_on_batch(pictures))
-    reloaded = keras.models.load_model(folder / "model.keras", compile=False)
+    with saved_models_allowed(allow_unsafe_model_code=True):  # this very process has run them
+        reloaded = keras.models.load_model(folder / "model.keras", compile=False)
     served = tf.saved_model.load(str(folder / "saved_model" / "1"))
     fractions = tf.constant(pictures, tf.float32) / 255.0
     answers = {
@@ -124,6 +126,8 @@ def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tupl
 def open_bundle(folder: pathlib.Path) -> Bundle:
     """Opens a bundle after checking that no file of it is missing or altered.
 
+    A SavedModel in its network is scanned before it runs, like that of a `hub:` backbone.
+
     Raises:
         BundleError: no bundle, of another version, or with a missing or altered file.
     """
@@ -144,7 +148,8 @@ def open_bundle(folder: pathlib.Path) -> Bundle:
             "Copy it again."
         )
     try:
-        model = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=True)
+        with saved_models_allowed():
+            model = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"{folder}/model.keras cannot be loaded ({error}).") from error
     return Bundle(folder, model, tuple(index["classes"]), index["resize"])

@@ -32,6 +32,10 @@ def swap_head(network: Backbone | keras.Model, head: Head, *, at: str | None = N
     if head.outputs == "auto":
         raise ConfigError(f"{type(head).__name__}(outputs='auto') works in recipes. Say how many: outputs=10.")
     if isinstance(network, Backbone):
+        if network.facts.levels:
+            raise BackboneError(
+                "the backbone gives several levels, and this head reads one: load it with at=… instead."
+            )
         model, features = network.model, network.model.output
     else:
         model = graph.inlined(network) if graph.has_nested_models(network) else network

@@ -86,7 +86,7 @@ def trained_groups(train: int | float | str, groups: tuple[GroupFacts, ...]) -> 
         return tuple(names[-train:])
     found = blocks.named(names, train)
     if found is None:
-        near = suggest(train, ["head", "all", *names])
+        near = suggest(train, ["head", "all", *blocks.addressable(names)])
         raise ConfigError(
             f"train={train!r} is no layer group.{near} Write head, all, a number of groups, a share such as "
             f"0.5, or one of: {', '.join(names)}."

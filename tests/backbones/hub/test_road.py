@@ -1,0 +1,103 @@
+"""A SavedModel as the backbone of the whole road: plan, training in part, bundle, and prediction with it."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import tfxfer
+from tfxfer import export, models
+from tfxfer.errors import BackboneError, ConfigError, DataError
+
+QUIET = {"show": lambda line: None}
+
+
+def recipe(colours, handle, **changes):
+    stages = (
+        tfxfer.Stage(train="head", epochs=2, learning_rate=0.5),
+        tfxfer.Stage(train=1, epochs=2, learning_rate=0.05),
+    )
+    return tfxfer.Recipe(
+        **{"data": f"folder:{colours}", "backbone": handle, "stages": stages, "batch_size": 8, **changes}
+    )
+
+
+def test_the_whole_road_with_a_savedmodel_inside_which_a_part_trains(colours, reusable, tmp_path):
+    report = tfxfer.run(recipe(colours, f"hub:{reusable}"), workdir=tmp_path / "run", **QUIET)
+    assert [stage.moved for stage in report.history.stages][1] > 2
+    assert all(parity.largest_difference < 1e-5 for parity in report.export)
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert plan["what"]["image_size"] == 24
+    assert len(plan["what"]["stages"][1]["trained"]) == 1
+    bundle = export.open_bundle(tmp_path / "run" / "bundle")
+    assert bundle.model.output_shape == (None, 3)
+
+
+def test_our_bundle_is_a_backbone_for_the_next_task(colours, trained, tmp_path):
+    handle = f"hub:{trained}/bundle/saved_model/1"
+    report = tfxfer.run(recipe(colours, handle, stages="feature_extraction"), workdir=tmp_path / "second", **QUIET)
+    assert report.test.accuracy > 0.8
+
+
+def test_groups_are_the_names_of_the_saved_variables(reusable):
+    backbone = tfxfer.load_backbone(f"hub:{reusable}")
+    names = [group.name for group in backbone.groups]
+    assert len(names) >= 2
+    assert not any(group.legal_cut for group in backbone.facts.groups[:-1])
+    model = models.swap_head(backbone, tfxfer.heads.Linear(outputs=2))
+    done = tfxfer.freeze(model, train=names[-1])
+    assert done.trained == (names[-1], "head")
+    last = {id(variable) for variable in backbone.groups[-1].trainable_variables}
+    head = {id(variable) for variable in model.layers[-1].weights}
+    assert {id(variable) for variable in model.trainable_variables} <= last | head
+    assert head < {id(variable) for variable in model.trainable_variables}
+
+
+def test_a_signature_alone_can_be_frozen_and_not_trained(of_tf1):
+    model = models.swap_head(tfxfer.load_backbone(f"hub:{of_tf1}"), tfxfer.heads.Linear(outputs=2))
+    assert len(tfxfer.freeze(model, train="head").trained) == 1
+    with pytest.raises(BackboneError, match="offers only a signature"):
+        tfxfer.freeze(model, train="all")
+
+
+def test_text_and_pictures_are_told_apart(colours, tmp_path):
+    import tensorflow as tf
+
+    from . import conftest
+
+    place = conftest.write_function(
+        tmp_path / "text", lambda texts: tf.cast(tf.strings.length(texts), tf.float32)[:, None] * [1.0, 2.0],
+        tf.TensorSpec([None], tf.string),
+    )  # fmt: skip
+    backbone = tfxfer.load_backbone(f"hub:{place}")
+    assert (backbone.facts.card.takes, backbone.facts.channels, backbone.facts.feature_channels) == ("text", 0, 2)
+    with pytest.raises(BackboneError, match="takes text, not pictures"):
+        tfxfer.run(recipe(colours, f"hub:{place}"), workdir=tmp_path / "run", **QUIET)
+
+
+def test_fractions_in_place_of_pixels_are_caught(reusable):
+    with pytest.raises(DataError, match="they look like fractions"):
+        tfxfer.load_backbone(f"hub:{reusable}").features(np.full((2, 24, 24, 3), 0.5, np.float32))
+
+
+def test_another_size_than_the_traced_one_is_refused(colours, reusable, tmp_path):
+    with pytest.raises((BackboneError, ConfigError), match="24"):
+        tfxfer.run(recipe(colours, f"hub:{reusable}", image_size=32), workdir=tmp_path / "run", **QUIET)
+
+
+def test_the_flag_of_consent_reaches_the_scan(tmp_path):
+    import tensorflow as tf
+
+    from . import conftest
+
+    def reads_a_file(images):
+        length = tf.cast(tf.strings.length(tf.io.read_file("x")), tf.float32)
+        return tf.reduce_mean(images, [1, 2]) + 0.0 * length
+
+    spec = tf.TensorSpec([None, 24, 24, 3], tf.float32)
+    place = conftest.write_function(tmp_path / "module", reads_a_file, spec)
+    with pytest.raises(BackboneError, match="allow_unsafe_model_code"):
+        tfxfer.load_backbone(f"hub:{place}")
+    assert tfxfer.load_backbone(f"hub:{place}", allow_unsafe_model_code=True).model.output_shape == (None, 3)
+    keras.backend.clear_session()
