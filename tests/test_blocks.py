@@ -136,6 +136,14 @@ def test_the_head_is_a_group_of_its_own():
     assert list(net.groups()) == ["stage1.block1", "stage1.block2", "head"]
 
 
+def test_a_last_norm_belongs_to_the_last_block_also_below_a_head():
+    net = Network()
+    x = net.chain(net.add("input"), "spatial")
+    x = net.chain(net.add("merge", x, net.chain(x, "norm", "relu", "spatial")), "norm", "relu")
+    net.add("dense", net.add("pool", x, extent=0, name="head_pool"), extent=0, name="head_logits")
+    assert net.groups() == {"stem": (0, 2), "stage1.block1": (2, 8), "head": (8, 10)}
+
+
 def test_a_convolution_in_front_that_only_mixes_channels_is_part_of_the_stem():
     net = Network()
     x = net.chain(net.add("input"), "pointwise", "spatial", "relu")

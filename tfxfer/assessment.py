@@ -8,7 +8,13 @@ from tfxfer.evaluation import Measured
 from tfxfer.recipes import Recipe
 
 
-def assess(bundle: pathlib.Path, source: str | None = None, *, on_bad_image: str = "error") -> Measured:
+def assess(
+    bundle: pathlib.Path,
+    source: str | None = None,
+    *,
+    on_bad_image: str = "error",
+    allow_unsafe_model_code: bool = False,
+) -> Measured:
     """Returns the result of a bundle's model.
 
     Args:
@@ -16,6 +22,7 @@ def assess(bundle: pathlib.Path, source: str | None = None, *, on_bad_image: str
         source: labelled images whose classes are matched by name, all of them used; None: the data that the
             bundle was trained from, its test split.
         on_bad_image: "error" or "skip".
+        allow_unsafe_model_code: whether ops of a SavedModel in its network may run that the scan refuses.
 
     Raises:
         BundleError: the bundle is damaged, or its data has changed since.
@@ -24,7 +31,7 @@ def assess(bundle: pathlib.Path, source: str | None = None, *, on_bad_image: str
     """
     if source is not None:
         data.check_source(source)
-    opened = export.open_bundle(bundle)
+    opened = export.open_bundle(bundle, allow_unsafe_model_code=allow_unsafe_model_code)
     runtime.check_environment()
     if source is None:
         recipe = values.from_json(Recipe, files.read_json(bundle / "recipe.json"))

@@ -292,7 +292,7 @@ def _with_weights(steps: Sequence[Step], ends: list[int]) -> list[int]:
         start = kept[-1] if kept else 0
         if any(step.weights and (step.kind != "norm" or not kept) for step in steps[start:end]):
             kept.append(end)
-        elif kept and end == len(steps):
+        elif kept and (end == len(steps) or steps[end].head):
             kept[-1] = end
     if not kept or kept[-1] != len(steps):
         kept = [*kept[:-1], len(steps)]

@@ -18,6 +18,7 @@ def label(
     *,
     top: int = 3,
     output: pathlib.Path | None = None,
+    allow_unsafe_model_code: bool = False,
     show: Callable[[str], None] = print,
 ) -> int:
     """Labels images and folders of images; returns how many could not be read.
@@ -28,6 +29,7 @@ def label(
         top: how many classes for each image.
         output: a CSV file, which must not exist; by default `predictions.csv` where a folder is among `paths`,
             else none.
+        allow_unsafe_model_code: whether ops of a SavedModel in its network may run that the scan refuses.
         show: called with each line.
 
     Raises:
@@ -40,7 +42,7 @@ def label(
         output = pathlib.Path("predictions.csv")
     if output is not None and output.exists():
         raise WorkdirError(f"{output} exists and is not overwritten. Choose another --output.")
-    opened = export.open_bundle(bundle)
+    opened = export.open_bundle(bundle, allow_unsafe_model_code=allow_unsafe_model_code)
     top = min(top, len(opened.class_names))
     results = prediction.predict_files(opened.model, images, resize=opened.resize)
     rows = ((path, *_row(answer, opened.class_names, top)) for path, answer in results)

@@ -319,7 +319,7 @@ def test_features_are_float32_whatever_the_file_was_saved_with(tmp_path):
 
 
 def test_the_whole_network_with_its_own_head(folder):
-    whole = SOURCE.classifier(f"{folder / 'plain.keras'}#pixels=-1..1", SIZE)
+    whole = SOURCE.classifier(Request(name=f"{folder / 'plain.keras'}#pixels=-1..1", image_size=SIZE))
     expected = keras.models.load_model(folder / "plain.keras", compile=False).predict_on_batch(PIXELS / 127.5 - 1)
     np.testing.assert_allclose(whole.predict_on_batch(PIXELS), expected, rtol=1e-4, atol=1e-6)
 

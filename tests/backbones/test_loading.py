@@ -120,6 +120,6 @@ def test_a_size_below_the_least_is_refused():
         load_backbone("builtin:efficientnet_lite0", image_size=16)
 
 
-def test_a_source_without_a_pretrained_head_says_so():
+def test_a_source_without_a_pretrained_head_says_so(plugin):
     with pytest.raises(BackboneError, match="comes without its pretrained head; load_backbone gives its features"):
-        backbones.load_classifier("keras:VGG16")
+        backbones.load_classifier("tiny:cnn")

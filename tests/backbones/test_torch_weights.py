@@ -143,10 +143,12 @@ def test_weights_that_keras_wrote(resnet, tmp_path):
 
 
 def test_a_head_of_any_number_of_classes(resnet):
-    model = SOURCE.classifier(f"resnet18@{resnet}", 32)
+    model = SOURCE.classifier(Request(name=f"resnet18@{resnet}", image_size=32))
     assert model.output_shape == (None, 5)
     headless = write_safetensors(resnet.with_name("headless"), drawn("resnet18", "torchvision"))
-    assert "without a head" in refusal(BackboneError, SOURCE.classifier, f"resnet18@{headless}", 32)
+    assert "without a head" in refusal(
+        BackboneError, SOURCE.classifier, Request(name=f"resnet18@{headless}", image_size=32)
+    )
 
 
 def test_the_pixels_of_a_handle_reach_the_network(resnet):

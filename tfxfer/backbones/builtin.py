@@ -105,13 +105,13 @@ class BuiltinSource(Source):
         path = _PACKAGES[name].path()
         return path is not None and path.exists()
 
-    def classifier(self, name: str, image_size: int) -> keras.Model:
+    def classifier(self, request: Request) -> keras.Model:
         """Returns the network with its pretrained head: pixels to 1000 ImageNet logits."""
         from tfxfer.backbones import torch_models
 
-        check_name(name, self.names(), "builtin")
-        state = _read_weights(name)
-        model = torch_models.build(name, image_size, _NAMING, head=_IMAGENET_CLASSES)
+        check_name(request.name, self.names(), "builtin")
+        state = _read_weights(request.name)
+        model = torch_models.build(request.name, request.image_size, _NAMING, head=_IMAGENET_CLASSES)
         torch_models.assign(model, state, _NAMING)
         return model
 

@@ -87,14 +87,14 @@ class KerasSource(Source):
             model.load_weights(request.weights)
             return model
 
-    def classifier(self, name: str, image_size: int = 0) -> keras.Model:
+    def classifier(self, request: Request) -> keras.Model:
         """Returns the network with its pretrained head, at its native size: pixels to 1000 ImageNet logits."""
         import keras
 
-        size = image_size or self.card(name).native_size
-        pixels = keras.Input((size, size, 3), name="pixels")
-        model = self._construct(name, pixels, weights="imagenet", include_top=True, classifier_activation=None)
-        return keras.Model(pixels, model.output, name=f"{name.lower()}_imagenet")
+        check_name(request.name, self.names(), "keras")
+        pixels = keras.Input((request.image_size, request.image_size, 3), name="pixels")
+        model = self._construct(request.name, pixels, weights="imagenet", include_top=True, classifier_activation=None)
+        return keras.Model(pixels, model.output, name=f"{request.name.lower()}_imagenet")
 
     def _construct(self, name: str, pixels, **arguments) -> keras.Model:
         import keras

@@ -88,13 +88,13 @@ class KerasFileSource(Source):
             )
         return built
 
-    def classifier(self, name: str, image_size: int) -> keras.Model:
+    def classifier(self, request: Request) -> keras.Model:
         """Returns the whole network: pixels to its own outputs, behind its own last activation, such as a softmax."""
         from tfxfer import graph
 
-        wanted = _parse(name)
-        model = _opened(wanted, Request(name=name, image_size=image_size))
-        return _on_pixels(wanted, graph.inlined(model), image_size)
+        wanted = _parse(request.name)
+        model = _opened(wanted, request)
+        return _on_pixels(wanted, graph.inlined(model), request.image_size)
 
 
 SOURCE = KerasFileSource()

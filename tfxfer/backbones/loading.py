@@ -135,18 +135,27 @@ def _build(source: Source, handle: str, request: Request) -> keras.Model:
         raise BackboneError(f"the weights in {request.weights} do not fit {handle}: {reason}") from error
 
 
-def load_classifier(handle: str, *, image_size: int | None = None) -> keras.Model:
+def load_classifier(
+    handle: str, *, image_size: int | None = None, allow_unsafe_model_code: bool = False
+) -> keras.Model:
     """Loads a pretrained network with the head it was trained with: pixels to the logits of its own classes.
+
+    Args:
+        handle: `source:name`.
+        image_size: height and width in pixels; by default the native size of the weights.
+        allow_unsafe_model_code: as in `load_backbone`.
 
     Raises:
         ConfigError: no such source or name.
         BackboneError: the source has no pretrained head for it, or the weights cannot be had.
     """
     source, name = find_source(handle)
-    known = source.inspect(Request(name=name, image_size=0))
-    if not hasattr(source, "classifier"):
-        raise BackboneError(f"{handle} comes without its pretrained head; load_backbone gives its features.")
-    return source.classifier(name, image_size or known.native_size)
+    source.card(name)
+    request = Request(name=name, image_size=0, allow_unsafe_model_code=allow_unsafe_model_code)
+    known = source.inspect(request)
+    size = known.native_size if image_size is None else image_size
+    check_size(known, size)
+    return source.classifier(dataclasses.replace(request, image_size=size))
 
 
 def weights_digest(variables: list[keras.Variable]) -> str:

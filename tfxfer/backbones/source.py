@@ -85,6 +85,14 @@ class Source(abc.ABC):
         """Whether the pretrained weights are on this machine."""
         return True
 
+    def classifier(self, request: Request) -> keras.Model:
+        """Returns the network with the head that it was trained with: pixels to the logits of its own classes.
+
+        Raises:
+            BackboneError: it comes without one.
+        """
+        raise BackboneError(f"{request.name} comes without its pretrained head; load_backbone gives its features.")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Backbone:

@@ -75,15 +75,15 @@ class TorchSource(Source):
         handle = _parse(name)
         return (handle.file or downloads.cached(handle.sha256)).is_file() if handle.place else False
 
-    def classifier(self, name: str, image_size: int) -> keras.Model:
+    def classifier(self, request: Request) -> keras.Model:
         """Returns the network with the head in its file: pixels to the logits of its classes.
 
         Raises:
             BackboneError: the file has no head, or is missing or refused.
         """
-        handle = _parse(name)
-        path = _weights_path(handle, Request(name=name, image_size=image_size), verified=True)
-        return _with_weights(handle, path, image_size, head=True)
+        handle = _parse(request.name)
+        path = _weights_path(handle, request, verified=True)
+        return _with_weights(handle, path, request.image_size, head=True)
 
 
 SOURCE = TorchSource()

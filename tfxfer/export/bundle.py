@@ -123,7 +123,7 @@ def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tupl
     return tuple(found)
 
 
-def open_bundle(folder: pathlib.Path) -> Bundle:
+def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) -> Bundle:
     """Opens a bundle after checking that no file of it is missing or altered.
 
     A SavedModel in its network is scanned before it runs, like that of a `hub:` backbone.
@@ -148,7 +148,7 @@ def open_bundle(folder: pathlib.Path) -> Bundle:
             "Copy it again."
         )
     try:
-        with saved_models_allowed():
+        with saved_models_allowed(allow_unsafe_model_code=allow_unsafe_model_code):
             model = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"{folder}/model.keras cannot be loaded ({error}).") from error

@@ -81,8 +81,11 @@ def freeze(model: keras.Model, *, train: int | float | str = "head", batch_norm:
 
 
 def _set_flags(model: keras.Model, groups: tuple[graph.LayerGroup, ...], trained: set[str], batch_norm: str) -> None:
-    # A container's flag overwrites its layers' flags, so containers come first and leaves last.
-    model.trainable = True
+    # A container's flag overwrites its layers' flags, so containers come first and leaves last. Setting it also asks
+    # layers to train that cannot (a signature of a SavedModel), so it is left alone where it is set already.
+    for container in graph.flatten(model):
+        if isinstance(container, keras.Model) and not container.trainable:
+            container.trainable = True
     for group in groups:
         for layer in group.layers if group.part is None else ():
             for inner in graph.flatten(layer):

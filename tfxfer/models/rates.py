@@ -21,7 +21,7 @@ class DifferentialSGD(keras.optimizers.SGD):
             learning_rate: a number or a schedule.
             shares: for the `id` of each variable that trains, its share in (0, 1].
             decay: share of a kernel taken off at each step, times the variable's rate; biases and gains,
-                which have one axis, are left alone.
+                which have one axis longer than 1, are left alone.
             clip_norm: limit of the norm of all gradients together; 0 for none.
         """
         super().__init__(
@@ -47,7 +47,7 @@ class DifferentialSGD(keras.optimizers.SGD):
         """Moves one variable."""
         share = self._share_of[self._get_variable_index(variable)]
         rate = keras.ops.cast(learning_rate, variable.dtype) * share
-        if self._decay and len(variable.shape) > 1:
+        if self._decay and sum(extent > 1 for extent in variable.shape) > 1:
             self.assign_sub(variable, variable * (rate * self._decay))
         super().update_step(gradient, variable, rate)
 
