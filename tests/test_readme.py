@@ -1,5 +1,6 @@
 """What README shows is run: its Python, its commands (but for this test itself), its files."""
 
+import json
 import pathlib
 import re
 import shlex
@@ -15,8 +16,13 @@ from tfxfer.cli.main import main
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-SCRIPTS = [text for kind, text in BLOCKS if kind == "python"]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = _BLOCK.findall(README)
+# What the chapter on backbones runs needs other files than the rest.
+_BEFORE, CHAPTER = README.split("\n## Backbones\n")
+CHAPTER, _AFTER = CHAPTER.split("\n## ", 1)
+CHAPTER_BLOCKS = _BLOCK.findall(CHAPTER)
+SCRIPTS = [text for kind, text in _BLOCK.findall(_BEFORE + "\n## " + _AFTER) if kind == "python"]
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 SETUP = [line for line in COMMANDS if line.startswith("python3 -m venv")]
 
@@ -82,10 +88,111 @@ def test_the_commands_of_the_readme_run(photos, capsys):
     assert (photos / "labels.csv").exists()
 
 
+def chapter(kind: str) -> list[str]:
+    return [text for own, text in CHAPTER_BLOCKS if own == kind]
+
+
+@pytest.fixture
+def model_files(tmp_path, monkeypatch) -> None:
+    """A working folder with the model files that the chapter on backbones names."""
+    import keras
+    import tensorflow as tf
+
+    from tfxfer.backbones import torch_models
+
+    monkeypatch.chdir(tmp_path)
+    pixels = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(4, 3, name="first_conv")(pixels)
+    x = keras.layers.Conv2D(4, 3, name="last_conv")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    keras.Model(pixels, keras.layers.Dense(2)(x)).save("dogs.keras")
+
+    kernels = [
+        tf.Variable(tf.ones([3, 3, 3, 3]), name=f"MobilenetV2/expanded_conv_{number}/kernel") for number in (13, 14)
+    ]
+
+    def call(images):
+        for kernel in kernels:
+            images = tf.nn.conv2d(images, kernel, 2, "SAME")
+        return images
+
+    module = tf.train.Checkpoint()
+    module.__call__ = tf.function(call, [tf.TensorSpec([None, 32, 32, 3])])
+    module.variables = module.trainable_variables = kernels
+    tf.saved_model.save(module, "flowers_saved_model")
+
+    model = torch_models.build("resnet18", 32, "torchvision")
+    header, end = {}, 0
+    for name, shape in torch_models.expected_shapes(model, "torchvision").items():
+        start, end = end, end + 4 * int(np.prod(shape))
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    pathlib.Path("resnet18.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
+
+
+def test_the_python_of_the_chapter_on_backbones_runs(model_files, monkeypatch, capsys):
+    """All blocks but those of the plug-in; the weights of keras: cannot be had without network."""
+    import tfxfer
+    from tfxfer import heads
+
+    loaded, real = {}, tfxfer.load_backbone
+
+    def load(handle, **settings):
+        if handle.startswith("keras:"):
+            settings = {"weights": "random", "image_size": 64, **settings}
+        loaded[handle, *settings.items()] = backbone = real(handle, **settings)
+        return backbone
+
+    monkeypatch.setattr(tfxfer, "load_backbone", load)
+    names = {"tfxfer": tfxfer, "heads": heads}
+    scripts = [text for text in chapter("python") if "tfxfer.load_backbone" in text or "tfxfer.freeze" in text]
+    for script in scripts:
+        exec(compile(script, "README.md", "exec"), names)
+    assert len(scripts) == 3
+    assert len(loaded) == 6
+    assert names["dogs"].model.output_shape == (None, 28, 28, 4)
+    assert names["half"].model.output_shape == (None, 4, 4, 1024)
+    assert [tensor.shape[1] for tensor in names["maps"].model.outputs] == [8, 4, 2]
+    assert names["grey"].model.input_shape == (None, 64, 64, 1)
+    assert (
+        "2 groups train (101 weights: MobilenetV2/expanded_conv_14, head), 1 are frozen (81 weights)"
+        in capsys.readouterr().out
+    )
+
+
+def test_the_commands_of_the_chapter_on_backbones_print_what_it_shows(capsys):
+    """Every line of the excerpts, but for its last word: whether weights are here depends on the machine."""
+    shown = ""
+    for line in "".join(chapter("sh")).splitlines():
+        assert main(shlex.split(line)[1:]) == 0, line
+        shown += capsys.readouterr().out
+    excerpts = [line.rpartition(" ")[0] for text in chapter("text") for line in text.splitlines()]
+    assert len(excerpts) >= 9
+    for line in excerpts:
+        assert line in shown
+
+
+def test_the_plug_in_of_the_readme_is_the_one_that_is_tested():
+    """tests/test_plugin.py installs it."""
+    package = ROOT / "tests" / "plugin"
+    assert chapter("toml") == [(package / "pyproject.toml").read_text(encoding="utf-8")]
+    assert (package / "tfxfer_pebble.py").read_text(encoding="utf-8") in chapter("python")
+
+
+def test_the_check_of_the_plug_in_of_the_readme():
+    """The two blocks of the part on publishing, one after the other."""
+    scripts = [text for text in chapter("python") if "SOURCE" in text]
+    assert len(scripts) == 2
+    names = {}
+    for script in scripts:
+        exec(compile(script, "README.md", "exec"), names)
+
+
 def test_the_canary_of_the_blocks():
     """A README without blocks would pass everything above."""
     assert len(SCRIPTS) >= 3
-    assert len(COMMANDS) >= 8
+    assert len(COMMANDS) >= 11
+    assert len(chapter("python")) == 5
 
 
 @pytest.mark.slow

@@ -114,7 +114,7 @@ def test_an_unknown_layer_group(train, colours, tmp_path):
     [
         ("MobileNetV2", "names no source. Write it as source:name, such as keras:MobileNetV2"),
         ("kears:VGG16", "there is no source 'kears'. Did you mean 'keras'?"),
-        ("keras:VGG17", "keras has no backbone 'VGG17'. Did you mean 'VGG16'?"),
+        ("keras:VGG66", "keras has no backbone 'VGG66'. Did you mean 'VGG16'?"),
         ("builtin:efficientnet", "It has: efficientnet_lite0"),
     ],
 )

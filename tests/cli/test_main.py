@@ -11,12 +11,18 @@ from tfxfer.cli import command, main, train
 from tfxfer.errors import DataError, VerificationError
 from tfxfer.recipes import Recipe
 
-COMMANDS = ("train", "plan", "evaluate", "predict")
+COMMANDS = ("train", "plan", "evaluate", "predict", "backbones")
 DATA = "--data=folder:photos"
 # Command lines that say something impossible, and what must be in the answer.
 MISTAKES = [
-    (["trian"], "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, evaluate, predict."),
-    (["--data=folder:photos"], "there is no command '--data=folder:photos'. Commands: train, plan, evaluate, predict."),
+    (
+        ["trian"],
+        "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, evaluate, predict, backbones.",
+    ),
+    (
+        ["--data=folder:photos"],
+        "there is no command '--data=folder:photos'. Commands: train, plan, evaluate, predict, backbones.",
+    ),
     (["train", DATA], "--workdir is missing. Write --workdir=runs/photos."),
     (["train", "--workdir=runs/photos"], "the recipe names no data. Write --data=folder:photos."),
     (["plan"], "the recipe names no data. Write --data=folder:photos."),
@@ -37,7 +43,7 @@ MISTAKES = [
         "data.on_bad_image='skp' is not one of 'error', 'skip'. Did you mean 'skip'?",
     ),
     (["plan", DATA, "--backbone=MobileNetV2"], "Write it as source:name, such as keras:MobileNetV2."),
-    (["plan", DATA, "--backbone=keras:VGG17"], "keras has no backbone 'VGG17'. Did you mean 'VGG16'?"),
+    (["plan", DATA, "--backbone=keras:VGG66"], "keras has no backbone 'VGG66'. Did you mean 'VGG16'?"),
     (["plan", DATA, "--config.bach_size=8"], "bach_size does not exist. Did you mean 'batch_size'? Recipe has: data, "),
     (["plan", DATA, "--config.seed"], "--config.seed has no value. Write --config.seed=…"),
     (["plan", DATA, "--config.seed", "x"], "--config.seed=x: seed='x' is not a whole number."),
@@ -87,7 +93,7 @@ def test_the_overview_names_every_command(run, arguments):
     code, shown, errors = run(*arguments)
     assert (code, errors) == (0, "")
     assert shown.startswith("tfxfer: transfer learning for Keras and TensorFlow\n")
-    assert re.findall(r"^  (\w+) +\w", shown, re.MULTILINE)[:4] == list(COMMANDS)
+    assert re.findall(r"^  (\w+) +\w", shown, re.MULTILINE)[: len(COMMANDS)] == list(COMMANDS)
     assert "  tfxfer train --data=folder:photos --workdir=runs/photos\n" in shown
 
 
@@ -98,10 +104,10 @@ def test_the_help_of_a_command_names_its_flags_and_an_example(run, name, flag):
     assert (code, errors) == (0, "")
     first, _, usage = shown.splitlines()[:3]
     assert first == f"tfxfer {name}: {main._COMMANDS[name]}"
-    assert usage.startswith(f"usage: tfxfer {name} --")
-    own = {"train": "workdir", "evaluate": "bundle", "predict": "top"}.get(name, "data")
+    assert usage.startswith(f"usage: tfxfer {name} {'[SOURCE' if name == 'backbones' else '--'}")
+    own = {"train": "workdir", "evaluate": "bundle", "predict": "top", "backbones": "image_size"}.get(name, "data")
     assert f"  --{own}=" in shown
-    assert f"example:\n  tfxfer {name} --" in shown
+    assert f"example:\n  tfxfer {name} " in shown
     assert max(map(len, shown.splitlines())) <= 120
 
 
@@ -118,12 +124,13 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
     """Each short flag reads a text that its field accepts."""
     texts = {
         "data": "folder:x", "on_bad_image": "skip", "backbone": "keras:VGG16", "stages": "full", "image_size": "96",
-        "batch_size": "8", "seed": "3",
+        "batch_size": "8", "seed": "3", "allow_unsafe_model_code": "true",
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
     assert (recipe.data.source, recipe.data.on_bad_image, recipe.backbone.handle) == ("folder:x", "skip", "keras:VGG16")
     assert (recipe.stages, recipe.image_size, recipe.batch_size, recipe.seed) == ("full", 96, 8, 3)
+    assert recipe.backbone.allow_unsafe_model_code is True
     assert texts.keys() == command.RECIPE_FLAGS.keys()
 
 

@@ -82,6 +82,7 @@ class BuiltinSource(Source):
             origin=f"PyPI {_PACKAGES[name].name} {_VERSION} (tensorflow/tpu, ported)",
             feature_channels=architecture.feature_channels,
             parameters=architecture.parameters,
+            groups=architecture.groups,
             top1=architecture.top1,
             top1_source=architecture.top1_source,
         )

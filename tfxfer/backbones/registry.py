@@ -6,7 +6,7 @@ from tfxfer.backbones.source import Source
 from tfxfer.errors import BackboneError, ConfigError, suggest
 from tfxfer.facts import BackboneCard
 
-_GROUP = "tfxfer.backbones"
+GROUP = "tfxfer.backbones"
 
 
 def find_source(handle: str) -> tuple[Source, str]:
@@ -17,7 +17,7 @@ def find_source(handle: str) -> tuple[Source, str]:
         BackboneError: the package of the source cannot be imported.
     """
     kind, colon, name = handle.partition(":")
-    installed = {point.name: point for point in importlib.metadata.entry_points(group=_GROUP)}
+    installed = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
     sources = f"Sources installed: {', '.join(sorted(installed))}."
     if not colon:
         raise ConfigError(

@@ -167,6 +167,7 @@ def _card(handle: _Handle, *, naming: str | None) -> BackboneCard:
         "pixels": pixels,
         "feature_channels": architecture.feature_channels,
         "parameters": architecture.parameters,
+        "groups": architecture.groups,
     }
     if handle.place:  # whose licence and accuracy nobody can tell
         return BackboneCard(license="unknown", origin=handle.place, **facts)

@@ -30,6 +30,8 @@ RECIPE_FLAGS = {
     "batch_size": ("batch_size", "N", "examples in one optimizer step"),
     "seed": ("seed", "N", "of the split, the order and all random numbers"),
 }
+# A flag of commands that open files of others, and what it says in them.
+CONSENT = {"allow_unsafe_model_code": ("true|false", "whether code that a model file brings may run")}
 _RECIPE_HELP = """\
   --config=FILE.py          a Python file with get_config() that returns a Recipe; it is run, so trust it
   --config.FIELD=VALUE      sets one field of the recipe: --config.stages[1].epochs=3"""
@@ -64,7 +66,7 @@ class Command:
         """
         rest, overrides = _take_overrides(arguments) if self.takes_recipe else (list(arguments), [])
         parser = flags.FlagValues()
-        rest = [f"{word}=true" if word.lstrip("-") in self._switches() else word for word in rest]
+        rest = [f"{word}=true" if word.startswith("--") and word[2:] in self._switches() else word for word in rest]
         for name, (_, text) in self._flags().items():
             flags.DEFINE_string(name, None, text, flag_values=parser)
         paths = parser(["tfxfer", *rest], known_only=False)[1:]
@@ -76,7 +78,7 @@ class Command:
     def help(self, name: str, what: str) -> str:
         """Returns the page of help."""
         lines = [
-            f"  --{flag + '=' + value:<24}{text}" for flag, (value, text) in self._flags().items() if flag != "config"
+            f"  --{flag + '=' + value:<24} {text}" for flag, (value, text) in self._flags().items() if flag != "config"
         ]
         recipe = [_RECIPE_HELP] if self.takes_recipe else []
         return "\n".join(
@@ -119,6 +121,17 @@ class Values:
         if flag not in self.given:
             raise ConfigError(f"--{flag} is missing. Write --{flag}={example}.")
         return self.given[flag]
+
+    def is_on(self, switch: str) -> bool:
+        """Whether a flag that is true or false was given, and not as false.
+
+        Raises:
+            ConfigError: its value is neither.
+        """
+        text = self.given.get(switch, "false").lower()
+        if text not in ("true", "false"):
+            raise ConfigError(f"--{switch}={text} is neither true nor false. Write --{switch}.")
+        return text == "true"
 
     def recipe(self) -> Recipe:
         """Returns the recipe of the config file, the flags and the overrides, in that order.

@@ -4,7 +4,7 @@ import pathlib
 
 from tfxfer import checks, data, recipes
 from tfxfer.cli import quiet
-from tfxfer.cli.command import Command, Values
+from tfxfer.cli.command import CONSENT, Command, Values
 
 
 def _evaluate(values: Values) -> int:
@@ -17,7 +17,9 @@ def _evaluate(values: Values) -> int:
     quiet.load_tensorflow()
     from tfxfer import assessment
 
-    measured = assessment.assess(bundle, source, on_bad_image=on_bad_image)
+    measured = assessment.assess(
+        bundle, source, on_bad_image=on_bad_image, allow_unsafe_model_code=values.is_on("allow_unsafe_model_code")
+    )
     print(assessment.describe(measured))
     if "output" in values.given:
         assessment.write(measured, pathlib.Path(values.given["output"]))
@@ -34,6 +36,7 @@ COMMAND = Command(
         ),
         "on_bad_image": ("error|skip", "what an unreadable image does"),
         "output": ("FILE.json", "also write the result there"),
+        **CONSENT,
     },
     action=_evaluate,
     example="tfxfer evaluate --bundle=runs/photos/bundle --data=folder:new_photos",

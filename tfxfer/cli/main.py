@@ -23,6 +23,7 @@ _COMMANDS = {
     "plan": "show what train would do, without training",
     "evaluate": "measure a bundle on labelled images",
     "predict": "label images with a bundle",
+    "backbones": "list the pretrained networks there are, or show the layer groups of one",
 }
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 from tfxfer import checks
 from tfxfer.cli import quiet
-from tfxfer.cli.command import Command, Values
+from tfxfer.cli.command import CONSENT, Command, Values
 from tfxfer.errors import ConfigError
 
 
@@ -25,6 +25,7 @@ def _predict(values: Values) -> int:
         tuple(pathlib.Path(path) for path in values.paths),
         top=int(top),
         output=pathlib.Path(output) if output else None,
+        allow_unsafe_model_code=values.is_on("allow_unsafe_model_code"),
     )
     return 1 if unreadable else 0
 
@@ -35,6 +36,7 @@ COMMAND = Command(
         "bundle": ("DIR", "a bundle that tfxfer train wrote"),
         "top": ("N", "how many classes to show for each image, the most probable first; default 3"),
         "output": ("FILE.csv", "write a CSV there; default for a folder: predictions.csv"),
+        **CONSENT,
     },
     action=_predict,
     example="tfxfer predict --bundle=runs/photos/bundle photo.jpg",

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tfxfer import graph
 from tfxfer.backbones import torch_models
 from tfxfer.backbones.torch_models.catalogue import ARCHITECTURES, PIXELS
 
@@ -24,6 +25,7 @@ def check(name):
     architecture = ARCHITECTURES[name]
     model = torch_models.build(name, architecture.native_size)
     assert model.count_params() == architecture.parameters
+    assert len(graph.layer_groups(model)) == architecture.groups
     assert model.output_shape[-1] == architecture.feature_channels
 
 

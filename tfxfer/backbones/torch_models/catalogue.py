@@ -80,6 +80,12 @@ class Architecture:
         """The pixel convention of the default variant in words."""
         return PIXELS[self.variants[0].pixels][2]
 
+    @property
+    def groups(self) -> int:
+        """Number of layer groups: a block each, with the stem, the last convolution and what lies between stages."""
+        between = {"vgg": 0, "resnet": 1, "vit": 1, "inverted": 2, "convnext": 4, "densenet": 4}
+        return sum(self.depths) + between[self.family]
+
     def variant(self, naming: str | None) -> Variant:
         """Returns the variant with these names, the default for None; KeyError where the zoo has none."""
         if naming is None:
