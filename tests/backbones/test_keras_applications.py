@@ -9,8 +9,8 @@ import pytest
 from keras.src.utils import file_utils
 
 from tfxfer import graph, load_backbone
-from tfxfer.backbones import Request, keras_facts
-from tfxfer.backbones.keras_applications import SOURCE, _own_convention
+from tfxfer.backbones import Request, conventions, keras_facts
+from tfxfer.backbones.keras_applications import SOURCE
 from tfxfer.errors import BackboneError, ConfigError
 from tfxfer.testing import check_source
 
@@ -67,7 +67,7 @@ def test_pixels_reach_the_network_as_its_preprocess_input_gives_them(name):
     preprocess = importlib.import_module(f"keras.applications.{constructor.family}").preprocess_input
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.float32)
     inputs = keras.Input((8, 8, 3))
-    outputs = _own_convention(inputs, constructor.pixels)
+    outputs = conventions.applied(inputs, constructor.pixels)
     ours = pixels if outputs is inputs else keras.Model(inputs, outputs).predict_on_batch(pixels)
     np.testing.assert_allclose(ours, preprocess(pixels.copy()), rtol=1e-5, atol=1e-4)
 

@@ -142,7 +142,7 @@ def test_pixels_are_never_guessed(folder):
         SOURCE.card(f"{folder / 'plain.keras'}#stem_relu")
 
 
-@pytest.mark.parametrize(("convention", "mode"), [("-1..1", "tf"), ("caffe", "caffe"), ("torch", "torch")])
+@pytest.mark.parametrize(("convention", "mode"), [("-1..1", "tf"), ("caffe", "caffe"), ("imagenet", "torch")])
 def test_conventions_are_those_of_keras_applications(folder, convention, mode):
     model = build(f"{folder / 'plain.keras'}#pixels={convention}")
     expected = keras.applications.imagenet_utils.preprocess_input(PIXELS.copy(), mode=mode, data_format="channels_last")
@@ -194,7 +194,7 @@ def test_a_path_may_hold_the_sign_itself(folder, tmp_path):
     path = tmp_path / "run#3.keras"
     path.write_bytes((folder / "rescaled.keras").read_bytes())
     assert SOURCE.card(str(path)).native_size == SIZE
-    assert SOURCE.card(f"{path}#pixels=0..1").pixels == "x / 255, RGB"
+    assert SOURCE.card(f"{path}#pixels=0..1").pixels == "x / 255, RGB in [0, 1]"
 
 
 def test_the_card_of_a_file_needs_no_keras(folder):

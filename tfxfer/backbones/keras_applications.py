@@ -8,7 +8,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
-from tfxfer.backbones import keras_facts
+from tfxfer.backbones import conventions, keras_facts
 from tfxfer.backbones.registry import check_name
 from tfxfer.backbones.source import Request, Source
 from tfxfer.errors import BackboneError
@@ -17,17 +17,7 @@ from tfxfer.facts import BackboneCard
 if TYPE_CHECKING:
     import keras
 
-# BGR means of the Caffe models, RGB means and deviations of the torch ones: keras/src/applications/imagenet_utils.py.
-_CAFFE_MEANS = (103.939, 116.779, 123.68)
-_TORCH_MEANS = (0.485, 0.456, 0.406)
-_TORCH_DEVIATIONS = (0.229, 0.224, 0.225)
 _HOME = "https://storage.googleapis.com/tensorflow/keras-applications"
-_IN_WORDS = {
-    "tf": "x / 127.5 − 1, RGB",
-    "caffe": "x − (103.939, 116.779, 123.68), BGR",
-    "torch": "(x / 255 − mean) / deviation of ImageNet, RGB",
-    "built in": "0..255, RGB; the network scales them itself",
-}
 
 
 class KerasSource(Source):
@@ -47,7 +37,7 @@ class KerasSource(Source):
             handle=f"keras:{name}",
             native_size=known.native_size,
             minimum_size=constructor.minimum_size,
-            pixels=_IN_WORDS[constructor.pixels],
+            pixels=constructor.pixels_in_words,
             license=keras_facts.LICENSES.get(constructor.family, "unknown"),
             origin=f"keras.applications.{name}, ImageNet-1k",
             feature_channels=known.features,
@@ -99,7 +89,7 @@ class KerasSource(Source):
     def _construct(self, name: str, pixels, **arguments) -> keras.Model:
         import keras
 
-        tensor = _own_convention(pixels, keras_facts.constructors()[name].pixels)
+        tensor = conventions.applied(pixels, keras_facts.constructors()[name].pixels)
         with warnings.catch_warnings():
             # The weights do not depend on the size, of which these constructors warn.
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
@@ -112,23 +102,6 @@ class KerasSource(Source):
 
 
 SOURCE = KerasSource()
-
-
-def _own_convention(pixels, convention: keras_facts.Pixels):
-    import keras
-
-    def rescaled(x, scale, offset):
-        return keras.layers.Rescaling(scale, offset=offset, name="pixel_convention")(x)
-
-    if convention == "built in":
-        return pixels
-    if convention == "tf":
-        return rescaled(pixels, 1 / 127.5, -1.0)
-    if convention == "torch":
-        scales = [1 / (255 * deviation) for deviation in _TORCH_DEVIATIONS]
-        offsets = [-mean / deviation for mean, deviation in zip(_TORCH_MEANS, _TORCH_DEVIATIONS, strict=True)]
-        return rescaled(pixels, scales, offsets)
-    return rescaled(keras.ops.flip(pixels, axis=-1), 1.0, [-mean for mean in _CAFFE_MEANS])
 
 
 def _cache() -> pathlib.Path:

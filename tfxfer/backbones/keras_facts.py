@@ -9,10 +9,12 @@ import dataclasses
 import functools
 import importlib.util
 import pathlib
-from typing import Literal
 
-Pixels = Literal["caffe", "tf", "torch", "built in"]
+from tfxfer.backbones.conventions import CONVENTIONS
 
+_BUILT_IN = "0..255, RGB; the network scales them itself"
+# Modes of `preprocess_input` by our names for conventions.
+_MODES = {"caffe": "caffe", "tf": "-1..1", "torch": "imagenet"}
 TOP1_SOURCE = "keras.io/api/applications (single crop, ImageNet-1k validation)"
 _V3_SOURCE = "keras/src/applications/mobilenet_v3.py, table in the docstring"
 
@@ -23,13 +25,18 @@ class Constructor:
 
     Attributes:
         family: name of its module, such as `resnet_v2`.
-        pixels: mode of its `preprocess_input`; "built in" where that does nothing because the network does it.
+        pixels: name of its convention (see `conventions`); "0..255" where the network scales them itself.
         minimum_size: least height and width in pixels.
     """
 
     family: str
-    pixels: Pixels
+    pixels: str
     minimum_size: int
+
+    @property
+    def pixels_in_words(self) -> str:
+        """The convention as cards have it."""
+        return _BUILT_IN if self.pixels == "0..255" else CONVENTIONS[self.pixels].words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,12 +162,13 @@ def _parsed(path: pathlib.Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _pixels(source: ast.Module) -> Pixels:
+def _pixels(source: ast.Module) -> str:
+    """Returns the convention of a family; where its `preprocess_input` does nothing, the network does it."""
     for node in source.body:
         if isinstance(node, ast.FunctionDef) and node.name == "preprocess_input":
             modes = [_constants(call).get("mode") for call in ast.walk(node) if isinstance(call, ast.Call)]
-            return next((mode for mode in modes if mode), "built in")
-    return "built in"
+            return next((_MODES[mode] for mode in modes if mode), "0..255")
+    return "0..255"
 
 
 def _minimum_size(source: ast.Module) -> int:

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
-from tfxfer.backbones import model_files, model_scan
+from tfxfer.backbones import conventions, model_files, model_scan
 from tfxfer.backbones.on_pixels import in_float32, on_pixels
 from tfxfer.backbones.source import Request, Source
 from tfxfer.errors import BackboneError, ConfigError, suggest
@@ -23,17 +23,6 @@ if TYPE_CHECKING:
 # What a network that takes any size was trained on is nowhere written; most were on this.
 _SIZE_OF_ANY = 224
 _LEAST_SIZE = 32
-_PIXELS = {
-    "0..255": "x as it is, RGB",
-    "0..1": "x / 255, RGB",
-    "-1..1": "x / 127.5 − 1, RGB",
-    "caffe": "x − (103.939, 116.779, 123.68), BGR",
-    "torch": "(x / 255 − mean) / std of ImageNet, RGB",
-}
-# keras/src/applications/imagenet_utils.py
-_CAFFE_MEANS = (103.939, 116.779, 123.68)
-_TORCH_MEANS = (0.485, 0.456, 0.406)
-_TORCH_STDS = (0.229, 0.224, 0.225)
 
 
 class KerasFileSource(Source):
@@ -44,7 +33,7 @@ class KerasFileSource(Source):
     `file:dogs.h5#pixels=-1..1&at=block_13_expand_relu`. A bare `#name` is that of a layer.
     """
 
-    usage = "file:<path of a .keras or .h5 file>[#pixels=0..255|0..1|-1..1|caffe|torch][&at=<layer>]"
+    usage = "file:<path of a .keras or .h5 file>[#pixels=<convention>][&at=<layer>]"
 
     def names(self) -> tuple[str, ...]:
         """Returns nothing: files are named by their paths."""
@@ -125,8 +114,10 @@ def _parse(name: str) -> _Wanted:
             )
         options[key] = value
     pixels = options.get("pixels", "")
-    if pixels and pixels not in _PIXELS:
-        raise ConfigError(f"file:{name}: pixels={pixels!r} is no convention.{suggest(pixels, _PIXELS)} {_choices()}")
+    if pixels and pixels not in conventions.CONVENTIONS:
+        raise ConfigError(
+            f"file:{name}: pixels={pixels!r} is no convention.{suggest(pixels, conventions.CONVENTIONS)} {_choices()}"
+        )
     return _Wanted(path=pathlib.Path(path).expanduser(), pixels=pixels, at=options.get("at"))
 
 
@@ -163,16 +154,16 @@ def _pixels_in_words(name: str, wanted: _Wanted, file: model_files.ModelFile, ch
             "what the program that trained it did to its pictures."
         )
     if channels == 1:
-        if wanted.pixels in ("caffe", "torch"):
+        if wanted.pixels in ("caffe", "imagenet"):
             raise ConfigError(f"{file.path} takes grey pictures; pixels={wanted.pixels} is for colours. {_choices()}")
         grey = "grey from RGB, "
     else:
         grey = ""
-    return grey + (_PIXELS[wanted.pixels] if wanted.pixels else f"0..255, RGB ({own})")
+    return grey + (conventions.CONVENTIONS[wanted.pixels].words if wanted.pixels else f"0..255, RGB ({own})")
 
 
 def _choices() -> str:
-    return "Conventions: " + "; ".join(f"{name} ({words})" for name, words in _PIXELS.items()) + "."
+    return f"Conventions: {conventions.choices()}."
 
 
 def _opened(wanted: _Wanted, request: Request) -> keras.Model:
@@ -271,28 +262,9 @@ def _on_pixels(wanted: _Wanted, trunk: keras.Model, image_size: int) -> keras.Mo
         return keras.Model(graph.input_of(trunk), in_float32(trunk.output), name=name)
 
     def convention(x, layer_name):
-        return _own_convention(x, wanted.pixels, layer_name)
+        return conventions.applied(x, wanted.pixels or "0..255", layer=layer_name)
 
     return on_pixels(trunk, image_size, convention, name=name, origin=str(wanted.path))
-
-
-def _own_convention(x: keras.KerasTensor, convention: str, name: str) -> keras.KerasTensor:
-    import keras
-
-    if convention in ("", "0..255"):
-        return x
-    if convention == "caffe":
-        x = keras.ops.flip(x, axis=-1)
-    scale, offset = {
-        "0..1": (1 / 255, 0.0),
-        "-1..1": (1 / 127.5, -1.0),
-        "caffe": (1.0, [-mean for mean in _CAFFE_MEANS]),
-        "torch": (
-            [1 / (255 * std) for std in _TORCH_STDS],
-            [-mean / std for mean, std in zip(_TORCH_MEANS, _TORCH_STDS, strict=True)],
-        ),
-    }[convention]
-    return keras.layers.Rescaling(scale, offset=offset, name=name)(x)
 
 
 def _load_weights(request: Request, model: keras.Model) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tfxfer.backbones import conventions
 from tfxfer.errors import BackboneError
 
 if TYPE_CHECKING:
     import keras
-
-PIXEL_CONVENTION = "pixel_convention"
 
 
 def on_pixels(
@@ -40,7 +39,7 @@ def on_pixels(
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     x = keras.ops.image.rgb_to_grayscale(pixels) if channels == 1 else pixels
     taken = {layer.name for layer in trunk.layers}
-    x = convention(x, PIXEL_CONVENTION + "_of_file" * (PIXEL_CONVENTION in taken))
+    x = convention(x, conventions.LAYER + "_of_file" * (conventions.LAYER in taken))
 
     def call(layer, *args, **kwargs):
         args, kwargs = keras.tree.map_structure(lambda value: x if value is pixels else value, (args, kwargs))

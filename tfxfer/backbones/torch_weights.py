@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tfxfer import files
 from tfxfer.backbones import downloads
+from tfxfer.backbones.conventions import CONVENTIONS, choices
 from tfxfer.backbones.registry import check_name
 from tfxfer.backbones.source import Request, Source
 from tfxfer.backbones.torch_models import catalogue
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tfxfer.backbones.torch_models.recognition import Recognised
 
 _OPTIONS = ("sha256", "pixels")
-_FRAGMENT = re.compile(r"\w+=\w*(&\w+=\w*)*")
+_FRAGMENT = re.compile(r"\w+=[\w.-]*(&\w+=[\w.-]*)*")
 _KERAS_FILES = (".h5", ".keras")
 
 
@@ -125,10 +126,9 @@ def _parse(name: str) -> _Handle:
     sha256, pixels = options.get("sha256", ""), options.get("pixels")
     if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise ConfigError(f"torch:{name}: sha256={sha256} is not 64 hex digits, as sha256sum prints them.")
-    if pixels is not None and pixels not in catalogue.PIXELS:
-        known = "; ".join(f"{key} for {words}" for key, (_, _, words) in catalogue.PIXELS.items())
+    if pixels is not None and pixels not in CONVENTIONS:
         raise ConfigError(
-            f"torch:{name}: pixels={pixels} is not known.{suggest(pixels, catalogue.PIXELS)} Write {known}."
+            f"torch:{name}: pixels={pixels} is not known.{suggest(pixels, CONVENTIONS)} Write one of {choices()}."
         )
     is_address = re.match("[A-Za-z][A-Za-z0-9+.-]+://", place) is not None
     if is_address:
@@ -151,7 +151,7 @@ def _options(name: str, fragment: str) -> dict[str, str]:
             problem = "is there twice." if key in options else f"is not known.{suggest(key, _OPTIONS)}"
             raise ConfigError(
                 f"torch:{name}: the option {key!r} {problem} Behind # stand sha256=<64 hex digits> and "
-                f"pixels=<{' or '.join(catalogue.PIXELS)}>, with & between them."
+                f"pixels=<{' or '.join(CONVENTIONS)}>, with & between them."
             )
         options[key] = value
     return options
@@ -159,7 +159,7 @@ def _options(name: str, fragment: str) -> dict[str, str]:
 
 def _card(handle: _Handle, *, naming: str | None) -> BackboneCard:
     architecture = catalogue.ARCHITECTURES[handle.architecture]
-    pixels = catalogue.PIXELS[handle.pixels or architecture.variant(naming).pixels][2]
+    pixels = CONVENTIONS[handle.pixels or architecture.variant(naming).pixels].words
     facts = {
         "handle": f"torch:{handle.name}",
         "native_size": architecture.native_size,

@@ -10,7 +10,7 @@ from backbones.torch_models import drawn
 
 from tfxfer import graph
 from tfxfer.backbones import torch_models
-from tfxfer.backbones.torch_models.catalogue import PIXELS
+from tfxfer.backbones.conventions import CONVENTIONS
 from tfxfer.errors import ConfigError
 
 ONE_OF_EACH = ["mobilenetv2_100", "resnet18", "vgg11", "densenet121", "convnext_tiny", "vit_small_patch16_224"]
@@ -41,11 +41,11 @@ def test_the_head_of_vgg_takes_one_size_only():
         torch_models.build("vgg11", 64, head=10)
 
 
-@pytest.mark.parametrize("pixels", PIXELS)
+@pytest.mark.parametrize("pixels", ["imagenet", "-1..1", "lite"])
 def test_the_pixel_convention_is_mean_and_deviation(pixels):
     model = torch_models.build("vgg11", 32, pixels=pixels)
     convention = keras.Model(model.input, model.get_layer("pixel_convention").output)
-    mean, deviation, _ = PIXELS[pixels]
+    mean, deviation = CONVENTIONS[pixels].means, CONVENTIONS[pixels].deviations
     found = convention(drawn.pictures(32).astype(np.float32))
     np.testing.assert_allclose(found, (drawn.pictures(32) - np.array(mean)) / deviation, atol=1e-5)
 

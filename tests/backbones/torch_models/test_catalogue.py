@@ -7,7 +7,8 @@ import pytest
 
 from tfxfer import graph
 from tfxfer.backbones import torch_models
-from tfxfer.backbones.torch_models.catalogue import ARCHITECTURES, PIXELS
+from tfxfer.backbones.conventions import CONVENTIONS
+from tfxfer.backbones.torch_models.catalogue import ARCHITECTURES
 
 SMALL = ["efficientnet_lite0", "mobilenetv2_100", "resnet18", "vgg11_bn", "vit_small_patch16_224"]
 
@@ -59,8 +60,8 @@ def test_each_entry_is_complete(name):
     architecture = ARCHITECTURES[name]
     assert architecture.minimum_size <= architecture.native_size
     assert len({variant.naming for variant in architecture.variants}) == len(architecture.variants)
-    assert {variant.pixels for variant in architecture.variants} <= {*PIXELS}
-    assert architecture.pixels == PIXELS[architecture.variants[0].pixels][2]
+    assert {variant.pixels for variant in architecture.variants} <= {*CONVENTIONS}
+    assert architecture.pixels == CONVENTIONS[architecture.variants[0].pixels].words
     assert bool(architecture.top1) == bool(architecture.top1_source)
 
 

@@ -7,6 +7,7 @@ import pathlib
 import re
 from typing import TYPE_CHECKING
 
+from tfxfer.backbones.conventions import CONVENTIONS, applied
 from tfxfer.backbones.hub import contract, places
 from tfxfer.backbones.source import Request, Source
 from tfxfer.errors import BackboneError, ConfigError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _NATIVE_SIZE = 224
 _MINIMUM_SIZE = 32
 _PIXELS = {
-    "images": "x / 255, RGB in [0, 1], the convention of TF Hub",
+    "images": f"{CONVENTIONS['0..1'].words}, the convention of TF Hub",
     "video": "RGB in [0, 1], the convention of TF Hub",
     "text": "none",
     "other": "none",
@@ -134,7 +135,7 @@ def _inputs(request: Request, offer: contract.Contract, folder: pathlib.Path):
     else:
         size = request.image_size or _fixed_size(offer, folder) or _NATIVE_SIZE
         pixels = keras.Input((size, size, 3), name="pixels")
-    return pixels, keras.layers.Rescaling(1 / 255, name="pixel_convention")(pixels)
+    return pixels, applied(pixels, "0..1")
 
 
 def _fixed_size(offer: contract.Contract, folder: pathlib.Path) -> int:

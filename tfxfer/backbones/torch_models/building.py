@@ -4,7 +4,8 @@ import importlib
 
 import keras
 
-from tfxfer.backbones.torch_models.catalogue import ARCHITECTURES, PIXELS
+from tfxfer.backbones.conventions import CONVENTIONS, choices
+from tfxfer.backbones.torch_models.catalogue import ARCHITECTURES
 from tfxfer.backbones.torch_models.layers import pixel_input
 from tfxfer.errors import ConfigError, suggest
 
@@ -24,7 +25,7 @@ def build(
         name: key of `ARCHITECTURES`.
         image_size: height and width in pixels.
         naming: which zoo's definition: "torchvision", "timm", "package"; by default the first that there is.
-        pixels: key of `PIXELS`, for weights trained with another convention than the zoo's own.
+        pixels: name of a convention (see `conventions`), for weights trained with another than the zoo's own.
         head: outputs of the pretrained classifier; 0 for features: `[batch, height, width, channels]`, of vision
             transformers the class token `[batch, channels]`.
 
@@ -39,9 +40,10 @@ def build(
     namings = [variant.naming for variant in architecture.variants]
     if naming is not None and naming not in namings:
         raise ConfigError(f"{name} has no naming {naming!r}.{suggest(naming, namings)} It has: {', '.join(namings)}.")
-    if pixels is not None and pixels not in PIXELS:
-        words = "; ".join(f"{key}: {value[2]}" for key, value in PIXELS.items())
-        raise ConfigError(f"there is no pixel convention {pixels!r}.{suggest(pixels, PIXELS)} There are {words}.")
+    if pixels is not None and pixels not in CONVENTIONS:
+        raise ConfigError(
+            f"there is no pixel convention {pixels!r}.{suggest(pixels, CONVENTIONS)} There are {choices()}."
+        )
     _check_size(name, image_size)
     variant = architecture.variant(naming)
     family = importlib.import_module(f"tfxfer.backbones.torch_models.{architecture.family}")

@@ -7,16 +7,7 @@ import dataclasses
 import math
 from typing import Literal
 
-# Pixel conventions: mean and standard deviation of pixels on 0..255, and the words for them.
-PIXELS: dict[str, tuple[tuple[float, ...], tuple[float, ...], str]] = {
-    "imagenet": (
-        (0.485 * 255, 0.456 * 255, 0.406 * 255),
-        (0.229 * 255, 0.224 * 255, 0.225 * 255),
-        "(x / 255 − (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225), RGB",
-    ),
-    "half": ((127.5,) * 3, (127.5,) * 3, "x / 127.5 − 1, RGB"),
-    "lite": ((127.0,) * 3, (128.0,) * 3, "(x − 127) / 128, RGB"),
-}
+from tfxfer.backbones.conventions import CONVENTIONS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +17,7 @@ class Variant:
     Attributes:
         naming: of the entries in its weight files: "torchvision", "torchvision_flat" (releases of 2018, in which
             convolution and batch norm were not yet one module), "timm" or "package" (the EfficientNet packages).
-        pixels: key of `PIXELS` that its published weights were trained with.
+        pixels: name of the convention (see `conventions`) that its published weights were trained with.
         padding: of convolutions: "symmetric" as PyTorch does it, or "same" as TensorFlow does, which at stride 2
             pads more at the bottom and right.
         epsilon: of batch norm or layer norm, added to the variance.
@@ -78,7 +69,7 @@ class Architecture:
     @property
     def pixels(self) -> str:
         """The pixel convention of the default variant in words."""
-        return PIXELS[self.variants[0].pixels][2]
+        return CONVENTIONS[self.variants[0].pixels].words
 
     @property
     def groups(self) -> int:
@@ -110,7 +101,7 @@ def _lite(width: float, depth: float, *, native_size: int, parameters: int, top1
     widths = tuple(_rounded(channels * width) for channels in (16, 24, 40, 80, 112, 192, 320))
     middle = tuple(math.ceil(repeats * depth) for repeats in (2, 2, 3, 3, 4))
     variants = (
-        (Variant(naming="timm", pixels="half", padding="same", epsilon=1e-3),)
+        (Variant(naming="timm", pixels="-1..1", padding="same", epsilon=1e-3),)
         if ported
         else (Variant(naming="package", pixels="lite", padding="same", epsilon=1e-3, momentum=0.99), _TIMM)
     )
@@ -207,7 +198,7 @@ def _vit(width: int, parameters: int, **facts) -> Architecture:
     )
 
 
-_AUGREG = Variant(naming="timm", pixels="half", epsilon=1e-6)
+_AUGREG = Variant(naming="timm", pixels="-1..1", epsilon=1e-6)
 
 ARCHITECTURES: dict[str, Architecture] = {
     **_lites("", ported=False),

@@ -2,20 +2,16 @@
 
 import keras
 
-from tfxfer.backbones.torch_models.catalogue import PIXELS, Variant
+from tfxfer.backbones import conventions
+from tfxfer.backbones.torch_models.catalogue import Variant
 
 layers = keras.layers
 
 
 def pixel_input(image_size: int, pixels: str) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Returns the input, RGB on 0..255, and what the layer `pixel_convention` makes of it."""
-    mean, deviation, _ = PIXELS[pixels]
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
-    scale = [1 / d for d in deviation]
-    offset = [-m / d for m, d in zip(mean, deviation, strict=True)]
-    if len({*scale}) == len({*offset}) == 1:
-        scale, offset = scale[0], offset[0]
-    return inputs, layers.Rescaling(scale, offset=offset, name="pixel_convention")(inputs)
+    return inputs, conventions.applied(inputs, pixels)
 
 
 def convolve(
