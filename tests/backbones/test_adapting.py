@@ -108,3 +108,10 @@ def test_fractions_in_place_of_pixels_are_caught_for_every_source(plugin, handle
     fractions = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype(np.float32)
     with pytest.raises(DataError, match=r"they look like fractions\. Multiply by 255"):
         backbone.features(fractions)
+
+
+def test_fractions_are_caught_for_a_file_of_ones_own(plugin, tmp_path):
+    load(weights="random").model.save(tmp_path / "mine.keras")
+    backbone = tfxfer.load_backbone(f"file:{tmp_path / 'mine.keras'}")
+    with pytest.raises(DataError, match="they look like fractions"):
+        backbone.features(np.full((2, 24, 24, 3), 0.5, np.float32))

