@@ -127,3 +127,19 @@ def test_sizes_in_words(number, text):
 )
 def test_durations_in_words(seconds, text):
     assert display.duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["stem", "stage1.block1"], "stem…stage1.block1"),
+        (["stem", "stage1.block1", "stage1.block2"], "stem…stage1"),
+        (["stage1.block1", "stage1.block2"], "stage1"),
+        (["stage1.block2", "stage2.block1", "head"], "stage1.block2…head"),
+        (["stage1.block1", "stage1.block2", "stage2.block1"], "stage1…stage2"),
+        (["stage1.block2"], "stage1.block2"),
+    ],
+)
+def test_runs_of_groups_are_named_by_whole_stages_where_they_can(names, shown):
+    groups = ["stem", "stage1.block1", "stage1.block2", "stage2.block1"]
+    assert display._span(names, groups) == shown

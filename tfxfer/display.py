@@ -110,8 +110,8 @@ def _stages(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
         frozen = groups[: len(groups) - len(stage.trained)]
         table.add_row(
             rich.text.Text(clean(stage.name)),
-            rich.text.Text(clean(_span([*stage.trained, "head"]))),
-            rich.text.Text(clean(_span(frozen) if frozen else "–")),
+            rich.text.Text(clean(_span([*stage.trained, "head"], groups))),
+            rich.text.Text(clean(_span(frozen, groups) if frozen else "–")),
             stage.batch_norm if stage.trained else "frozen",
             f"{stage.steps:,}",
             f"{stage.learning_rate:.3g}",
@@ -123,8 +123,16 @@ def _stages(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
     return table
 
 
-def _span(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]}…{names[-1]}"
+def _span(names: list[str], groups: list[str]) -> str:
+    """Returns the first and last of a run of groups, by the names of their stages where the run does not cut them."""
+    if len(names) == 1:
+        return names[0]
+    ends = []
+    for end, at in ((names[0], 0), (names[-1], -1)):
+        stage = end.partition(".")[0]
+        blocks = [name for name in groups if name.startswith(f"{stage}.")]
+        ends.append(stage if blocks and end == blocks[at] else end)
+    return ends[0] if ends[0] == ends[1] else "…".join(ends)
 
 
 def _rates(stage: StagePlan) -> str:
