@@ -102,7 +102,7 @@ def test_dense_connections_have_transitions():
     x = net.add("merge", x, net.chain(x, "norm", "relu", "spatial"))
     x = net.add("pool", net.chain(x, "norm", "relu", "pointwise"), extent=25)
     net.add("merge", x, net.chain(x, "norm", "relu", "spatial", extent=25), extent=25)
-    assert list(net.groups()) == ["stem", "stage1.block1", "stage1.transition", "stage2.block1"]
+    assert list(net.groups()) == ["stem", "stage1.block1", "stage2.transition", "stage2.block1"]
 
 
 def test_attention_and_what_follows_it_are_one_block_and_positions_belong_to_the_stem():

@@ -317,9 +317,11 @@ def _names(spans: list[_Span]) -> list[str]:
         if not span.extent:
             role = next((step.name for step in span.steps if step.kind in _KERNELS), span.steps[0].name)
         elif role not in ("stem", "head_conv"):
-            if span.extent < extent or stage == 0:
+            # What pools at the end of a transition opens the next stage, as a convolution with a stride does.
+            given = span.steps[-1].extent or span.extent if role == "transition" else span.extent
+            if given < extent or stage == 0:
                 stage, block = stage + 1, 0
-            extent = span.extent
+            extent = given
             block += role == "block"
             role = f"stage{stage}.{role}{block if role == 'block' else ''}"
         names.append(role)

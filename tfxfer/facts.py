@@ -89,6 +89,7 @@ class BackboneCard:
         origin: where the weights come from.
         takes: what goes in: "images" `[batch, height, width, 3]`, "text" (strings `[batch]`), "video"
             `[batch, frames, height, width, 3]`, or "other".
+        trainable: whether the network itself can train, and not only a head on its features.
         feature_channels: width of the features; 0 where it is not known before loading.
         parameters: numbers in all variables of the backbone, without a head; 0 where not known before loading.
         groups: number of layer groups; 0 where not known before loading.
@@ -103,6 +104,7 @@ class BackboneCard:
     license: str
     origin: str
     takes: Literal["images", "text", "video", "other"] = "images"
+    trainable: bool = True
     feature_channels: int = 0
     parameters: int = 0
     groups: int = 0

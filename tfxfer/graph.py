@@ -299,9 +299,16 @@ def _tensor_at(model: keras.Model, calls: list[Call], at: str) -> keras.KerasTen
         names, listed = [*blocks.addressable(own), *(call.operation.name for call in calls)], ", ".join(own)
         raise ConfigError(f"there is no layer or group {at!r} in {model.name!r}.{suggest(at, names)} Groups: {listed}.")
     outputs = groups[found[-1]].outputs
-    if len(outputs) != 1:
+    if not outputs:
         raise BackboneError(
-            f"{model.name!r} cannot be cut behind {at!r}: {len(outputs) or 'several'} tensors leave it."
+            f"{model.name!r} cannot be cut behind {at!r}: what it gives is not known outside its layer."
+        )
+    if len(outputs) > 1:
+        crossing = {id(tensor) for tensor in outputs}
+        layers = [call.operation.name for call in calls if crossing & {id(tensor) for tensor in call.outputs}]
+        raise BackboneError(
+            f"{model.name!r} cannot be cut behind {at!r}, which {len(outputs)} tensors leave. Name the layer that "
+            f"gives one of them: {' or '.join(layers)}."
         )
     return outputs[0]
 

@@ -115,3 +115,33 @@ def test_fractions_are_caught_for_a_file_of_ones_own(plugin, tmp_path):
     backbone = tfxfer.load_backbone(f"file:{tmp_path / 'mine.keras'}")
     with pytest.raises(DataError, match="they look like fractions"):
         backbone.features(np.full((2, 24, 24, 3), 0.5, np.float32))
+
+
+def test_what_a_source_does_not_know_is_no_option_of_it(plugin):
+    with pytest.raises(ConfigError, match=r"tiny:cnn has no output to choose: leave output='high' out"):
+        load(output="high")
+    with pytest.raises(ConfigError, match=r"tiny:cnn has no arguments to choose"):
+        load(arguments={"x": 1})
+
+
+@pytest.mark.parametrize(
+    "settings", [{"image_size": "96"}, {"image_size": 32.0}, {"channels": 1.5}, {"levels": "stage2"}]
+)
+def test_options_of_another_kind_are_refused(plugin, settings):
+    with pytest.raises(ConfigError, match=f"{next(iter(settings))}="):
+        load(**settings)
+
+
+def test_a_transformer_cut_within_gives_the_mean_of_its_tokens():
+    backbone = tfxfer.load_backbone("torch:vit_small_patch16_224", weights="random", image_size=32, at="stage1.block1")
+    assert backbone.model.output_shape == (None, 384)
+
+
+def test_features_are_float32_under_mixed_precision(plugin):
+    import keras
+
+    keras.mixed_precision.set_dtype_policy("mixed_float16")
+    try:
+        assert load().model.outputs[0].dtype == "float32"
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")

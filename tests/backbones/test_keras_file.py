@@ -386,12 +386,12 @@ def test_weights_that_fit_nothing_and_weights_that_are_missing(folder, tmp_path)
 
 
 def test_weights_that_keras_skips_with_a_warning_are_an_error(folder, monkeypatch):
-    def load_model(path, **options):
+    def load_weights(model, path, **options):
         warnings.warn(
             "Skipping nested container at 'layers/x': no matching group found in the saved file.", stacklevel=1
         )
 
-    monkeypatch.setattr(keras.models, "load_model", load_model)
+    monkeypatch.setattr(keras.Model, "load_weights", load_weights)
     with pytest.raises(BackboneError, match=r"cannot load .*Skipping nested container"):
         build(f"{folder / 'plain.keras'}#pixels=-1..1")
 

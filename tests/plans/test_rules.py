@@ -12,7 +12,7 @@ from tfxfer.recipes import Recipe, Stage
     [((9, 10, 10), "feature_extraction"), ((10, 10, 10), "partial"), ((5, 5, 20), "partial"), ((500,) * 3, "partial")],
 )
 def test_below_ten_examples_a_class_only_the_head_learns(counts, preset):
-    chosen, why = rules.choose_preset(data_facts(train_counts=counts))
+    chosen, why = rules.choose_preset(data_facts(train_counts=counts), card())
     assert chosen == preset
     assert f"{sum(counts) / 3:.0f} training examples a class" in why
 
@@ -63,3 +63,8 @@ def test_the_rate_grows_with_the_batch_and_is_lower_for_a_head_alone():
     assert rules.choose_learning_rate(stage, 32) == pytest.approx(0.01)
     assert rules.choose_learning_rate(Stage(train=1, epochs=1), 32) == pytest.approx(0.03)
     assert rules.choose_learning_rate(Stage(epochs=1, learning_rate=1), 32) == 1.0
+
+
+def test_what_cannot_train_gets_a_head_alone():
+    chosen, why = rules.choose_preset(data_facts(train_counts=(500,) * 3), card(trainable=False))
+    assert (chosen, "cannot train" in why) == ("feature_extraction", True)

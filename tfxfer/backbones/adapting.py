@@ -40,5 +40,12 @@ def with_levels(model: keras.Model, levels: Sequence[str]) -> keras.Model:
         ConfigError: there is no such group or stage.
         BackboneError: several tensors leave the end of one.
     """
-    outputs = [graph.feature_tensor(model, level) for level in levels]
+    outputs = [without_tokens(graph.feature_tensor(model, level)) for level in levels]
     return keras.Model(graph.input_of(model), outputs, name=model.name)
+
+
+def without_tokens(features: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns features as backbones give them: of tokens `[batch, tokens, channels]` their mean `[batch, channels]`."""
+    if len(features.shape) != 3:
+        return features
+    return keras.layers.GlobalAveragePooling1D(name=f"{features.name}_mean")(features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
+import shutil
 import tempfile
 import warnings
 import zipfile
@@ -216,11 +217,25 @@ def _loaded(file: model_files.ModelFile, *, safe_mode: bool) -> keras.Model:
         warnings.simplefilter("ignore", UserWarning)
         warnings.filterwarnings("error", message=".*[Ss]kipping", category=UserWarning)
         try:
+            if file.kind == "keras" and not file.has_assets:
+                return _built(file, pathlib.Path(folder, "model.weights.h5"), safe_mode=safe_mode)
             return keras.models.load_model(link, compile=False, safe_mode=safe_mode)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise BackboneError(f"{file.path} is truncated or damaged ({error}). Get or save it again.") from error
         except Exception as error:  # whatever a config that Keras did not foresee leads to
             raise BackboneError(_legacy(file, _reason(file, str(error) or type(error).__name__))) from error
+
+
+def _built(file: model_files.ModelFile, weights: pathlib.Path, *, safe_mode: bool) -> keras.Model:
+    """Does what `load_model` does with a `.keras` file without assets, but holds no copy of its weights in memory."""
+    import keras
+
+    with zipfile.ZipFile(file.path) as opened, opened.open(model_scan.WEIGHTS) as member, open(weights, "wb") as copy:
+        shutil.copyfileobj(member, copy, 1 << 20)
+    config = {**file.config, "compile_config": None}
+    model = keras.saving.deserialize_keras_object(config, safe_mode=safe_mode)
+    model.load_weights(weights)
+    return model
 
 
 def _reason(file: model_files.ModelFile, message: str) -> str:

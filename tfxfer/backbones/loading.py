@@ -11,6 +11,7 @@ import numpy as np
 
 from tfxfer import graph
 from tfxfer.backbones import adapting
+from tfxfer.backbones.on_pixels import in_float32
 from tfxfer.backbones.registry import check_size, find_source
 from tfxfer.backbones.source import Backbone, Request, Source
 from tfxfer.errors import BackboneError, ConfigError
@@ -56,10 +57,16 @@ def load_backbone(
         ConfigError: no such source, name, group or level, or a size below the network's least.
         BackboneError: the weights cannot be had; the message says which file, from where, and where to put it.
     """
+    for option, value in (("image_size", image_size), ("channels", channels)):
+        if not isinstance(value, int | None) or isinstance(value, bool):
+            raise ConfigError(f"{option}={value!r} must be a whole number.")
+    if isinstance(levels, str):
+        raise ConfigError(f"levels={levels!r} must be several names: levels=({levels!r},).")
     if at and levels:
         raise ConfigError(f"at={at!r} and levels={tuple(levels)!r} exclude each other.")
     source, name = find_source(handle)
     source.card(name)
+    _check_options(source, handle, output=output, arguments=arguments)
     if weights not in ("pretrained", "random") and not pathlib.Path(weights).is_file():
         raise BackboneError(f"weights={weights!r} is no file. Write 'pretrained', 'random' or the path of one.")
     request = Request(
@@ -74,10 +81,19 @@ def load_backbone(
     size = known.native_size if image_size is None else image_size
     check_size(known, size)
     model = _build(source, handle, dataclasses.replace(request, image_size=size))
+    if (
+        len(model.outputs) == 1
+        and model.outputs[0].dtype != "float32"
+        and model.outputs[0].dtype.startswith(("f", "b"))
+    ):
+        # Under mixed precision: features, and the head on them, are float32.
+        model = keras.Model(graph.input_of(model), in_float32(model.outputs[0]), name=model.name)
     if channels != 3:
         model = adapting.with_channels(model, channels)
     if at:
-        model = keras.Model(graph.input_of(model), graph.feature_tensor(model, at), name=model.name)
+        model = keras.Model(
+            graph.input_of(model), adapting.without_tokens(graph.feature_tensor(model, at)), name=model.name
+        )
     if levels:
         model = adapting.with_levels(model, levels)
     return Backbone(model=model, facts=_facts(model, known, weights, size, tuple(levels)))
@@ -94,6 +110,7 @@ def inspect(
     """
     source, name = find_source(handle)
     source.card(name)
+    _check_options(source, handle, output=output)
     return source.inspect(
         Request(
             name=name,
@@ -103,6 +120,12 @@ def inspect(
             allow_unsafe_model_code=allow_unsafe_model_code,
         )
     )
+
+
+def _check_options(source: Source, handle: str, **options) -> None:
+    unknown = [name for name, value in options.items() if value and name not in source.options]
+    if unknown:
+        raise ConfigError(f"{handle} has no {unknown[0]} to choose: leave {unknown[0]}={options[unknown[0]]!r} out.")
 
 
 def _facts(

@@ -39,12 +39,14 @@ class ModelFile:
         kind: "keras", a zip of Keras 3; or "hdf5", the older format, by content and not by name.
         config: of the model, JSON types.
         keras_version: that wrote it; "" where it does not say.
+        has_assets: whether layers keep files of their own in it.
     """
 
     path: pathlib.Path
     kind: Literal["keras", "hdf5"]
     config: dict[str, Any]
     keras_version: str
+    has_assets: bool = False
 
 
 def read(path: str | os.PathLike) -> ModelFile:
@@ -166,7 +168,13 @@ def _read_zip(path: pathlib.Path) -> ModelFile:
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise BackboneError(f"{path} is damaged ({error}). Get it again.") from error
     config, metadata = (json_object(path, text) for text in texts)
-    return ModelFile(path=path, kind="keras", config=config, keras_version=str(metadata.get("keras_version", "")))
+    return ModelFile(
+        path=path,
+        kind="keras",
+        config=config,
+        keras_version=str(metadata.get("keras_version", "")),
+        has_assets=any(name.startswith("assets/") for name in members),
+    )
 
 
 def _read_hdf5(path: pathlib.Path) -> ModelFile:

@@ -7,12 +7,14 @@ that a program registered, among them some that load programs or read files; her
 from __future__ import annotations
 
 import functools
-import io
 import math
 import os
 import pathlib
 import re
+import shutil
+import tempfile
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tfxfer.backbones.model_files import KERAS_2_OPERATIONS, WEIGHTS, ModelFile, opened_hdf5
@@ -99,6 +101,11 @@ def _operations() -> frozenset[str]:
     return frozenset(names)
 
 
+# Numbers hardly pack; zeros do, a thousandfold, and fill a disk.
+_MOST_PACKED = 50
+_UNSUSPICIOUS = 64 << 20
+
+
 def check_weights(file: ModelFile) -> None:
     """Refuses weights that point out of the file, or that declare far more than they hold.
 
@@ -108,12 +115,20 @@ def check_weights(file: ModelFile) -> None:
     if file.kind == "hdf5":
         check_hdf5(file.path, file.path)
         return
-    with zipfile.ZipFile(file.path) as opened:
-        info = opened.getinfo(WEIGHTS)
-        with opened.open(info) as stream:
-            # Seeking in a packed member unpacks it from its beginning each time.
-            packed = info.compress_type != zipfile.ZIP_STORED
-            check_hdf5(file.path, io.BytesIO(stream.read()) if packed else stream)
+    # Seeking back in a member of a zip reads it from its beginning again, so it is copied to where that costs nothing.
+    with tempfile.TemporaryFile() as copy:
+        try:
+            with zipfile.ZipFile(file.path) as opened, opened.open(WEIGHTS) as member:
+                info = opened.getinfo(WEIGHTS)
+                if info.file_size > _UNSUSPICIOUS and info.file_size > _MOST_PACKED * info.compress_size:
+                    raise BackboneError(
+                        f"{file.path} is refused: its weights unpack from {info.compress_size:,} to {info.file_size:,} "
+                        "bytes, as no numbers of a network do."
+                    )
+                shutil.copyfileobj(member, copy, 1 << 20)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise BackboneError(f"{file.path} is damaged ({error}). Get it again.") from error
+        check_hdf5(file.path, copy)
 
 
 def check_hdf5(path: pathlib.Path, opened: str | os.PathLike | BinaryIO) -> None:

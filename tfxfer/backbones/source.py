@@ -51,6 +51,9 @@ class Source(abc.ABC):
     usage: str = ""
     """How names are written where they cannot be listed, such as `hub:<directory or URL>`."""
 
+    options: frozenset[str] = frozenset()
+    """Which of `Request.output` and `Request.arguments` its networks know."""
+
     @abc.abstractmethod
     def names(self) -> tuple[str, ...]:
         """Returns the names that can stand after the colon, as far as they can be listed."""

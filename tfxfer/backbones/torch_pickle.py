@@ -222,7 +222,15 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Table(dict):
-    """Stands in for OrderedDict; the state that PyTorch attaches to it (`_metadata`) is dropped."""
+    """Stands in for OrderedDict; the state that PyTorch attaches to it (`_metadata`) is dropped.
+
+    PyTorch makes it empty and fills it. Made from a list, one short list would unfold as often as it is named.
+    """
+
+    def __init__(self, *given: Any):
+        if given:
+            raise pickle.UnpicklingError("a table that is made from something else")
+        super().__init__()
 
     def __setstate__(self, state: Any) -> None:
         pass

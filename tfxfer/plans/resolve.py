@@ -6,7 +6,7 @@ import math
 
 from tfxfer import blocks, presets, recipes
 from tfxfer.errors import ConfigError, suggest
-from tfxfer.facts import BackboneFacts, DataFacts, GroupFacts, MachineFacts
+from tfxfer.facts import BackboneCard, BackboneFacts, DataFacts, GroupFacts, MachineFacts
 from tfxfer.heads import MLP, Head
 from tfxfer.plans import rules
 from tfxfer.plans.plan import How, Plan, StagePlan, What
@@ -25,7 +25,7 @@ def resolve(recipe: recipes.Recipe, data: DataFacts, backbone: BackboneFacts, ma
     Raises:
         ConfigError: a stage names a group that the backbone does not have, or more groups than it has.
     """
-    preset, reasons = _stages(recipe, data)
+    preset, reasons = _stages(recipe, data, backbone.card)
     size, why = rules.choose_image_size(recipe, data, backbone.card)
     if recipe.image_size == "auto":
         reasons.append(f"image size {size}: {why}")
@@ -94,9 +94,9 @@ def trained_groups(train: int | float | str, groups: tuple[GroupFacts, ...]) -> 
     return tuple(names[found[0] :])
 
 
-def _stages(recipe: recipes.Recipe, data: DataFacts) -> tuple[tuple[recipes.Stage, ...], list[str]]:
+def _stages(recipe: recipes.Recipe, data: DataFacts, card: BackboneCard) -> tuple[tuple[recipes.Stage, ...], list[str]]:
     if recipe.stages == "auto":
-        name, why = rules.choose_preset(data)
+        name, why = rules.choose_preset(data, card)
         return presets.by_name(name), [f"stages {name}: {why}"]
     if isinstance(recipe.stages, str):
         return presets.by_name(recipe.stages), []
@@ -112,6 +112,11 @@ def _resolve_stage(
     head: Head,
 ) -> tuple[StagePlan, str]:
     trained = trained_groups(stage.train, backbone.groups)
+    if trained and not backbone.card.trainable:
+        raise ConfigError(
+            f"stage {number} trains {stage.train}, but {backbone.card.handle} cannot train, only a head on its "
+            "features. Write --stages=feature_extraction."
+        )
     steps_per_epoch = math.ceil(data.train_examples / recipe.batch_size)
     steps = stage.steps or stage.epochs * steps_per_epoch
     batch_norm, why = rules.choose_batch_norm(stage, steps, recipe.batch_size, recipe.weights)

@@ -15,13 +15,15 @@ GROUP_RATE = 0.03 / 32
 HEAD_RATE = 0.01 / 32
 
 
-def choose_preset(data: DataFacts) -> tuple[str, str]:
+def choose_preset(data: DataFacts, card: BackboneCard) -> tuple[str, str]:
     """Returns the preset for these examples, and why.
 
     The textbook's four cases with thresholds in examples per class: below 10 a head is all that can be
     learned; from there the later groups learn too (a prior, not a measurement). Everything
     trains on request only: a step then costs about twice as much, and nothing can be computed once.
     """
+    if not card.trainable:
+        return "feature_extraction", f"{card.handle} cannot train, only a head on its features"
     per_class = data.train_examples / len(data.class_names)
     if per_class < 10:
         return (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tfxfer
-from tfxfer import export, models
+from tfxfer import export, models, pipeline
 from tfxfer.errors import BackboneError, ConfigError, DataError
 
 QUIET = {"show": lambda line: None}
@@ -101,3 +101,31 @@ def test_the_flag_of_consent_reaches_the_scan(tmp_path):
         tfxfer.load_backbone(f"hub:{place}")
     assert tfxfer.load_backbone(f"hub:{place}", allow_unsafe_model_code=True).model.output_shape == (None, 3)
     keras.backend.clear_session()
+
+
+def test_what_cannot_train_is_planned_with_a_head_alone_and_other_plans_are_refused(colours, of_tf1, tmp_path):
+    handle = f"hub:{of_tf1}"
+    automatic = recipe(colours, handle, stages="auto")
+    assert pipeline.prepare(automatic).plan.what.stages[0].trained == ()
+    with pytest.raises(
+        ConfigError, match=r"cannot train, only a head on its features\. Write --stages=feature_extraction"
+    ):
+        pipeline.prepare(recipe(colours, handle, stages="full"))
+
+
+def test_a_link_out_of_the_folder_is_refused(reusable, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(reusable, tmp_path / "linked")
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "variables" / "y.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(BackboneError, match=r"variables/y\.txt is a link out of it"):
+        tfxfer.load_backbone(f"hub:{folder}")
+
+
+def test_features_are_float32_under_mixed_precision(reusable):
+    keras.mixed_precision.set_dtype_policy("mixed_float16")
+    try:
+        assert tfxfer.load_backbone(f"hub:{reusable}").model.outputs[0].dtype == "float32"
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")

@@ -92,6 +92,30 @@ def test_ops_that_this_tensorflow_does_not_know_are_refused(tmp_path):
         scan.check(folder)
 
 
+@pytest.mark.parametrize("op", ["XlaCustomCallV2", "XlaCustomCall", "SymbolicGradient", "_Send"])
+def test_ops_that_choose_native_code_are_refused(tmp_path, op):
+    folder = write(tmp_path / "native", tf.identity)
+    changed(folder, lambda graph: setattr(graph.graph_def.library.function[0].node_def[0], "op", op))
+    with pytest.raises(BackboneError, match=f"{op} in function"):
+        scan.check(folder)
+
+
+def test_a_function_cannot_hide_behind_another_of_its_name(tmp_path):
+    """TensorFlow takes the first of them, a table by name would look at the last."""
+
+    def double(graph):
+        functions = graph.graph_def.library.function
+        writing = next(f for f in functions if any(node.op == "WriteFile" for node in f.node_def))
+        harmless = type(writing)()
+        harmless.CopyFrom(writing)
+        del harmless.node_def[:]
+        functions.append(harmless)
+
+    folder = changed(write(tmp_path / "twice", lambda x: tf.io.write_file("/tmp/a", "b")), double)
+    with pytest.raises(BackboneError, match=r"is refused: it holds the function .* twice"):
+        scan.check(folder)
+
+
 def test_a_table_may_be_filled_from_an_asset_but_from_no_other_file(tmp_path):
     (tmp_path / "words.txt").write_text("a\nb\n")
 

@@ -53,8 +53,13 @@ def _parse(path: pathlib.Path, modified: int, size: int) -> saved_model_pb2.Save
 
 
 def _check_assets(saved_model: saved_model_pb2.SavedModel, folder: pathlib.Path) -> None:
-    """Refuses asset files outside `folder`, which TensorFlow would open and a later export would copy."""
-    home = (folder / "assets").resolve()
+    """Refuses files outside `folder`, which TensorFlow would open and a later export would copy."""
+    home, whole = (folder / "assets").resolve(), folder.resolve()
+    for path in folder.rglob("*"):
+        if not path.resolve().is_relative_to(whole) or not (path.is_file() or path.is_dir()):
+            raise BackboneError(
+                f"{folder} is refused: {path.relative_to(folder)} is a link out of it, or no plain file."
+            )
     for graph in saved_model.meta_graphs:
         for asset in graph.asset_file_def:
             name = pathlib.PurePosixPath(asset.filename)

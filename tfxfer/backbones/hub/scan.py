@@ -8,6 +8,7 @@ an asset of the SavedModel.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 import re
@@ -28,6 +29,8 @@ _REFUSED = (
     (r"Debug|^Copy(Host)?$", "sends what passes through to an address of its choice"),
     (r"Remote|Rpc|Send|Recv|Collective|Nccl|WorkerHeartbeat|DistributedTPU", "talks to other processes"),
     (r"^Abort$", "ends the process"),
+    # Stateless by their definition, and yet a custom call names a native function of this process.
+    (r"^Xla(CustomCall|Launch|Host|Recv|Send)|^SymbolicGradient$|^_|TPU|Tpu", "runs native code of its choice"),
     (
         r"File|Save|Restore|Checkpoint|Summary|Reader|Remap|Vocab|LMDB|^RecordInput$|^ImmutableConst$"
         r"|^(Decode|Encode)Proto|^FixedUnigramCandidateSampler$",
@@ -83,9 +86,23 @@ def check(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) -> Non
 
 
 def findings(folder: pathlib.Path) -> tuple[Finding, ...]:
-    """Returns the ops of the SavedModel in `folder` that are refused, each kind once for each function."""
+    """Returns the ops of the SavedModel in `folder` that are refused, each kind once for each function.
+
+    Raises:
+        BackboneError: two functions bear the same name, so that one could hide behind the other.
+    """
     graphs = reading.read(folder).meta_graphs
+    for graph in graphs:
+        _check_names(folder, graph)
     return tuple(dict.fromkeys(finding for graph in graphs for finding in _Program(graph).findings()))
+
+
+def _check_names(folder: pathlib.Path, graph: meta_graph_pb2.MetaGraphDef) -> None:
+    """Refuses functions that bear one name: below they are looked up by it."""
+    counts = collections.Counter(function.signature.name for function in graph.graph_def.library.function)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise BackboneError(f"the SavedModel in {folder} is refused: it holds the function {twice[0]} twice.")
 
 
 class _Program:

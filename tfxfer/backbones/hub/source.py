@@ -32,6 +32,8 @@ class HubSource(Source):
 
     usage = "hub:<folder>, hub:<file.tar.gz>, hub:https://www.kaggle.com/models/… or hub:https://tfhub.dev/…"
 
+    options = frozenset({"output", "arguments"})
+
     def names(self) -> tuple[str, ...]:
         """Returns nothing: what there is cannot be listed."""
         return ()
@@ -61,6 +63,7 @@ class HubSource(Source):
             takes=offer.takes,
             pixels=_PIXELS[offer.takes],
             parameters=offer.variables,
+            trainable=not offer.why_frozen(),
             feature_channels=_width(offer, request.output),
         )
         if offer.takes != "images":
