@@ -1,6 +1,7 @@
 """Files and folders appear whole or not at all, and never in the place of another."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -132,3 +133,12 @@ def test_the_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
     assert files.sha256(tmp_path / "a").startswith("ba7816bf")  # the example of FIPS 180
+
+
+def test_leftovers_that_may_still_be_written_stay(tmp_path):
+    old, new = tmp_path / ".tfxfer-old", tmp_path / ".tfxfer-new"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    files.remove_leftovers(tmp_path, older_than=3600)
+    assert (old.exists(), new.exists()) == (False, True)

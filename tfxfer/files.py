@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,9 +99,16 @@ def new_folder(path: Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes what a killed process left half-written below `folder`, which no other process may be writing."""
+def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
+    """Removes what a killed process left half-written below `folder`.
+
+    Args:
+        folder: which no other process may be writing,
+        older_than: but for what was begun within so many seconds.
+    """
     for leftover in list(pathlib.Path(folder).rglob(f"{_BESIDE}*")):
+        if older_than and time.time() - leftover.stat().st_mtime < older_than:
+            continue
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

@@ -87,6 +87,7 @@ def check_url(url: str, *, sha256: str) -> None:
 def _download(url: str, place: pathlib.Path, sha256: str, most_bytes: int) -> None:
     by_hand = f"On a machine with network get {url} and put it at {place}, or give the path of the file instead."
     try:
+        files.remove_leftovers(place.parent, older_than=24 * 3600)
         with _opener().open(url, timeout=_TIMEOUT_SECONDS) as response, files.replacing(place) as beside:
             found = _save(response, url, beside, most_bytes)
             if found != sha256:

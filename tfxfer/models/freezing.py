@@ -70,7 +70,7 @@ def freeze(model: keras.Model, *, train: int | float | str = "head", batch_norm:
     if model.compiled:
         model.compile_from_config(model.get_compile_config())
     moved = sum(int(v.value.shape.num_elements()) for v in model.trainable_variables)
-    total = sum(int(v.value.shape.num_elements()) for v in model.variables)
+    total = sum(int(v.value.shape.num_elements()) for v in model.weights)  # which leaves dropout's seeds out
     return Frozen(
         trained=tuple(group.name for group in groups if group.name in trained),
         frozen=tuple(group.name for group in groups if group.name not in trained),

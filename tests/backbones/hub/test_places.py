@@ -146,3 +146,9 @@ def test_what_is_kept_is_kept_once(reusable, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     elsewhere = places.keep(reusable)
     assert (elsewhere / "saved_model.pb").read_bytes() == (reusable / "saved_model.pb").read_bytes()
+
+
+def test_a_tilde_is_the_home(reusable, monkeypatch):
+    monkeypatch.setenv("HOME", str(reusable.parent))
+    assert places.find(f"~/{reusable.name}") == reusable.resolve()
+    assert places.is_here(f"~/{reusable.name}")

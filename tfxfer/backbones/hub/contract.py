@@ -114,7 +114,8 @@ class Contract:
             raise ConfigError(f"output={output!r}: the SavedModel has one output without a name. Leave output out.")
         listed = "; ".join(map(str, self.outputs))
         if not output:
-            raise ConfigError(f"the SavedModel has several outputs. Choose one, output={names[0]!r}: {listed}.")
+            option = f"output={names[0]!r}, in commands --config.backbone.output={names[0]}"
+            raise ConfigError(f"the SavedModel has several outputs. Choose one, {option}: {listed}.")
         raise ConfigError(f"the SavedModel has no output {output!r}.{suggest(output, names)} It has: {listed}.")
 
     def check_arguments(self, arguments: Mapping[str, Any]) -> None:

@@ -19,6 +19,8 @@ from tfxfer.errors import BackboneError, ConfigError
 # The largest modules that were published have a few gigabytes.
 MOST_BYTES = 8 << 30
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+# In seconds; nobody unpacks for longer.
+_DAY = 24 * 3600
 _URL = re.compile(r"https?://\S+")
 # What a SavedModel consists of; the rest of a folder is not kept.
 _PARTS = (reading.PROGRAM, "variables", "assets", "tfhub_module.pb", "fingerprint.pb")
@@ -28,7 +30,7 @@ def kind_of(name: str) -> Literal["url", "archive", "folder"]:
     """Returns what a name is by its looks."""
     if "://" in name:
         return "url"
-    return "archive" if name.lower().endswith(_ARCHIVES) and not pathlib.Path(name).is_dir() else "folder"
+    return "archive" if name.lower().endswith(_ARCHIVES) and not _path(name).is_dir() else "folder"
 
 
 def check(name: str) -> None:
@@ -46,10 +48,10 @@ def check(name: str) -> None:
                 "https://www.kaggle.com/models/… or https://tfhub.dev/…."
             )
     elif kind == "archive":
-        if not pathlib.Path(name).is_file():
+        if not _path(name).is_file():
             raise BackboneError(f"there is no file {name}. Give a .tar.gz of a SavedModel, a folder or an address.")
     else:
-        _check_folder(pathlib.Path(name))
+        _check_folder(_path(name))
 
 
 def find(name: str) -> pathlib.Path:
@@ -63,14 +65,14 @@ def find(name: str) -> pathlib.Path:
     kind = kind_of(name)
     if kind == "url":
         return download(name)
-    return _unpacked(pathlib.Path(name)) if kind == "archive" else pathlib.Path(name).resolve()
+    return _unpacked(_path(name)) if kind == "archive" else _path(name).resolve()
 
 
 def is_here(name: str) -> bool:
     """Whether `name` can be had without network."""
     if kind_of(name) == "url":
         return (_place_of_download(name) / reading.PROGRAM).is_file()
-    return pathlib.Path(name).exists()
+    return _path(name).exists()
 
 
 def download(address: str) -> pathlib.Path:
@@ -147,10 +149,15 @@ def _check_folder(folder: pathlib.Path) -> None:
         raise BackboneError(f"{folder} holds no {reading.PROGRAM}: it is no SavedModel.{near}")
 
 
+def _path(name: str) -> pathlib.Path:
+    return pathlib.Path(name).expanduser()
+
+
 def _unpacked(archive: pathlib.Path) -> pathlib.Path:
     """Returns the folder with the SavedModel of an archive, named by the archive's content."""
     place = _cache() / files.sha256(archive)[:32]
     if not place.is_dir():
+        files.remove_leftovers(_cache(), older_than=_DAY)
         try:
             archives.unpack(archive, place, most_bytes=MOST_BYTES)
         except BackboneError:
