@@ -126,7 +126,9 @@ def test_outputs_arguments_and_weights_of_the_request_are_used(tmp_path, reusabl
     folder = write_function(tmp_path / "dict", call, tf.TensorSpec([None, SIZE, SIZE, 3]))
     model = SOURCE.build(request_for(folder, output="two"))
     np.testing.assert_allclose(model(pictures * 255), 2 * pictures.mean((1, 2)), rtol=1e-4)
-    with pytest.raises(ConfigError, match=r"output='one', in commands --config.backbone.output=one: one: float32 \[\?, 3\]; two"):
+    with pytest.raises(
+        ConfigError, match=r"output='one', in commands --config.backbone.output=one: one: float32 \[\?, 3\]; two"
+    ):
         SOURCE.build(request_for(folder))
     assert SOURCE.inspect(request_for(folder)).feature_channels == 0
 
