@@ -5,13 +5,14 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxfer import export, prediction
+from tfxfer import export, files, prediction
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BundleError, VerificationError, WorkdirError
 from tfxfer.export import bundle as bundles
@@ -59,6 +60,7 @@ def test_the_keras_file_loads_where_tfxfer_is_not_installed(trained):
     """`None` in `sys.modules` makes every import of tfxfer fail; the last line is the canary of that."""
     code = """
 import sys
+import zipfile
 sys.modules["tfxfer"] = None
 import keras, numpy as np
 model = keras.models.load_model(sys.argv[1])
@@ -139,6 +141,40 @@ def test_a_bundle_opens_and_predicts(trained):
 def test_a_damaged_bundle_is_refused(bundle, damage, message):
     damage(bundle)
     with pytest.raises(BundleError, match=message):
+        export.open_bundle(bundle)
+
+
+def changed_config(bundle, change):
+    """Changes the config of a bundle's network, and the digest of the file with it."""
+    path = bundle / "model.keras"
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    config = json.loads(members["config.json"])
+    change(next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Conv2D"))
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in {**members, "config.json": json.dumps(config).encode()}.items():
+            new.writestr(name, content)
+    index = json.loads((bundle / "bundle.json").read_text())
+    index["files"]["model.keras"] = files.sha256(path)
+    (bundle / "bundle.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda layer: layer.update(class_name="Popen", module="subprocess"), "the class subprocess.Popen"),
+        (
+            lambda layer: layer["config"].update(
+                activation={"class_name": "StringLookup", "module": "keras.layers", "config": {"vocabulary": "/etc/x"}}
+            ),
+            "it reads the file '/etc/x'",
+        ),
+        (lambda layer: layer.update(class_name="Lambda", module="keras.layers"), "Lambda .Python code."),
+    ],
+)
+def test_a_bundle_whose_network_brings_code_is_refused(bundle, change, message):
+    changed_config(bundle, change)
+    with pytest.raises(BundleError, match=f"is refused: .*{message}.*--allow_unsafe_model_code"):
         export.open_bundle(bundle)
 
 

@@ -48,12 +48,15 @@ _PROGRAMS = {
 }
 
 
-def foreign_code(config: dict[str, Any], *, packages: tuple[str, ...] = ("tfxfer",)) -> tuple[str, ...]:
+def foreign_code(
+    config: dict[str, Any], *, packages: tuple[str, ...] = ("tfxfer",), saved_models: bool = False
+) -> tuple[str, ...]:
     """Returns, in words, everything in a config that runs code other than Keras's own, or reads files.
 
     Args:
         config: of a model, JSON types.
         packages: whose registered classes may be named besides those of Keras, but for the ones that are programs.
+        saved_models: whether our layer of a SavedModel may be named, which scans the program itself when it opens it.
     """
     found: dict[str, None] = {}
     # The top model is not compiled; models within it are.
@@ -68,7 +71,8 @@ def foreign_code(config: dict[str, Any], *, packages: tuple[str, ...] = ("tfxfer
         if "class_name" in value:
             if isinstance(inner, dict) and isinstance(inner.get("name"), str):
                 owner = repr(inner["name"])
-            what = _foreign(value, packages)
+            ours = saved_models and value.get("registered_name") == "tfxfer>SavedModelLayer"
+            what = "" if ours else _foreign(value, packages)
             if what:
                 found[f"{what} in {owner}"] = None
                 continue

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import files, prediction, progress, values
+from tfxfer.backbones import model_files, model_scan
 from tfxfer.backbones.hub.layer import saved_models_allowed
 from tfxfer.data.rows import Rows
-from tfxfer.errors import BundleError, VerificationError, WorkdirError
+from tfxfer.errors import BackboneError, BundleError, VerificationError, WorkdirError
 from tfxfer.evaluation import Parity, Report
 from tfxfer.export import saved_model
 from tfxfer.export.card import write_card
@@ -23,6 +24,8 @@ from tfxfer.recipes import Recipe
 SCHEMA = 1
 # Pictures on which an exported file must agree with the model in memory, and how well.
 _COMPARED = 64
+# Whose registered classes the network of a bundle may name besides Keras's own.
+_PACKAGES = ("tfxfer", "keras_hub")
 _LIMIT = 1e-5
 
 
@@ -104,7 +107,7 @@ def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tupl
     pictures = np.asarray(sample.all_rows[places])
     expected = prediction.softmax(model.predict_on_batch(pictures))
     with saved_models_allowed(allow_unsafe_model_code=True):  # this very process has run them
-        reloaded = keras.models.load_model(folder / "model.keras", compile=False)
+        reloaded = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=False)
     served = tf.saved_model.load(str(folder / "saved_model" / "1"))
     fractions = tf.constant(pictures, tf.float32) / 255.0
     answers = {
@@ -126,10 +129,14 @@ def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tupl
 def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) -> Bundle:
     """Opens a bundle after checking that no file of it is missing or altered.
 
-    A SavedModel in its network is scanned before it runs, like that of a `hub:` backbone.
+    Its network is looked through like that of a `file:` backbone, and a SavedModel in it like that of `hub:`.
+
+    Args:
+        folder: of the bundle.
+        allow_unsafe_model_code: whether code that the network brings may run.
 
     Raises:
-        BundleError: no bundle, of another version, or with a missing or altered file.
+        BundleError: no bundle, of another version, with a missing or altered file, or with code in it.
     """
     try:
         index = files.read_json(folder / "bundle.json")
@@ -147,9 +154,27 @@ def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) 
             f"the bundle {folder} is damaged: missing {missing or 'nothing'}, altered {altered or 'nothing'}. "
             "Copy it again."
         )
+    if not allow_unsafe_model_code:
+        _check_code(folder / "model.keras")
     try:
         with saved_models_allowed(allow_unsafe_model_code=allow_unsafe_model_code):
-            model = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=True)
+            model = keras.models.load_model(
+                folder / "model.keras", compile=False, safe_mode=not allow_unsafe_model_code
+            )
     except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"{folder}/model.keras cannot be loaded ({error}).") from error
     return Bundle(folder, model, tuple(index["classes"]), index["resize"])
+
+
+def _check_code(path: pathlib.Path) -> None:
+    try:
+        file = model_files.read(path)
+        found = model_scan.foreign_code(file.config, packages=_PACKAGES, saved_models=True)
+        model_scan.check_weights(file)
+    except BackboneError as error:
+        raise BundleError(str(error)) from error
+    if found:
+        raise BundleError(
+            f"{path} is refused: it has what runs as a program or reads files, {'; '.join(found)}. If you trust the "
+            "bundle as you trust a program: --allow_unsafe_model_code."
+        )
