@@ -142,35 +142,25 @@ def contract(folder: pathlib.Path) -> Contract:
         BackboneError: it is damaged, or offers nothing that can be called.
     """
     path = pathlib.Path(folder) / reading.PROGRAM
-    saved_model = reading.read(folder)
+    reading.check(folder)
     state = path.stat()
-    return _contract(_Key(path.resolve(), state.st_mtime_ns, state.st_size, saved_model, folder))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Key:
-    """Tells files apart; what was read of them goes along."""
-
-    path: pathlib.Path
-    modified: int
-    size: int
-    saved_model: Any = dataclasses.field(compare=False)
-    folder: pathlib.Path = dataclasses.field(compare=False)
+    return _contract(path.resolve(), state.st_mtime_ns, state.st_size, pathlib.Path(folder))
 
 
 @functools.lru_cache(maxsize=8)
-def _contract(key: _Key) -> Contract:
-    is_module = (key.folder / _TF1_MODULE).is_file()
-    graphs = key.saved_model.meta_graphs
+def _contract(path: pathlib.Path, _modified: int, _size: int, folder: pathlib.Path) -> Contract:
+    """Returns the contract of a file; of several folders that lead to it any will do."""
+    is_module = (folder / _TF1_MODULE).is_file()
+    graphs = reading.read(folder).meta_graphs
     if len(graphs) == 1 and graphs[0].HasField("object_graph_def") and not is_module:
         try:
-            return _of_objects(graphs[0], key.folder)
+            return _of_objects(graphs[0], folder)
         except (IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
             if isinstance(error, BackboneError):
                 raise
-            raise BackboneError(f"{key.path} is damaged: its object graph makes no sense ({error!r}).") from error
+            raise BackboneError(f"{path} is damaged: its object graph makes no sense ({error!r}).") from error
     graph = _graph_of_tf1(graphs, is_module=is_module)
-    return _of_signatures(graph, key.folder, kind="tf1", variables=_variables_in(graph.graph_def))
+    return _of_signatures(graph, folder, kind="tf1", variables=_variables_in(graph.graph_def))
 
 
 def _of_objects(graph, folder: pathlib.Path) -> Contract:

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.backbones.hub import contract, groups, places, scan
+from tfxfer.backbones.hub import contract, groups, places, reading, scan
 from tfxfer.errors import BackboneError, ConfigError
 
 # Of `batch_norm`: the first two use the stored statistics, as there is no telling one batch norm from another.
@@ -289,6 +289,7 @@ class SavedModelLayer(keras.layers.Layer):
         offer = contract.contract(folder)
         offer.check_arguments(self._arguments)
         offer.choose_output(self._output)
+        reading.forget()
         created: list[tf.Variable] = []
 
         def create(next_creator, **kwargs):

@@ -18,10 +18,28 @@ _OTHER_PROGRAMS = ("saved_model.pbtxt", "saved_model.cpb")
 
 
 def read(folder: pathlib.Path) -> saved_model_pb2.SavedModel:
-    """Returns the parsed program of a SavedModel; the same object for the same file.
+    """Returns the parsed program of a SavedModel; the same object for the same file, until `forget`.
 
     Raises:
         BackboneError: there is none, it is too large or damaged, or one of its asset files lies elsewhere.
+    """
+    path = check(folder)
+    state = path.stat()
+    saved_model = _parse(path.resolve(), state.st_mtime_ns, state.st_size)
+    _check_assets(saved_model, pathlib.Path(folder))
+    return saved_model
+
+
+def forget() -> None:
+    """Frees the program that was parsed last, which takes many times the memory of its file."""
+    _parse.cache_clear()
+
+
+def check(folder: pathlib.Path) -> pathlib.Path:
+    """Returns the file of the program of a SavedModel, unread.
+
+    Raises:
+        BackboneError: there is none, there are two, or it is too large.
     """
     path = pathlib.Path(folder) / PROGRAM
     if not path.is_file():
@@ -32,12 +50,10 @@ def read(folder: pathlib.Path) -> saved_model_pb2.SavedModel:
     state = path.stat()
     if state.st_size > MOST_BYTES:
         raise BackboneError(f"{path} has {state.st_size:,} bytes; more than {MOST_BYTES:,} are refused.")
-    saved_model = _parse(path.resolve(), state.st_mtime_ns, state.st_size)
-    _check_assets(saved_model, pathlib.Path(folder))
-    return saved_model
+    return path
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def _parse(path: pathlib.Path, modified: int, size: int) -> saved_model_pb2.SavedModel:
     from google.protobuf import message
     from tensorflow.core.protobuf import saved_model_pb2
