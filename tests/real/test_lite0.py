@@ -1,8 +1,5 @@
 """EfficientNet-Lite0 with its real weights names what real photographs show."""
 
-import importlib.util
-import pathlib
-
 import numpy as np
 import PIL.Image
 import pytest
@@ -11,15 +8,6 @@ from tfxfer import load_backbone, load_classifier
 from tfxfer.data import images
 
 pytestmark = pytest.mark.real
-TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "fetch_assets.py"
-
-
-@pytest.fixture(scope="module")
-def assets():
-    spec = importlib.util.spec_from_file_location("fetch_assets", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

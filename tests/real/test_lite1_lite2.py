@@ -1,7 +1,5 @@
 """EfficientNet-Lite1 and 2 with their real weights name what real photographs show."""
 
-import importlib.util
-import pathlib
 import sys
 
 import numpy as np
@@ -13,15 +11,6 @@ from tfxfer.backbones.torch_models.catalogue import ARCHITECTURES
 from tfxfer.data import images
 
 pytestmark = pytest.mark.real
-TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "fetch_assets.py"
-
-
-@pytest.fixture(scope="module")
-def assets():
-    spec = importlib.util.spec_from_file_location("fetch_assets", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def centre(pixels: np.ndarray, size: int) -> np.ndarray:
