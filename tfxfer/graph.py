@@ -190,9 +190,10 @@ def has_nested_models(model: keras.Model) -> bool:
 def inlined(model: keras.Model) -> keras.Model:
     """Returns a functional model of the same layers and variables in which no model is nested in another.
 
-    Nested models that are subclassed stay as they are: they have no graph.
+    That is `model` itself if it is such a one. Nested models that are subclassed stay as they are: they have no graph.
     """
-
+    if not isinstance(model, keras.Sequential) and not has_nested_models(model):
+        return model
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     outputs = _replay(model, inputs)
     return keras.Model(

@@ -1,11 +1,15 @@
 """Other channels, other sizes, a part of the network, several levels."""
 
+import importlib.metadata
+
 import numpy as np
 import pytest
 
 import tfxfer
 from tfxfer import heads
+from tfxfer.backbones.registry import GROUP
 from tfxfer.errors import BackboneError, ConfigError, DataError
+from tfxfer.export import saved_model
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 3), dtype=np.uint8)
 GREY = PIXELS[..., :1]
@@ -99,22 +103,52 @@ def test_the_model_that_takes_four_channels_is_saved_and_loaded(plugin, tmp_path
     np.testing.assert_array_equal(again.predict_on_batch(pixels), model.predict_on_batch(pixels))
 
 
-HANDLES = ("tiny:cnn", "builtin:efficientnet_lite0", "keras:MobileNetV2", "torch:resnet18")
+def _saved(folder):
+    load(weights="random").model.save(folder / "mine.keras")
+    return f"file:{folder / 'mine.keras'}"
 
 
-@pytest.mark.parametrize("handle", HANDLES)
-def test_fractions_in_place_of_pixels_are_caught_for_every_source(plugin, handle):
-    backbone = tfxfer.load_backbone(handle, image_size=32, weights="random")
-    fractions = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype(np.float32)
+def _saved_model(folder):
+    (folder / "labels.txt").write_text("a\n")
+    saved_model.write(load(weights="random").model, ("a",), folder / "labels.txt", folder / "module")
+    return f"hub:{folder / 'module'}"
+
+
+def _preset(folder):
+    keras_hub = pytest.importorskip("keras_hub", reason="needs the extra [kerashub]")
+    keras_hub.models.VGGBackbone(stackwise_num_repeats=[1], stackwise_num_filters=[4]).save_to_preset(folder / "preset")
+    keras_hub.layers.VGGImageConverter(image_size=(24, 24), scale=1 / 255).save_to_preset(folder / "preset")
+    return f"kerashub:{folder / 'preset'}"
+
+
+# By source: a handle, or what writes the file that one names.
+OF_SOURCE = {
+    "tiny": lambda folder: "tiny:cnn",
+    "builtin": lambda folder: "builtin:efficientnet_lite0",
+    "keras": lambda folder: "keras:MobileNetV2",
+    "torch": lambda folder: "torch:resnet18",
+    "file": _saved,
+    "hub": _saved_model,
+    "kerashub": _preset,
+}
+FROM_FILES = ("file", "hub", "kerashub")
+
+
+def test_every_source_of_this_project_is_asked_below():
+    ours = [point for point in importlib.metadata.entry_points(group=GROUP) if point.value.startswith("tfxfer.")]
+    assert len(ours) >= 6
+    assert {point.name for point in ours} <= set(OF_SOURCE)
+
+
+@pytest.mark.parametrize("source", OF_SOURCE)
+def test_fractions_in_place_of_pixels_are_caught_for_every_source(plugin, source, tmp_path):
+    handle = OF_SOURCE[source](tmp_path)
+    settings = {} if source in FROM_FILES else {"image_size": 32, "weights": "random"}
+    backbone = tfxfer.load_backbone(handle, **settings)
+    fractions = np.random.default_rng(0).uniform(size=(2, *backbone.model.input_shape[1:])).astype(np.float32)
     with pytest.raises(DataError, match=r"they look like fractions\. Multiply by 255"):
         backbone.features(fractions)
-
-
-def test_fractions_are_caught_for_a_file_of_ones_own(plugin, tmp_path):
-    load(weights="random").model.save(tmp_path / "mine.keras")
-    backbone = tfxfer.load_backbone(f"file:{tmp_path / 'mine.keras'}")
-    with pytest.raises(DataError, match="they look like fractions"):
-        backbone.features(np.full((2, 24, 24, 3), 0.5, np.float32))
+    assert np.isfinite(backbone.features(fractions * 255)).all()
 
 
 def test_what_a_source_does_not_know_is_no_option_of_it(plugin):

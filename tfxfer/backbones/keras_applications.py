@@ -66,7 +66,7 @@ class KerasSource(Source):
         def network(weights: str | None) -> keras.Model:
             model = self._construct(request.name, pixels, weights=weights, include_top=False)
             model = keras.Model(pixels, model.output, name=request.name.lower())
-            return graph.inlined(model) if graph.has_nested_models(model) else model
+            return graph.inlined(model)
 
         if not given:
             return network("imagenet" if request.weights == "pretrained" else None)

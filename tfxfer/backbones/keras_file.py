@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-import shutil
 import tempfile
 import warnings
 import zipfile
@@ -179,8 +178,8 @@ def _opened(wanted: _Wanted, request: Request) -> keras.Model:
                 f"{file.path} is refused: it has what runs as a program or reads files, {'; '.join(found)}. If you "
                 "trust the file as you trust a program: --allow_unsafe_model_code, or allow_unsafe_model_code=True."
             )
-    model_scan.check_weights(file)
-    model = _loaded(file, safe_mode=not request.allow_unsafe_model_code)
+    with model_scan.checked_weights(file) as numbers:
+        model = _loaded(file, numbers, safe_mode=not request.allow_unsafe_model_code)
     if request.weights == "random":
         model = _drawn_anew(model)
     for layer in graph.flatten(model):
@@ -202,8 +201,10 @@ def _drawn_anew(model: keras.Model) -> keras.Model:
     return fresh
 
 
-def _loaded(file: model_files.ModelFile, *, safe_mode: bool) -> keras.Model:
+def _loaded(file: model_files.ModelFile, numbers: pathlib.Path, *, safe_mode: bool) -> keras.Model:
     import keras
+
+    from tfxfer.backbones import zeros_first
 
     operations = model_files.keras_2_operations(file)
     if operations:
@@ -218,24 +219,17 @@ def _loaded(file: model_files.ModelFile, *, safe_mode: bool) -> keras.Model:
         warnings.filterwarnings("error", message=".*[Ss]kipping", category=UserWarning)
         try:
             if file.kind == "keras" and not file.has_assets:
-                return _built(file, pathlib.Path(folder, "model.weights.h5"), safe_mode=safe_mode)
+                # What load_model does, without a copy of the weights in memory and random numbers to overwrite.
+                config = zeros_first.with_zeros({**file.config, "compile_config": None})
+                model = keras.saving.deserialize_keras_object(config, safe_mode=safe_mode)
+                model.load_weights(numbers)
+                zeros_first.restore(model)
+                return model
             return keras.models.load_model(link, compile=False, safe_mode=safe_mode)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise BackboneError(f"{file.path} is truncated or damaged ({error}). Get or save it again.") from error
         except Exception as error:  # whatever a config that Keras did not foresee leads to
             raise BackboneError(_legacy(file, _reason(file, str(error) or type(error).__name__))) from error
-
-
-def _built(file: model_files.ModelFile, weights: pathlib.Path, *, safe_mode: bool) -> keras.Model:
-    """Does what `load_model` does with a `.keras` file without assets, but holds no copy of its weights in memory."""
-    import keras
-
-    with zipfile.ZipFile(file.path) as opened, opened.open(model_scan.WEIGHTS) as member, open(weights, "wb") as copy:
-        shutil.copyfileobj(member, copy, 1 << 20)
-    config = {**file.config, "compile_config": None}
-    model = keras.saving.deserialize_keras_object(config, safe_mode=safe_mode)
-    model.load_weights(weights)
-    return model
 
 
 def _reason(file: model_files.ModelFile, message: str) -> str:

@@ -187,5 +187,5 @@ def weights_digest(variables: list[keras.Variable]) -> str:
     for variable in variables:
         array = np.ascontiguousarray(variable.numpy())
         state.update(f"{array.shape}{array.dtype}".encode())
-        state.update(array.tobytes())
+        state.update(array.reshape(-1).view(np.uint8))
     return state.hexdigest()[:16]

@@ -6,6 +6,7 @@ that a program registered, among them some that load programs or read files; her
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -15,6 +16,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tfxfer.backbones.model_files import KERAS_2_OPERATIONS, WEIGHTS, ModelFile, opened_hdf5
@@ -116,13 +118,30 @@ def check_weights(file: ModelFile) -> None:
     Raises:
         BackboneError: such weights, or none.
     """
+    with checked_weights(file):
+        pass
+
+
+@contextlib.contextmanager
+def checked_weights(file: ModelFile) -> Iterator[pathlib.Path]:
+    """Gives the HDF5 file with the weights, looked through: the file itself, or a copy of the member of a zip.
+
+    Raises:
+        BackboneError: as `check_weights` does.
+    """
     if file.kind == "hdf5":
         check_hdf5(file.path, file.path)
+        yield file.path
         return
     # Seeking back in a member of a zip reads it from its beginning again, so it is copied to where that costs nothing.
-    with tempfile.TemporaryFile() as copy:
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, WEIGHTS)
         try:
-            with zipfile.ZipFile(file.path) as opened, opened.open(WEIGHTS) as member:
+            with (
+                zipfile.ZipFile(file.path) as opened,
+                opened.open(WEIGHTS) as member,
+                open(path, "wb", buffering=0) as copy,
+            ):
                 info = opened.getinfo(WEIGHTS)
                 if info.file_size > _UNSUSPICIOUS and info.file_size > _MOST_PACKED * info.compress_size:
                     raise BackboneError(
@@ -132,7 +151,8 @@ def check_weights(file: ModelFile) -> None:
                 shutil.copyfileobj(member, copy, 1 << 20)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise BackboneError(f"{file.path} is damaged ({error}). Get it again.") from error
-        check_hdf5(file.path, copy)
+        check_hdf5(file.path, path)
+        yield path
 
 
 def check_hdf5(path: pathlib.Path, opened: str | os.PathLike | BinaryIO) -> None:

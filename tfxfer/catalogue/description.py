@@ -87,7 +87,7 @@ def describe(
         output=output,
         allow_unsafe_model_code=allow_unsafe_model_code,
     )
-    calls = graph.calls_of(graph.inlined(backbone.model) if graph.has_nested_models(backbone.model) else backbone.model)
+    calls = graph.calls_of(graph.inlined(backbone.model))
     shapes = {id(call.operation): tuple(call.outputs[0].shape[1:]) for call in calls}
     return Description(
         facts=backbone.facts,

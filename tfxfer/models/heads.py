@@ -38,7 +38,7 @@ def swap_head(network: Backbone | keras.Model, head: Head, *, at: str | None = N
             )
         model, features = network.model, network.model.output
     else:
-        model = graph.inlined(network) if graph.has_nested_models(network) else network
+        model = graph.inlined(network)
         features = graph.feature_tensor(model, at)
     logits = build_head(features, head, seed=seed)
     return keras.Model(graph.input_of(model), logits, name=f"{model.name}_classifier")

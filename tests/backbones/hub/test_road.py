@@ -3,12 +3,11 @@
 import json
 
 import keras
-import numpy as np
 import pytest
 
 import tfxfer
 from tfxfer import export, models, pipeline
-from tfxfer.errors import BackboneError, ConfigError, DataError
+from tfxfer.errors import BackboneError, ConfigError
 
 QUIET = {"show": lambda line: None}
 
@@ -74,11 +73,6 @@ def test_text_and_pictures_are_told_apart(colours, tmp_path):
     assert (backbone.facts.card.takes, backbone.facts.channels, backbone.facts.feature_channels) == ("text", 0, 2)
     with pytest.raises(BackboneError, match="takes text, not pictures"):
         tfxfer.run(recipe(colours, f"hub:{place}"), workdir=tmp_path / "run", **QUIET)
-
-
-def test_fractions_in_place_of_pixels_are_caught(reusable):
-    with pytest.raises(DataError, match="they look like fractions"):
-        tfxfer.load_backbone(f"hub:{reusable}").features(np.full((2, 24, 24, 3), 0.5, np.float32))
 
 
 def test_another_size_than_the_traced_one_is_refused(colours, reusable, tmp_path):
