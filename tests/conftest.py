@@ -11,6 +11,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_finish(session) -> None:
+    """Splits the CPU in two for tests under a strategy, which is possible only before TensorFlow has started."""
+    if any("mirrored" in getattr(item, "fixturenames", ()) for item in session.items):
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    """The one strategy of this process, over two logical CPUs; several in one process clash."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+
+
 @pytest.fixture(scope="session")
 def plugin(tmp_path_factory) -> pathlib.Path:
     """A folder that makes `tiny:` a source; it is on the import path of this process."""
