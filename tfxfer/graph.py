@@ -17,8 +17,11 @@ from tfxfer.errors import BackboneError, ConfigError, suggest
 from tfxfer.facts import GroupFacts
 
 HEAD = "head"
-# Layers of the heads that tfxfer builds.
-_HEAD_LAYER = re.compile(r"^head_(pool|concat|dropout|hidden|logits)")
+# Layers of the heads that `swap_head` builds: `head_logits`, and of one head among several `head_species_logits`.
+_HEAD_LAYER = re.compile(
+    r"head_(pool|pool_max|concat|"
+    r"([A-Za-z_]\w*?_)?(dropout(_\d+)?|hidden_\d+|norm_\d+|relu_\d+|features|unit|cosine|column|scale|logits))"
+)
 _SPATIAL = (
     keras.layers.Conv1D,
     keras.layers.Conv2D,
@@ -157,7 +160,9 @@ def layer_groups(model: keras.Model) -> tuple[LayerGroup, ...]:
     tensors = {id(tensor): tensor for call in calls for tensor in call.outputs}
     groups: list[LayerGroup] = []
     seen: set[int] = set()
-    for block in blocks.find_blocks([_step(call) for call in calls], [id(tensor) for tensor in flat.outputs]):
+    start = _head_start(calls)
+    steps = [_step(call, head=at >= start) for at, call in enumerate(calls)]
+    for block in blocks.find_blocks(steps, [id(tensor) for tensor in flat.outputs]):
         operations = [call.operation for call in calls[block.start : block.stop]]
         layers = [op for op in dict.fromkeys(operations) if isinstance(op, keras.layers.Layer) and id(op) not in seen]
         seen.update(id(layer) for layer in layers)
@@ -180,6 +185,17 @@ def find_group(groups: Sequence[LayerGroup], name: str) -> range:
             f"there is no layer group {name!r}.{suggest(name, blocks.addressable(names))} Groups: {', '.join(names)}."
         )
     return found
+
+
+def is_head(operation: keras.Operation) -> bool:
+    """Whether a layer is called as those are that `swap_head` puts on."""
+    return bool(_HEAD_LAYER.fullmatch(operation.name))
+
+
+def head_calls(model: keras.Model) -> list[Call]:
+    """Returns the calls of the heads that `swap_head` put on `model`, and of what stands on them; [] without a head."""
+    calls = calls_of(model)
+    return calls[_head_start(calls) :]
 
 
 def has_nested_models(model: keras.Model) -> bool:
@@ -217,6 +233,8 @@ def feature_tensor(model: keras.Model, at: str | None = None) -> keras.KerasTens
     calls = calls_of(model)
     if at is not None:
         return _tensor_at(model, calls, at)
+    if ours := head_calls(model):
+        return ours[0].inputs[0]
     # The old head begins where height and width end: at global pooling, or at flattening.
     alive = blocks.crossing([_step(call) for call in calls], [id(tensor) for tensor in model.outputs])
     for call, tensors in zip(reversed(calls), reversed(alive), strict=True):
@@ -338,17 +356,32 @@ def _parts(group: LayerGroup) -> list[LayerGroup]:
     return [*parts[:-1], dataclasses.replace(parts[-1], outputs=group.outputs)]
 
 
-def _step(call: Call) -> blocks.Step:
+def _head_start(calls: Sequence[Call]) -> int:
+    """Returns the position of the first call of a head, behind which no other layer has weights; the end without one.
+
+    Layers of others may be called so by chance, in the middle of a network.
+    """
+    start = len(calls)
+    for at in reversed(range(len(calls))):
+        operation = calls[at].operation
+        if is_head(operation):
+            start = at
+        elif _weights(operation) or isinstance(operation, Parted):
+            break
+    return start
+
+
+def _step(call: Call, *, head: bool = False) -> blocks.Step:
     operation, shape = call.operation, call.outputs[0].shape
     return blocks.Step(
         name=operation.name,
         kind=_kind(call),
         reads=tuple(id(tensor) for tensor in call.inputs),
         writes=tuple(id(tensor) for tensor in call.outputs),
-        extent=math.prod(extent or 0 for extent in shape[1:-1]) if len(shape) > 2 else 0,
+        extent=math.prod(extent or 0 for extent in shape[1:-1]) if len(shape) > 2 and not head else 0,
         weights=bool(_weights(operation)) or isinstance(operation, Parted),
         activates=_activates(operation),
-        head=bool(_HEAD_LAYER.match(operation.name)),
+        head=head,
     )
 
 
