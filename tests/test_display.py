@@ -1,31 +1,57 @@
-"""What people see: the plan on 120 columns, sizes and durations in words, and no control characters."""
+"""What people see: the plan on 100 columns, sizes and durations in words, and no control characters."""
+
+import dataclasses
+import itertools
 
 import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts
 
-from tfxfer import display, plans
+from tfxfer import display, plans, presets
 from tfxfer.facts import BadImage
 from tfxfer.heads import MLP
-from tfxfer.recipes import Recipe, Stage
+from tfxfer.recipes import PRESETS, SGD, Adam, Recipe, Stage
 
 
-def shown(recipe=None, data=None, **settings) -> str:
-    data, backbone = data or data_facts(), backbone_facts()
+def shown(recipe=None, data=None, backbone=None, **settings) -> str:
+    data, backbone = data or data_facts(), backbone or backbone_facts()
     recipe = recipe or Recipe(stages=(Stage(epochs=2), Stage(train=2, epochs=1)))
     return display.plan_text(plans.resolve(recipe, data, backbone, machine_facts()), data, backbone, **settings)
 
 
 def row(text: str, start: str) -> str:
-    """Returns the line that begins with `start`, its gaps made one blank."""
-    (line,) = [line for line in text.splitlines() if line.strip().startswith(start)]
-    return " ".join(line.split())
+    """Returns the first line that begins with `start`, and those that carry it on, gaps made one blank."""
+    lines = iter(text.splitlines())
+    found = next(line for line in lines if line.strip().startswith(start))
+    carried = itertools.takewhile(lambda line: line.startswith("     ") and "─" not in line, lines)
+    return " ".join(" ".join([found, *carried]).split())
 
 
-def test_the_plan_fits_a_terminal_and_has_no_blanks_at_the_end_of_lines():
-    lines = shown().splitlines()
-    assert max(map(len, lines)) <= 120
+def speeds(text: str, stage: str) -> list[str]:
+    """Returns what is said of a stage behind the table: how it trains, and at which rates."""
+    lines = text.splitlines()
+    start = [number for number, line in enumerate(lines) if line.startswith(f" {stage} ")][-1]
+    said = [lines[start].removeprefix(f" {stage}")]
+    said += itertools.takewhile(lambda line: line.startswith("    "), lines[start + 1 :])
+    how, _, rates = " ".join(" ".join(said).split()).partition(" peak rates: ")
+    return [how, rates]
+
+
+def deep_facts():
+    """Twenty groups in five resolutions, as networks have them."""
+    blocks = [f"stage{s}.block{b}" for s, count in enumerate((1, 3, 5, 5, 4), start=1) for b in range(1, count + 1)]
+    group = backbone_facts().groups[2]
+    groups = tuple(dataclasses.replace(group, name=name) for name in ("stem", *blocks, "head_conv"))
+    return backbone_facts(groups=groups, feature_channels=1280)
+
+
+@pytest.mark.parametrize("stages", [None, *PRESETS, "surgical", "bit_hyperrule"])
+def test_the_plan_fits_a_terminal_and_has_no_blanks_at_the_end_of_lines(stages):
+    own = {"surgical": presets.surgical("stage3"), "bit_hyperrule": presets.bit_hyperrule(500_000)}
+    text = shown(Recipe(stages=own.get(stages, stages)) if stages else None, backbone=stages and deep_facts())
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
     assert all(line == line.rstrip() for line in lines)
-    assert "\x1b" not in shown()
+    assert "\x1b" not in text
 
 
 def test_the_plan_says_what_was_found():
@@ -41,22 +67,68 @@ def test_the_plan_says_what_was_found():
         "pixels 224×224 (squash), 45.2 MB in memory; the network's own scale, x / 255"
     )
     assert row(text, "head ") == "head Linear: avg pooling, 3 logits, kernel from zeros"
-    assert row(text, "steps") == "steps of 32 examples on cpu:0, SGD with Nesterov momentum 0.9, seed 0"
+    assert row(text, "steps") == "steps of 32 examples on cpu:0, seed 0"
     assert "left out" not in text
 
 
 def test_the_plan_has_a_row_for_each_stage():
-    """Stage, what trains, what is frozen, batch norm, steps, peak rate, groups' rates, weights, slots, cached bytes."""
+    """Stage, what trains, what is frozen, batch norm, steps, weights, slots, cached bytes."""
     text = shown()
-    assert row(text, "1 head") == "1 head head stem…block3 frozen 14 0.01 – 33 132 B 9.6 kB"
     weights = 33 + 6000 - 96
-    assert row(text, "2 2") == f"2 2 block2…head stem…block1 frozen 7 0.03 0.003 {weights:,} 23.7 kB –"
+    table = [" ".join(line.split()) for line in text.splitlines()]
+    assert "1 head head stem…block3 frozen 14 33 132 B 9.6 kB" in table
+    assert f"2 2 block2…head stem…block1 frozen 7 {weights:,} 23.7 kB –" in table
 
 
-def test_rates_that_differ_are_shown_from_the_lowest_to_the_highest():
-    text = shown(Recipe(stages=(Stage(train="all", epochs=1, layer_decay=0.8, learning_rate=1.0),)))
-    assert " 0.0069–0.051 " in text
-    assert row(text, "1 all").startswith("1 all stem…head – frozen 7 1 ")
+def test_a_block_in_the_middle_leaves_two_runs_frozen():
+    text = shown(Recipe(stages=(Stage(train="block1,", epochs=1),)))
+    assert row(text, "1 only block1").startswith("1 only block1 block1, head stem, block2…block3 frozen 7 1,017 ")
+
+
+def test_the_plan_tells_how_each_stage_trains():
+    text = shown()
+    assert speeds(text, "1 head") == [
+        "SGD, Nesterov momentum 0.9 · cosine to 0 after 1 step of warm-up · clip norm 1",
+        "head 0.01",
+    ]
+    assert speeds(text, "2 2")[1] == "block2…block3 0.003, head 0.03"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"optimizer": SGD(momentum=0.9, nesterov=False)}, "SGD, momentum 0.9 · cosine to 0 · clip norm 1"),
+        ({"optimizer": SGD(momentum=0, nesterov=False), "clip_norm": None}, "SGD without momentum · cosine to 0"),
+        (
+            {"optimizer": Adam(), "schedule": "constant", "weight_decay": 0.05, "label_smoothing": 0.1},
+            "Adam 0.9, 0.999, epsilon 1e-07 · constant · weight decay 0.05 · clip norm 1 · label smoothing 0.1",
+        ),
+        ({"schedule": "constant", "warmup": 0.5}, "constant after 4 steps of warm-up · clip norm 1"),
+        ({"schedule": "one_cycle", "warmup": 0.25}, "one cycle, peak at step 2 · clip norm 1"),
+        ({"schedule": "slanted_triangular", "warmup": 0.1}, "slanted triangular, peak at step 1 · clip norm 1"),
+        ({"schedule": "staircase", "decay_at": (0.4, 0.8)}, "a tenth behind steps 3, 6 · clip norm 1"),
+        ({"rescale_head": True}, "cosine to 0 · head rescaled first · clip norm 1"),
+    ],
+)
+def test_optimizer_and_schedule_in_words(settings, said):
+    text = shown(Recipe(stages=(Stage(**{"steps": 8, "warmup": 0.0, **settings}),)))
+    assert speeds(text, "1 head")[0].endswith(said)
+
+
+def test_rates_are_told_by_stages_and_equal_ones_together():
+    groups = deep_facts()
+    # Depths 10/20 to 19/20 of the way to the head: 0.8 to the 6th is 0.262, to the 0.6th 0.875; a tenth of that.
+    decayed = shown(Recipe(stages=(Stage(train=0.5, epochs=1, learning_rate=1.0, layer_decay=0.8),)), backbone=groups)
+    assert speeds(decayed, "1 0.5")[1] == ("stage4 0.026–0.045, stage5 0.051–0.077, head_conv 0.087, head 1")
+    even = shown(Recipe(stages=(Stage(train="stage4", epochs=1, learning_rate=1.0),)), backbone=groups)
+    assert speeds(even, "1 stage4")[1] == "stage4…head_conv 0.1, head 1"
+    apart = shown(Recipe(stages=(Stage(train="stem,stage2", epochs=1, learning_rate=1.0),)), backbone=groups)
+    assert speeds(apart, "1 only stem+stage2")[1] == "stem 0.1, stage2 0.1, head 1"
+
+
+def test_measured_rates_are_bounds():
+    text = shown(Recipe(stages="auto_rgn"))
+    assert speeds(text, "2 all")[1] == "at most stem…head 0.001, measured in each epoch (auto-RGN)"
 
 
 def test_the_plan_gives_the_reason_of_every_decision():
@@ -138,8 +210,9 @@ def test_durations_in_words(seconds, text):
         (["stage1.block2", "stage2.block1", "head"], "stage1.block2…head"),
         (["stage1.block1", "stage1.block2", "stage2.block1"], "stage1…stage2"),
         (["stage1.block2"], "stage1.block2"),
+        (["stage3.block2", "stage3.block3"], "stage3.block2…block3"),
     ],
 )
 def test_runs_of_groups_are_named_by_whole_stages_where_they_can(names, shown):
-    groups = ["stem", "stage1.block1", "stage1.block2", "stage2.block1"]
+    groups = ["stem", "stage1.block1", "stage1.block2", "stage2.block1", *(f"stage3.block{n}" for n in (1, 2, 3))]
     assert display._span(names, groups) == shown

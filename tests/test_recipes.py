@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-import typing
 
 import pytest
 
-from tfxfer import values
+from tfxfer import config, values
 from tfxfer.errors import ConfigError
 from tfxfer.heads import MLP, Linear
-from tfxfer.recipes import PRESETS, Backbone, Data, Preset, Recipe, Stage, differences
+from tfxfer.recipes import PRESETS, SGD, Adam, Backbone, Data, Recipe, Stage, differences
+from tfxfer.values import Change
 
 INFINITY, NAN = float("inf"), float("nan")
 
@@ -38,10 +38,6 @@ def test_the_scratch_preset_starts_from_random_weights_and_no_other_does():
     assert Recipe(stages="scratch").weights == "random"
     assert Recipe(stages="full").weights == "pretrained"
     assert Recipe(backbone=Backbone(weights="mine.h5")).weights == "mine.h5"
-
-
-def test_the_names_of_presets_stand_in_two_places_that_agree():
-    assert typing.get_args(Preset) == PRESETS
 
 
 @pytest.mark.parametrize(
@@ -103,15 +99,114 @@ def test_a_backbone_of_another_type():
         ({"train": 0.0}, "train=0.0 is a share of the groups and must be between 0 and 1"),
         ({"train": 1.0}, "train=1.0 is a share of the groups and must be between 0 and 1"),
         ({"train": NAN}, "train=nan is a share of the groups and must be between 0 and 1"),
-        ({"train": None}, "train=None is not one of 'head', 'all' or a whole number or a number or a text"),
-        ({"train": True}, "train=True is not one of 'head', 'all' or a whole number or a number or a text"),
+        (
+            {"train": None},
+            "train=None is not one of 'head', 'all' or a whole number or a number or a text or Sequence(…)",
+        ),
+        (
+            {"train": True},
+            "train=True is not one of 'head', 'all' or a whole number or a number or a text or Sequence(…)",
+        ),
+        ({"train": ()}, "train=() must be names of layer groups, at least one; write train='head' for none"),
+        ({"train": (1, 2)}, "train=(1, 2) must be names of layer groups, at least one; write train='head' for none"),
+        ({"train": ("a", "a")}, "train=('a', 'a') must name each layer group once; write train='all' for all of them"),
+        ({"train": "b,all"}, "train=('b', 'all') must name each layer group once; write train='all' for all of them"),
+        ({"train": "0%"}, "train='0%' is a share of the weights and must be between 0% and 100%"),
+        ({"train": "100 %"}, "train='100 %' is a share of the weights and must be between 0% and 100%"),
+        ({"optimizer": "Adam"}, "optimizer='Adam' is not SGD(…) or Adam(…)"),
+        (
+            {"schedule": "cosin"},
+            "schedule='cosin' is not one of 'cosine', 'constant', 'one_cycle', 'slanted_triangular', 'staircase'",
+        ),
+        ({"group_rates": "rgn"}, "group_rates='rgn' is not one of 'planned', 'auto_rgn'"),
+        ({"group_factor": 0.5}, "group_factor=0.5 must be 1 to 100"),
+        ({"group_factor": NAN}, "group_factor=nan must be 1 to 100"),
+        ({"rescale_head": 1}, "rescale_head=1 is not true or false"),
+        ({"decay_at": (0.5,)}, "decay_at=(0.5,) belongs to schedule='staircase', not to 'cosine'"),
+        (
+            {"schedule": "staircase"},
+            "schedule='staircase' needs to know where it falls; write decay_at=(0.4, 0.6, 0.8)",
+        ),
+        (
+            {"schedule": "staircase", "decay_at": (0.1, 0.5)},
+            "decay_at=(0.1, 0.5) must be shares of the steps in order, above warmup=0.1 and below 1",
+        ),
+        (
+            {"schedule": "staircase", "decay_at": (0.5, 0.4)},
+            "decay_at=(0.5, 0.4) must be shares of the steps in order, above warmup=0.1 and below 1",
+        ),
+        (
+            {"schedule": "staircase", "decay_at": (0.5, 1.0)},
+            "decay_at=(0.5, 1.0) must be shares of the steps in order, above warmup=0.1 and below 1",
+        ),
+        (
+            {"schedule": "staircase", "decay_at": (NAN,)},
+            "decay_at=(nan,) must be shares of the steps in order, above warmup=0.1 and below 1",
+        ),
+        (
+            {"schedule": "one_cycle", "warmup": 0.0},
+            "schedule='one_cycle' begins with a rise, and warmup=0 leaves none; write schedule='cosine'",
+        ),
+        (
+            {"schedule": "slanted_triangular", "warmup": 0},
+            "schedule='slanted_triangular' begins with a rise, and warmup=0 leaves none; write schedule='cosine'",
+        ),
+        (
+            {"layer_decay": 0.8, "group_factor": 2.6},
+            "layer_decay=0.8 and group_factor=2.6 both say how the rate falls toward the input; leave one of them at 1",
+        ),
+        (
+            {"train": "all", "group_rates": "auto_rgn", "layer_decay": 0.8},
+            "group_rates='auto_rgn' measures the rates that layer_decay and group_factor would give; leave both at 1",
+        ),
+        (
+            {"train": ("head",), "group_rates": "auto_rgn"},
+            "group_rates='auto_rgn' has nothing to measure where only the head trains; write train='all'",
+        ),
     ],
 )
 def test_a_stage_that_cannot_be(settings, message):
     assert refusal(Stage, **{"epochs": 1, **settings}) == f"Stage: {message}."
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "settings", "message"),
+    [
+        (SGD, {"momentum": 1.0}, "SGD: momentum=1.0 must be at least 0 and below 1."),
+        (SGD, {"momentum": -0.1}, "SGD: momentum=-0.1 must be at least 0 and below 1."),
+        (SGD, {"momentum": 0}, "SGD: nesterov=true looks ahead by momentum, and momentum=0; write nesterov=false."),
+        (SGD, {"nesterov": 1}, "SGD: nesterov=1 is not true or false."),
+        (
+            Adam,
+            {"beta_1": 1, "beta_2": NAN},
+            "Adam: beta_1=1 must be at least 0 and below 1; beta_2=nan must be at least 0 and below 1.",
+        ),
+        (Adam, {"epsilon": 0.0}, "Adam: epsilon=0.0 must be above 0 and at most 1."),
+    ],
+)
+def test_an_optimizer_that_cannot_be(optimizer, settings, message):
+    assert refusal(optimizer, **settings) == message
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["stage1", "stem"], ("stage1", "stem")),
+        ("stage1, stem", ("stage1", "stem")),
+        ("(stage1,stem)", ("stage1", "stem")),
+        ("stage1,", ("stage1",)),  # as a tuple of one is written in Python: this one alone, not all above it
+        ("stage1", "stage1"),
+        (("head",), "head"),
+        ("30%", "30%"),
+    ],
+)
+def test_names_with_commas_are_several(given, meant):
+    assert Stage(train=given, epochs=1).train == meant
+
+
 def test_values_at_the_ends_of_their_ranges_are_accepted():
+    Stage(steps=1, schedule="staircase", warmup=0, decay_at=[0.001, 0.999], group_factor=100, optimizer=Adam(beta_1=0))
+    Stage(steps=1, group_factor=1, layer_decay=0.5, optimizer=SGD(momentum=0, nesterov=False), schedule="constant")
     Stage(steps=1, warmup=0, head_to_body=1, layer_decay=1, weight_decay=0, clip_norm=None, learning_rate=10)
     Stage(epochs=1, warmup=0.99, head_to_body=10_000, layer_decay=0.01, weight_decay=1, label_smoothing=0.9)
     Recipe(image_size=16, batch_size=1, seed=0)
@@ -140,15 +235,13 @@ def test_all_mistakes_of_a_stage_are_named_at_once():
         ({"stages": ()}, "stages=() trains nothing; write stages='auto' or a tuple of Stage(…)."),
         (
             {"stages": "partail"},
-            "stages='partail' is no preset, expected one of auto, feature_extraction, partial, full, gradual, "
-            "scratch. Did you mean 'partial'?",
+            f"stages='partail' is no preset, expected one of auto, {', '.join(PRESETS)}. Did you mean 'partial'?",
         ),
         (
             {"stages": "everything"},
-            "stages='everything' is no preset, expected one of auto, feature_extraction, partial, full, gradual, "
-            "scratch.",
+            f"stages='everything' is no preset, expected one of auto, {', '.join(PRESETS)}.",
         ),
-        ({"head": "MLP"}, "head='MLP' is not Linear(…) or MLP(…)."),
+        ({"head": "MLP"}, "head='MLP' is not Linear(…) or MLP(…) or Cosine(…)."),
         ({"data": 3}, "data=3 is not Data(…)."),
     ],
 )
@@ -159,8 +252,8 @@ def test_a_recipe_that_cannot_be(settings, message):
 def test_one_stage_without_its_tuple_is_refused():
     said = refusal(Recipe, stages=Stage(epochs=1))
     assert said.startswith("Recipe: stages=Stage(train='head', epochs=1,")
-    assert said.endswith("is not a list of Stage(…) or one of 'feature_extraction', 'partial', 'full', 'gradual', "
-                         "'scratch' or 'auto'.")  # fmt: skip
+    names = ", ".join(map(repr, PRESETS))
+    assert said.endswith(f"is not a list of Stage(…) or one of {names} or 'auto'.")
 
 
 def test_an_unknown_keyword_is_an_error_of_python():
@@ -172,7 +265,7 @@ def test_an_unknown_keyword_is_an_error_of_python():
     "recipe",
     [
         Recipe(),
-        Recipe(stages="gradual", head=Linear(dropout=0.1), image_size=96),
+        Recipe(stages="ulmfit", head=Linear(dropout=0.1), image_size=96),
         Recipe(
             data=Data(source="folder:fotos/möbel", test_fraction=0.25, on_bad_image="skip"),
             backbone=Backbone(handle="keras:VGG16", weights="random"),
@@ -181,7 +274,9 @@ def test_an_unknown_keyword_is_an_error_of_python():
                 Stage(train="head", epochs=2),
                 Stage(train=3, steps=100, learning_rate=0.01, clip_norm=None),
                 Stage(train=0.5, epochs=1, layer_decay=0.8, batch_norm="affine"),
-                Stage(train="block9", epochs=1),
+                Stage(train="block9", epochs=1, optimizer=SGD(momentum=0.0, nesterov=False), group_factor=2.6),
+                Stage(train=("block2", "block9"), epochs=1, optimizer=Adam(beta_2=0.99), rescale_head=True),
+                Stage(train="30%", epochs=1, schedule="staircase", decay_at=(0.5, 0.75), group_rates="auto_rgn"),
             ),
         ),
     ],
@@ -195,6 +290,46 @@ def test_a_recipe_comes_back_from_json_as_it_was(recipe):
 def test_the_mlp_in_json_says_that_it_is_one():
     written = values.to_json(Recipe(head=MLP(hidden=(64,))))["head"]
     assert (written["kind"], written["hidden"]) == ("MLP", [64])
+
+
+def test_a_recipe_of_before_there_were_optimizers_has_the_one_of_then():
+    written = values.to_json(Recipe(stages=(Stage(epochs=1),)))
+    for name in ("optimizer", "schedule", "decay_at", "group_rates", "group_factor", "rescale_head"):
+        del written["stages"][0][name]
+    back = values.from_json(Recipe, written)
+    assert back.stages[0].optimizer == SGD(momentum=0.9, nesterov=True)
+    assert (back.stages[0].schedule, back.stages[0].warmup) == ("cosine", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("train=stage2,stage4", "train", ("stage2", "stage4")),
+        ("train=stage2,", "train", ("stage2",)),
+        ("train=stage2", "train", "stage2"),
+        ("train=30%", "train", "30%"),
+        ("train=all", "train", "all"),
+        ("train=3", "train", 3),
+        ("train=0.5", "train", 0.5),
+        ("optimizer=Adam", "optimizer", Adam()),
+        ("optimizer.momentum=0.8", "optimizer", SGD(momentum=0.8)),
+        ("schedule=constant", "schedule", "constant"),
+        ("group_rates=auto_rgn", "group_rates", "auto_rgn"),
+        ("group_factor=2.6", "group_factor", 2.6),
+        ("rescale_head=true", "rescale_head", True),
+    ],
+)
+def test_each_field_of_a_stage_can_be_typed(text, field, value):
+    path, _, typed = f"stages[1].{text}".partition("=")
+    recipe = config.read_recipe(None, [Change("stages", "full", "--stages=full"), Change(path, typed, text)])
+    assert getattr(recipe.stages[1], field) == value
+
+
+def test_fields_that_need_each_other_are_typed_together():
+    typed = {"schedule": "staircase", "decay_at": "0.4,0.8", "optimizer": "Adam", "optimizer.beta_2": "0.99"}
+    changes = [Change(f"stages[0].{name}", text, name) for name, text in typed.items()]
+    stage = config.read_recipe(None, [Change("stages", "full", "--stages=full"), *changes]).stages[0]
+    assert (stage.schedule, stage.decay_at, stage.optimizer) == ("staircase", (0.4, 0.8), Adam(beta_2=0.99))
 
 
 def test_json_of_a_recipe_with_a_key_of_another_version():
@@ -223,7 +358,7 @@ def test_another_number_of_stages_or_kind_of_head_is_one_difference_each():
 
 
 def test_what_the_docstrings_list_are_the_fields():
-    for cls in (Data, Backbone, Stage, Recipe, Linear, MLP):
+    for cls in (Data, Backbone, SGD, Adam, Stage, Recipe, Linear, MLP):
         attributes = cls.__doc__.split("Attributes:\n")[1].splitlines()
         listed = [line.strip().split(":")[0] for line in attributes if line.startswith(" " * 8) and line[8] != " "]
         assert listed == [field.name for field in dataclasses.fields(cls)], cls

@@ -1,6 +1,7 @@
 """What people see of a plan and of results, as text of a given width: the terminal and `plan.txt` show the same."""
 
 import io
+import itertools
 
 import rich.box
 import rich.console
@@ -9,8 +10,9 @@ import rich.text
 
 from tfxfer.facts import BackboneFacts, DataFacts
 from tfxfer.plans import Plan, StagePlan
+from tfxfer.recipes import Adam, Optimizer
 
-_WIDTH = 120
+_WIDTH = 100
 
 
 def plan_text(plan: Plan, data: DataFacts, backbone: BackboneFacts, *, colour: bool = False) -> str:
@@ -34,6 +36,9 @@ def plan_text(plan: Plan, data: DataFacts, backbone: BackboneFacts, *, colour: b
         facts.add_row(rich.text.Text(name, "bold"), rich.text.Text(clean(text)))
     console.print(facts)
     console.print(_stages(plan, backbone))
+    console.print(_speeds(plan, backbone))
+    if plan.reasons:
+        console.print()
     for reason in plan.reasons:
         console.print(rich.text.Text(f"· {clean(reason)}"))
     return "".join(line.rstrip() + "\n" for line in console.file.getvalue().splitlines())
@@ -76,8 +81,7 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
                    f"{how.pixel_store}; "
                    f"the network's own scale, {backbone.card.pixels}, is applied in its graph"),
         ("head", _head_text(what.head)),
-        ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}, "
-                  f"SGD with Nesterov momentum 0.9, seed {what.seed}"),
+        ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}, seed {what.seed}"),
     ]  # fmt: skip
     if data.skipped:
         rows.insert(1, ("left out", f"{len(data.skipped)} unreadable images (listed in the report)"))
@@ -92,30 +96,22 @@ def _head_text(head) -> str:
 
 
 def _stages(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    """Returns what each stage trains, and what that takes."""
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("stage", "trains", "frozen", "batch\nnorm"):
         table.add_column(name, overflow="fold")
-    for name in (
-        "steps",
-        "peak\nrate",
-        "rates of\ngroups",
-        "weights\nthat train",
-        "optimizer\nslots",
-        "computed\nonce",
-    ):
+    for name in ("steps", "weights\nthat train", "optimizer\nslots", "computed\nonce"):
         table.add_column(name, justify="right", no_wrap=True)
     groups = [group.name for group in backbone.groups]
     cached = dict(zip(plan.how.cached_stages, plan.how.cached_bytes, strict=True))
     for stage in plan.what.stages:
-        frozen = groups[: len(groups) - len(stage.trained)]
+        trained = {*stage.trained, "head"}
         table.add_row(
             rich.text.Text(clean(stage.name)),
-            rich.text.Text(clean(_span([*stage.trained, "head"], groups))),
-            rich.text.Text(clean(_span(frozen, groups) if frozen else "–")),
+            rich.text.Text(clean(_spans([name in trained for name in groups] + [True], groups))),
+            rich.text.Text(clean(_spans([name not in trained for name in groups] + [False], groups) or "–")),
             stage.batch_norm if stage.trained else "frozen",
             f"{stage.steps:,}",
-            f"{stage.learning_rate:.3g}",
-            _rates(stage),
             f"{stage.trainable_weights:,}",
             size_text(stage.slot_bytes),
             size_text(cached[stage.name]) if stage.name in cached else "–",
@@ -123,10 +119,75 @@ def _stages(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
     return table
 
 
+def _speeds(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
+    """Returns how fast each stage moves what it trains."""
+    table = rich.table.Table.grid(padding=(0, 3, 0, 0))
+    table.add_column(overflow="fold", max_width=_WIDTH // 4)
+    table.add_column()
+    names = [clean(f" {stage.name}") for stage in plan.what.stages]
+    width = _WIDTH - min(_WIDTH // 4, max(map(len, names))) - 3
+    groups = [group.name for group in backbone.groups]
+    for name, stage in zip(names, plan.what.stages, strict=True):
+        how = [_optimizer_text(stage.optimizer), _schedule_text(stage), *_extras(stage)]
+        table.add_row(rich.text.Text(name), rich.text.Text(_wrapped(how, " · ", width)))
+        table.add_row("", rich.text.Text(_wrapped(_rates(stage, groups), ", ", width)))
+    return table
+
+
+def _wrapped(parts: list[str], separator: str, width: int) -> str:
+    """Returns `parts` in lines of `width`, none torn apart that fits in one."""
+    lines = [clean(parts[0])]
+    for part in map(clean, parts[1:]):
+        if len(lines[-1]) + len(separator) + len(part) >= width:
+            lines[-1] += separator.rstrip()
+            lines.append(part)
+        else:
+            lines[-1] += separator + part
+    return "\n".join(lines)
+
+
+def _optimizer_text(optimizer: Optimizer) -> str:
+    if isinstance(optimizer, Adam):
+        return f"Adam {optimizer.beta_1:g}, {optimizer.beta_2:g}, epsilon {optimizer.epsilon:g}"
+    if not optimizer.momentum:
+        return "SGD without momentum"
+    return f"SGD, {'Nesterov ' if optimizer.nesterov else ''}momentum {optimizer.momentum:g}"
+
+
+def _schedule_text(stage: StagePlan) -> str:
+    plural = "s" if stage.warmup_steps > 1 else ""
+    rise = f" after {stage.warmup_steps:,} step{plural} of warm-up" if stage.warmup_steps else ""
+    if stage.schedule == "cosine":
+        return f"cosine to 0{rise}"
+    if stage.schedule == "constant":
+        return f"constant{rise}"
+    if stage.schedule == "staircase":
+        return f"a tenth behind steps {', '.join(f'{step:,}' for step in stage.decay_steps)}{rise}"
+    return f"{stage.schedule.replace('_', ' ')}, peak at step {stage.warmup_steps:,}"
+
+
+def _extras(stage: StagePlan) -> list[str]:
+    numbers = (
+        ("weight decay", stage.weight_decay),
+        ("clip norm", stage.clip_norm),
+        ("label smoothing", stage.label_smoothing),
+    )
+    return ["head rescaled first"] * stage.rescale_head + [f"{name} {value:g}" for name, value in numbers if value]
+
+
+def _spans(chosen: list[bool], groups: list[str]) -> str:
+    """Returns the runs of groups that are chosen, the head being the last."""
+    runs = itertools.groupby(zip([*groups, "head"], chosen, strict=True), key=lambda pair: pair[1])
+    return ", ".join(_span([name for name, _ in run], groups) for is_chosen, run in runs if is_chosen)
+
+
 def _span(names: list[str], groups: list[str]) -> str:
     """Returns the first and last of a run of groups, by the names of their stages where the run does not cut them."""
     if len(names) == 1:
         return names[0]
+    first, last = (name.partition(".")[::2] for name in (names[0], names[-1]))
+    if first[0] == last[0] and sum(name.startswith(f"{first[0]}.") for name in groups) > len(names):
+        return f"{names[0]}…{last[1]}"
     ends = []
     for end, at in ((names[0], 0), (names[-1], -1)):
         stage = end.partition(".")[0]
@@ -135,8 +196,21 @@ def _span(names: list[str], groups: list[str]) -> str:
     return ends[0] if ends[0] == ends[1] else "…".join(ends)
 
 
-def _rates(stage: StagePlan) -> str:
-    if not stage.rates:
-        return "–"
-    low, high = (rate * stage.learning_rate for rate in (min(stage.rates), max(stage.rates)))
-    return f"{low:.2g}" if low == high else f"{low:.2g}–{high:.2g}"
+def _rates(stage: StagePlan, groups: list[str]) -> list[str]:
+    """Returns the peak rate of each trained group: by stages of the network, neighbours with equal ones together."""
+    rates = dict(zip(stage.trained, stage.rates, strict=True)) | {"head": 1.0}
+    runs: list[tuple[list[str], str]] = []
+    before = ""
+    for _, run in itertools.groupby([*groups, "head"], lambda name: (name.partition(".")[0], name in rates)):
+        names = list(run)
+        own = {f"{rates[name] * stage.learning_rate:.2g}" for name in names if name in rates}
+        text = "–".join(sorted(own, key=float)[:: max(1, len(own) - 1)])
+        if text and text == before:
+            runs[-1][0].extend(names)
+        elif text:
+            runs.append((names, text))
+        before = text if len(own) == 1 else ""
+    first, *rest = [f"{_span(names, groups)} {text}" for names, text in runs]
+    if stage.group_rates == "auto_rgn":
+        return [f"peak rates: at most {first}", *rest, "measured in each epoch (auto-RGN)"]
+    return [f"peak rates: {first}", *rest]

@@ -1,9 +1,14 @@
 """Named ways to fine-tune: each function returns the stages of one and says where it comes from.
 
-`Recipe(stages="partial")` takes a preset as it is; `Recipe(stages=presets.partial(train="stage4"))` adapts it.
+`Recipe(stages="partial")` takes a preset as it is; `Recipe(stages=presets.partial(train="stage4"))` adapts it. Those of
+the literature keep the figures of their sources; what differs is said with each. None brings augmentation, which the
+sources have. `surgical` and `bit_hyperrule` need an argument, so they have no name in a recipe.
 """
 
-from tfxfer.recipes import PRESETS, Stage
+from tfxfer.recipes import SGD, Adam, Stage
+
+# Published rates of lp_ft, caffe and BiT go with plain momentum.
+_MOMENTUM = SGD(momentum=0.9, nesterov=False)
 
 
 def feature_extraction(*, epochs: int = 20, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
@@ -37,14 +42,262 @@ def full(*, head_epochs: int = 3, epochs: int = 8, label_smoothing: float = 0.0)
     )
 
 
-def gradual(*, groups: int = 4, epochs: int = 2, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
-    """The head, then one layer group more at each stage, from the output down, `groups` in all.
+def fastai_fine_tune(*, epochs: int = 10, freeze_epochs: int = 1, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """The head for one epoch, then everything, each in one cycle of the rate.
 
-    Gradual unfreezing of ULMFiT, Howard and Ruder 2018, with their 2.6 between the rates of head and groups.
+    `Learner.fine_tune` of fastai 2.8.12 (callback/schedule.py): first the head with a peak of 0.002 after 99 % of the
+    steps, then all with 0.001 for the head and, in even ratios, a hundredth of it for the input, peaks after 30 %.
+    Adam with 0.9, 0.99 and epsilon 1e-5, decoupled weight decay 0.01 but for biases and batch norm, no clipping.
+
+    Not as there: fastai cycles Adam's first number too (0.95, 0.85, 0.95), begins the second cycle at 1/5 of its peak
+    (here at 1/25, as the first), spreads the hundredth over its two or three groups (here over all), and trains batch
+    norm throughout, in frozen layers too (here as the plan's rule decides).
     """
-    counts = ["head", *range(1, groups + 1)]
+    adam = Adam(beta_1=0.9, beta_2=0.99, epsilon=1e-5)
+    common = {
+        "optimizer": adam,
+        "schedule": "one_cycle",
+        "weight_decay": 0.01,
+        "clip_norm": None,
+        "label_smoothing": label_smoothing,
+    }
+    hundredth_at_the_input = 100 ** (-1 / 12)
+    return (
+        Stage(train="head", epochs=freeze_epochs, learning_rate=2e-3, warmup=0.99, **common),
+        Stage(
+            train="all",
+            epochs=epochs,
+            learning_rate=1e-3,
+            warmup=0.3,
+            head_to_body=1.0,
+            layer_decay=hundredth_at_the_input,
+            **common,
+        ),
+    )
+
+
+def ulmfit(
+    *, parts: int = 4, epochs: int = 1, last_epochs: int = 10, label_smoothing: float = 0.0
+) -> tuple[Stage, ...]:
+    """The head, then a part of the layer groups more at each stage, from the output down, until all train.
+
+    Gradual unfreezing with discriminative rates and slanted triangles, Howard and Ruder 2018: one epoch for each part
+    and the last until it converges; 2.6 from part to part; the rate rises from 1/32 of its peak over a tenth of the
+    steps and falls back along a line; Adam with 0.7 and 0.99.
+
+    Not as there: their network has four groups, of which each stage wakes one; here a stage wakes a quarter of the
+    groups, and 2.6 lies between quarters (between all groups it would be `group_factor=2.6`, which leaves the lower
+    ones of a deep network nearly still). Their peak of 0.01 is for LSTMs; here it is the plan's. Each stage starts with
+    a fresh optimizer; `GradualUnfreezing` wakes groups within one `fit` and keeps its state.
+
+    Args:
+        parts: in which the groups wake, ≥ 1.
+        epochs: of each stage but the last.
+        last_epochs: of the stage in which all train.
+        label_smoothing: of all stages.
+    """
+    trained = ["head", *(part / parts for part in range(1, parts)), "all"]
     return tuple(
-        Stage(train=count, epochs=epochs, head_to_body=2.6, label_smoothing=label_smoothing) for count in counts
+        Stage(
+            train=train,
+            epochs=last_epochs if train == "all" else epochs,
+            optimizer=Adam(beta_1=0.7, beta_2=0.99),
+            schedule="slanted_triangular",
+            warmup=0.1,
+            head_to_body=1.0,
+            layer_decay=2.6 ** (-parts / 12),
+            label_smoothing=label_smoothing,
+        )
+        for train in trained
+    )
+
+
+def lp_ft(*, head_epochs: int = 20, epochs: int = 20, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """A linear probe, then everything from there at a lower rate, so that a random head distorts no features.
+
+    LP-FT, Kumar et al. 2022 (against plain fine-tuning 1 % better within the distribution and 10 % outside of it, over
+    ten data sets): SGD with momentum 0.9, no weight decay, cosine, one rate for all out of 3e-7 to 1e-2, here 0.001;
+    batch norm normalises by what is stored. Before the second stage the head is scaled to logits of standard
+    deviation 1 and gradients are clipped at norm 1, without which it diverged in our own trials.
+
+    Not as there: their probe is logistic regression with an L2 penalty chosen on validation examples, solved to the
+    end; here it is a stage of SGD. They let gamma and beta of batch norm train, which is `batch_norm="affine"`.
+    """
+    return (
+        Stage(train="head", epochs=head_epochs, optimizer=_MOMENTUM, label_smoothing=label_smoothing),
+        Stage(
+            train="all",
+            epochs=epochs,
+            optimizer=_MOMENTUM,
+            learning_rate=1e-3,
+            head_to_body=1.0,
+            batch_norm="frozen",
+            label_smoothing=label_smoothing,
+            rescale_head=True,
+        ),
+    )
+
+
+def caffe(*, epochs: int = 20, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """Everything at once, the new layer ten times as fast, down to a tenth after each fifth of the run.
+
+    models/finetune_flickr_style of Caffe: base rate 0.001 (so 0.01 for the head), `lr_mult` 10 for the new layer,
+    step policy with gamma 0.1 at 20,000 steps of 100,000, momentum 0.9, weight decay 5e-4 on kernels alone.
+
+    Not as there: Caffe gives biases twice the rate of their kernels, and its weight decay is part of the gradient, so
+    that momentum carries it on; here it is decoupled. Its batches have 50 examples.
+    """
+    return (
+        Stage(
+            train="all",
+            epochs=epochs,
+            optimizer=_MOMENTUM,
+            learning_rate=0.01,
+            schedule="staircase",
+            warmup=0.0,
+            decay_at=(0.2, 0.4, 0.6, 0.8),
+            head_to_body=10.0,
+            weight_decay=5e-4,
+            clip_norm=None,
+            label_smoothing=label_smoothing,
+        ),
+    )
+
+
+def keras_guide(*, head_epochs: int = 20, epochs: int = 10, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """The head by Adam at 0.001, then everything at 0.00001, constant rates, batch norm frozen.
+
+    "Transfer learning & fine-tuning" of keras.io, with its epochs. There `base_model(x, training=False)` is to hold
+    batch norm; it lets gamma and beta train, and up to Keras 3.15 its statistics may move. Here it is frozen, and a
+    check says so.
+    """
+    common = {
+        "optimizer": Adam(),
+        "schedule": "constant",
+        "warmup": 0.0,
+        "head_to_body": 1.0,
+        "batch_norm": "frozen",
+        "clip_norm": None,
+        "label_smoothing": label_smoothing,
+    }
+    return (
+        Stage(train="head", epochs=head_epochs, learning_rate=1e-3, **common),
+        Stage(train="all", epochs=epochs, learning_rate=1e-5, **common),
+    )
+
+
+def bit_hyperrule(examples: int, *, batch_size: int = 32, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """Everything at one rate, with steps, warm-up and stairs by the number of examples.
+
+    BiT-HyperRule, Kolesnikov et al. 2020 (bit_hyperrule.py): below 20,000 examples 500 steps, warm-up over 100, a
+    tenth behind 200, 300 and 400; below 500,000 10,000 steps, 500, and 3,000, 6,000 and 9,000; else 20,000, 500, and
+    6,000, 12,000 and 18,000. SGD with momentum 0.9 at 0.003 for a batch of 512, in proportion; no weight decay; a head
+    of zeros, as `heads.Linear` is. The size of small pictures is the same rule's, see "auto" of `Recipe.image_size`.
+
+    Not as there: from 20,000 examples on it mixes pictures up (alpha 0.1), its pictures are cropped and flipped, and
+    its networks have no batch norm.
+
+    Args:
+        examples: to train on, ≥ 1.
+        batch_size: of the recipe, to which the rate is adapted.
+        label_smoothing: 0 ≤ smoothing < 1.
+    """
+    if examples < 20_000:
+        steps, warmup, stairs = 500, 100, (200, 300, 400)
+    elif examples < 500_000:
+        steps, warmup, stairs = 10_000, 500, (3000, 6000, 9000)
+    else:
+        steps, warmup, stairs = 20_000, 500, (6000, 12_000, 18_000)
+    return (
+        Stage(
+            train="all",
+            steps=steps,
+            optimizer=_MOMENTUM,
+            learning_rate=0.003 * batch_size / 512,
+            schedule="staircase",
+            warmup=warmup / steps,
+            decay_at=tuple(step / steps for step in stairs),
+            head_to_body=1.0,
+            clip_norm=None,
+            label_smoothing=label_smoothing,
+        ),
+    )
+
+
+def layer_decay(*, decay: float = 0.75, epochs: int = 20, label_smoothing: float = 0.1) -> tuple[Stage, ...]:
+    """Everything by AdamW, each layer group slower than the one above it.
+
+    As timm, MAE and BEiT fine-tune: decay 0.75 (timm's default, MAE for ViT-L and -H; 0.65 for a ViT-B of MAE and
+    BEiT, 0.7 to 0.8 for ConvNeXt), weight decay 0.05 but for vectors, warm-up over 5 of 100 epochs, cosine, label
+    smoothing 0.1. The rate is the plan's: 1e-4 for a batch of 32; MAE's comes to 6e-5 and BEiT's to 1.3e-4.
+
+    Not as there: the decay is for each twelfth of the depth, so that it means the same in networks of more and fewer
+    groups than a ViT-B; and stochastic depth, mixup and random erasing are missing.
+    """
+    return (
+        Stage(
+            train="all",
+            epochs=epochs,
+            optimizer=Adam(),
+            warmup=0.05,
+            head_to_body=1.0,
+            layer_decay=decay,
+            weight_decay=0.05,
+            label_smoothing=label_smoothing,
+        ),
+    )
+
+
+def surgical(block: str, *, head_epochs: int = 3, epochs: int = 10, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """The head, then one block alone, wherever it is in the network.
+
+    Surgical fine-tuning, Lee et al. 2023: where the new pictures differ in their pixels (noise, blur) the first block,
+    where features differ a middle one, where classes differ the last. Adam, weight decay 1e-4, a constant rate out of
+    1e-1 to 1e-5, here 0.001.
+
+    Not as there: their networks keep their head, which is part of what stays; here it is new, so it learns first and
+    goes on with the block. They choose block and rate on validation examples.
+
+    Args:
+        block: a layer group or stage, such as "stage2" or "stem"; several with commas.
+        head_epochs: in which the head learns alone.
+        epochs: of the block.
+        label_smoothing: of both stages.
+    """
+    return (
+        Stage(train="head", epochs=head_epochs, optimizer=Adam(), label_smoothing=label_smoothing),
+        _stage_of_lee(train=f"{block},", epochs=epochs, label_smoothing=label_smoothing),
+    )
+
+
+def auto_rgn(*, head_epochs: int = 3, epochs: int = 10, label_smoothing: float = 0.0) -> tuple[Stage, ...]:
+    """The head, then everything, each variable in proportion to its relative gradient norm.
+
+    Auto-RGN, Lee et al. 2023: before each epoch the norm of a variable's gradient over that of the variable itself, on
+    five batches, divided by the largest of them, is its share of the rate. Adam, weight decay 1e-4, a constant rate of
+    0.001; batch norm does not train.
+
+    Not as there: the optimizer keeps its state from epoch to epoch, where theirs starts anew; the head is new, so it
+    learns first and is not measured, but has the whole rate; no share falls below a thousandth.
+    """
+    return (
+        Stage(train="head", epochs=head_epochs, optimizer=Adam(), label_smoothing=label_smoothing),
+        _stage_of_lee(train="all", epochs=epochs, label_smoothing=label_smoothing, group_rates="auto_rgn"),
+    )
+
+
+def _stage_of_lee(**fields) -> Stage:
+    """Returns a stage with the optimizer of Lee et al. 2023."""
+    return Stage(
+        optimizer=Adam(),
+        learning_rate=1e-3,
+        schedule="constant",
+        warmup=0.0,
+        head_to_body=1.0,
+        batch_norm="frozen",
+        weight_decay=1e-4,
+        clip_norm=None,
+        **fields,
     )
 
 
@@ -68,5 +321,8 @@ def scratch(*, epochs: int = 30, label_smoothing: float = 0.0) -> tuple[Stage, .
 
 def by_name(name: str) -> tuple[Stage, ...]:
     """Returns the stages of the preset `name`, one of `recipes.PRESETS`, as it stands."""
-    functions = dict(zip(PRESETS, (feature_extraction, partial, full, gradual, scratch), strict=True))
-    return functions[name]()
+    functions = (
+        feature_extraction, partial, full, fastai_fine_tune, ulmfit, lp_ft, caffe, keras_guide, layer_decay, auto_rgn,
+        scratch,
+    )  # fmt: skip
+    return {function.__name__: function for function in functions}[name]()

@@ -4,15 +4,81 @@
 """
 
 import dataclasses
+import itertools
+import re
+import typing
+from collections.abc import Sequence
 from typing import Literal
 
 from tfxfer import values
 from tfxfer.errors import ConfigError, suggest
 from tfxfer.heads import Head, Linear
 
-PRESETS = ("feature_extraction", "partial", "full", "gradual", "scratch")
-Preset = Literal["feature_extraction", "partial", "full", "gradual", "scratch"]
+# Presets that need nothing but their name; `tfxfer.presets` has others, which need an argument.
+Preset = Literal[
+    "feature_extraction", "partial", "full", "fastai_fine_tune", "ulmfit", "lp_ft", "caffe", "keras_guide",
+    "layer_decay", "auto_rgn", "scratch",
+]  # fmt: skip
+PRESETS: tuple[str, ...] = typing.get_args(Preset)
 BatchNorm = Literal["frozen", "affine", "train"]
+Schedule = Literal["cosine", "constant", "one_cycle", "slanted_triangular", "staircase"]
+GroupRates = Literal["planned", "auto_rgn"]
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Stochastic gradient descent with momentum; weight decay and clipping are the stage's.
+
+    0.9 is what BiT, LP-FT, TLLib, torchvision and Caffe fine-tune with; Nesterov's form is Kornblith et al. 2019.
+
+    Attributes:
+        momentum: share of the last step that is made again, 0 ≤ momentum < 1.
+        nesterov: whether the gradient counts as if it were taken a step ahead.
+    """
+
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __post_init__(self):
+        """Refuses values outside their ranges."""
+        problems = values.check_fields(self)
+        if not problems and not 0 <= self.momentum < 1:
+            problems.append(f"momentum={self.momentum} must be at least 0 and below 1")
+        if not problems and self.nesterov and self.momentum == 0:
+            problems.append("nesterov=true looks ahead by momentum, and momentum=0; write nesterov=false")
+        _refuse(self, problems)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adam:
+    """Adam; with weight decay in the stage it is AdamW, since that is always decoupled (Loshchilov and Hutter 2019).
+
+    The numbers are those of Kingma and Ba 2015, but for epsilon, which is that of Keras.
+
+    Attributes:
+        beta_1: decay of the mean of gradients, 0 ≤ beta_1 < 1.
+        beta_2: decay of the mean of their squares, 0 ≤ beta_2 < 1.
+        epsilon: what is added to the root of that, > 0.
+    """
+
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def __post_init__(self):
+        """Refuses values outside their ranges."""
+        problems = values.check_fields(self)
+        if not problems:
+            for name in ("beta_1", "beta_2"):
+                if not 0 <= getattr(self, name) < 1:
+                    problems.append(f"{name}={getattr(self, name)} must be at least 0 and below 1")
+            if not 0 < self.epsilon <= 1:
+                problems.append(f"epsilon={self.epsilon} must be above 0 and at most 1")
+        _refuse(self, problems)
+
+
+Optimizer = SGD | Adam
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,39 +148,69 @@ class Stage:
 
     Attributes:
         train: "head"; "all"; a whole number k: the last k layer groups; a number between 0 and 1: that share
-            of the groups, from the output down; or a group's name: this group and all above it. The head
-            always trains.
+            of the groups, from the output down; "30%": that share of the weights, as nearly as whole groups make
+            it; a group's or stage's name: it and all above it; or several such names, in a tuple or with commas:
+            exactly these, wherever they are ("stage2," means stage2 alone). The head always trains.
         epochs: passes over the training examples, ≥ 1; exclusive with `steps`.
         steps: optimizer steps, ≥ 1; exclusive with `epochs`.
-        learning_rate: the head's rate at its peak, > 0; "auto": 0.03 × batch size / 32, a third of that where
-            only the head trains.
-        warmup: share of the steps in which the rate rises from 0, 0 ≤ warmup < 1; a cosine to 0 follows.
-        head_to_body: the head's rate over the backbone's, before layer decay, ≥ 1.
+        optimizer: SGD(…) or Adam(…); each stage starts with a fresh one.
+        learning_rate: the head's rate at its peak, > 0; "auto": for SGD 0.03 × batch size / 32, a third of that
+            where only the head trains; for Adam 0.001 × √(batch size / 32), or what gives the groups a tenth of
+            that where it is less.
+        schedule: how the rate goes. It rises over the warm-up and then: "cosine": falls along a half cosine to 0;
+            "constant": stays; "one_cycle": as fastai's, from 1/25 of the peak up and down to 1/100000, both along
+            a cosine; "slanted_triangular": as ULMFiT's, from 1/32 up and down again along straight lines;
+            "staircase": as BiT's, a tenth behind each of `decay_at`.
+        warmup: share of the steps in which the rate rises, 0 ≤ warmup < 1; along a line where nothing else is said.
+        decay_at: for "staircase": where the rate falls, shares of the steps in order, each above `warmup` and
+            below 1.
+        group_rates: "planned": by the three numbers below; "auto_rgn": measured at the begin of each epoch, each
+            variable in proportion to its relative gradient norm (Lee et al. 2023), at most the head's over
+            `head_to_body`.
+        head_to_body: the head's rate over the backbone's, before the two below, ≥ 1.
         layer_decay: how the rate falls toward the input, 0 < decay ≤ 1, normalised by depth: a group at
             relative depth d (0 input, 1 head) gets decay^(12·(1−d)) of the rate.
+        group_factor: the same told otherwise, 1 ≤ factor ≤ 100: each group's rate over that of the group below it,
+            counted from the head; ULMFiT has 2.6.
         batch_norm: "frozen": stored statistics, gamma and beta fixed; "affine": stored statistics, gamma and
             beta of the trained groups train; "train": statistics move too; "auto": by the rule of the plan.
         weight_decay: decoupled, on kernels only, ≥ 0; multiplied by each variable's rate.
         clip_norm: limit of the global gradient norm, > 0, or None.
         label_smoothing: 0 ≤ smoothing < 1.
+        rescale_head: whether the head is scaled before the stage so that its logits have a standard deviation of 1,
+            for a head that the stage before has trained; one of zeros stays.
     """
 
-    train: Literal["head", "all"] | int | float | str = "head"
+    train: Literal["head", "all"] | int | float | str | Sequence[str] = "head"
     epochs: int | None = None
     steps: int | None = None
+    optimizer: Optimizer = dataclasses.field(default_factory=SGD)
     learning_rate: float | Literal["auto"] = "auto"
+    schedule: Schedule = "cosine"
     warmup: float = 0.1
+    decay_at: tuple[float, ...] = ()
+    group_rates: GroupRates = "planned"
     head_to_body: float = 10.0
     layer_decay: float = 1.0
+    group_factor: float = 1.0
     batch_norm: BatchNorm | Literal["auto"] = "auto"
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     label_smoothing: float = 0.0
+    rescale_head: bool = False
 
     def __post_init__(self):
-        """Refuses values outside their ranges."""
+        """Takes lists for tuples and names with commas for a tuple of them; refuses values outside their ranges."""
+        if isinstance(self.train, str) and "," in self.train:
+            names = (name.strip() for name in self.train.strip("()[] ").split(","))
+            object.__setattr__(self, "train", tuple(name for name in names if name))
+        for name in ("train", "decay_at"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.train == ("head",):
+            object.__setattr__(self, "train", "head")
         problems = values.check_fields(self)
-        _refuse(self, problems or self._out_of_range())
+        _refuse(self, problems or [*self._out_of_range(), *self._trained_nothing(), *self._contradictions()])
 
     def _out_of_range(self) -> list[str]:
         checks = {
@@ -129,15 +225,57 @@ class Stage:
             f"warmup={self.warmup} must be at least 0 and below 1": 0 <= self.warmup < 1,
             f"head_to_body={self.head_to_body} must be 1 to 10000": 1 <= self.head_to_body <= 10_000,
             f"layer_decay={self.layer_decay} must be above 0 and at most 1": 0 < self.layer_decay <= 1,
+            f"group_factor={self.group_factor} must be 1 to 100": 1 <= self.group_factor <= 100,
             f"weight_decay={self.weight_decay} must be 0 to 1": 0 <= self.weight_decay <= 1,
             f"clip_norm={self.clip_norm} must be above 0, or none": self.clip_norm is None
             or 0 < self.clip_norm < float("inf"),
             f"label_smoothing={self.label_smoothing} must be at least 0 and below 1": 0 <= self.label_smoothing < 1,
         }
-        if isinstance(self.train, int):
-            checks[f"train={self.train} must be at least 1 group"] = self.train >= 1
-        elif isinstance(self.train, float):
-            checks[f"train={self.train} is a share of the groups and must be between 0 and 1"] = 0 < self.train < 1
+        return [problem for problem, holds in checks.items() if not holds]
+
+    def _trained_nothing(self) -> list[str]:
+        """Returns what `train` says that can be no part of any network."""
+        train = self.train
+        if isinstance(train, int):
+            return [] if train >= 1 else [f"train={train} must be at least 1 group"]
+        if isinstance(train, float):
+            inside = 0 < train < 1
+            return [] if inside else [f"train={train} is a share of the groups and must be between 0 and 1"]
+        if isinstance(train, str):
+            share = percent(train)
+            inside = share is None or 0 < share < 1
+            return [] if inside else [f"train={train!r} is a share of the weights and must be between 0% and 100%"]
+        if not train or not all(isinstance(name, str) and name for name in train):
+            return [f"train={train!r} must be names of layer groups, at least one; write train='head' for none"]
+        if "all" in train or len(set(train)) < len(train):
+            return [f"train={train!r} must name each layer group once; write train='all' for all of them"]
+        return []
+
+    def _contradictions(self) -> list[str]:
+        """Returns which fields do not go together."""
+        staircase, measured = self.schedule == "staircase", self.group_rates == "auto_rgn"
+        rising = self.schedule in ("one_cycle", "slanted_triangular")
+        stairs = (self.warmup, *self.decay_at, 1.0)
+        checks = {
+            f"decay_at={self.decay_at} belongs to schedule='staircase', not to {self.schedule!r}": staircase
+            or not self.decay_at,
+            "schedule='staircase' needs to know where it falls; write decay_at=(0.4, 0.6, 0.8)": not staircase
+            or self.decay_at,
+            f"decay_at={self.decay_at} must be shares of the steps in order, above warmup={self.warmup} and below 1": (
+                not (staircase and self.decay_at) or all(a < b for a, b in itertools.pairwise(stairs))
+            ),
+            f"schedule={self.schedule!r} begins with a rise, and warmup=0 leaves none; write schedule='cosine'": (
+                not rising or self.warmup > 0
+            ),
+            f"layer_decay={self.layer_decay} and group_factor={self.group_factor} both say how the rate falls toward "
+            "the input; leave one of them at 1": self.layer_decay == 1 or self.group_factor == 1,
+            "group_rates='auto_rgn' measures the rates that layer_decay and group_factor would give; leave both at 1": (
+                not measured or self.layer_decay == self.group_factor == 1
+            ),
+            "group_rates='auto_rgn' has nothing to measure where only the head trains; write train='all'": (
+                not measured or self.train != "head"
+            ),
+        }
         return [problem for problem, holds in checks.items() if not holds]
 
 
@@ -193,6 +331,12 @@ class Recipe:
     def weights(self) -> str:
         """The backbone's starting weights: the `scratch` preset implies "random"."""
         return "random" if self.stages == "scratch" else self.backbone.weights
+
+
+def percent(train: object) -> float | None:
+    """Returns the share of the weights that "30%" means, 0.3; None for everything else."""
+    match = _PERCENT.fullmatch(train) if isinstance(train, str) else None
+    return float(match[1]) / 100 if match else None
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:

@@ -7,9 +7,9 @@ from sample_facts import backbone_facts, data_facts, machine_facts
 
 from tfxfer import plans, values
 from tfxfer.errors import ConfigError
-from tfxfer.heads import MLP, Linear
+from tfxfer.heads import MLP, Cosine, Linear
 from tfxfer.plans.resolve import head_weights, trained_groups
-from tfxfer.recipes import Backbone, Data, Recipe, Stage
+from tfxfer.recipes import SGD, Adam, Backbone, Data, Recipe, Stage
 
 GROUPS = backbone_facts().groups
 ALL = ("stem", "block1", "block2", "block3")
@@ -45,6 +45,13 @@ def one_stage(**settings) -> plans.StagePlan:
         ("block3", ("block3",)),
         ("block1", ("block1", "block2", "block3")),
         ("stem", ALL),
+        (("block1",), ("block1",)),  # in a tuple these alone
+        (("block3", "stem"), ("stem", "block3")),
+        (("head", "block2"), ("block2",)),
+        ("1%", ("block3",)),  # 4000 of 7100 weights
+        ("70%", ("block3",)),  # 0.56 is nearer than 0.85
+        ("71%", ("block2", "block3")),
+        ("99%", ("block1", "block2", "block3")),  # a share is never all
     ],
 )
 def test_what_a_stage_trains_counts_from_the_output(train, names):
@@ -56,8 +63,24 @@ def test_an_unknown_group_is_answered_with_the_nearest_and_all_of_them():
         resolve(stages=(Stage(train="blok2", epochs=1),))
     assert str(caught.value) == (
         "train='blok2' is no layer group. Did you mean 'block2'? Write head, all, a number of groups, a share such as "
-        "0.5, or one of: stem, block1, block2, block3."
+        "0.5, a share of the weights such as 30%, or one or more of: stem, block1, block2, block3."
     )
+
+
+def test_an_unknown_group_among_several_is_answered_by_its_name():
+    with pytest.raises(ConfigError, match=r"^'blok2' in train=\('stem', 'blok2'\) is no layer group\. Did you mean"):
+        trained_groups(("stem", "blok2"), GROUPS)
+
+
+def test_a_share_of_the_weights_of_a_single_group_is_that_group():
+    assert trained_groups("10%", GROUPS[:1]) == ("stem",)
+
+
+def test_a_stage_name_in_a_tuple_is_all_of_its_groups():
+    names = ("stem", "stage1.block1", "stage1.block2", "stage2.block1")
+    groups = tuple(dataclasses.replace(group, name=name) for group, name in zip(GROUPS, names, strict=True))
+    assert trained_groups(("stage1",), groups) == names[1:3]
+    assert trained_groups("stage1", groups) == names[1:]
 
 
 def test_head_misspelt_is_answered_too():
@@ -110,6 +133,35 @@ def test_without_layer_decay_all_groups_have_one_rate():
 def test_layer_decay_stops_at_a_thousandth():
     stage = one_stage(train="all", layer_decay=0.5, head_to_body=1.0)
     assert stage.rates == pytest.approx((0.001, 1 / 512, 1 / 64, 1 / 8))  # 2^-12 would be 0.00024
+
+
+def test_a_factor_between_groups_counts_from_the_head():
+    stage = one_stage(train="all", group_factor=2.0, head_to_body=1.0)
+    assert stage.rates == (1 / 16, 1 / 8, 1 / 4, 1 / 2)
+    assert one_stage(train=2, group_factor=2.0).rates == (1 / 40, 1 / 20)
+    assert one_stage(train="all", group_factor=100.0, head_to_body=1.0).rates[0] == 0.001
+
+
+def test_the_group_of_a_tuple_has_the_rate_of_its_place():
+    stage = one_stage(train=("block1",), group_factor=2.0, head_to_body=1.0)
+    assert (stage.trained, stage.rates, stage.name) == (("block1",), (1 / 8,), "1 only block1")
+
+
+def test_what_the_optimizer_keeps_for_each_weight():
+    plain = one_stage(optimizer=SGD(momentum=0, nesterov=False))
+    assert (plain.slot_bytes, one_stage().slot_bytes, one_stage(optimizer=Adam()).slot_bytes) == (0, 132, 264)
+
+
+def test_stairs_are_shares_of_the_steps():
+    stage = one_stage(epochs=None, steps=500, schedule="staircase", warmup=0.2, decay_at=(0.4, 0.6, 0.8))
+    assert (stage.warmup_steps, stage.decay_steps) == (100, (200, 300, 400))
+
+
+def test_a_fixed_scale_cannot_be_rescaled():
+    stages = (Stage(epochs=1), Stage(train="all", epochs=1, rescale_head=True))
+    assert resolve(stages=stages, head=Cosine()).what.stages[1].rescale_head
+    with pytest.raises(ConfigError, match=r"^stage 2 has rescale_head, and the scale of this Cosine head is fixed\."):
+        resolve(stages=stages, head=Cosine(learn_scale=False))
 
 
 def test_the_head_s_rate_is_scaled_by_the_batch():
@@ -179,6 +231,8 @@ def test_a_long_stage_trains_batch_norm():
 def test_stages_are_named_by_number_and_what_they_train():
     plan = resolve(stages=(Stage(epochs=1), Stage(train=0.5, epochs=1), Stage(train="block1", epochs=1)))
     assert [stage.name for stage in plan.what.stages] == ["1 head", "2 0.5", "3 block1"]
+    (many,) = resolve(stages=(Stage(train=("stem", "block1", "block2", "block3"), epochs=1),)).what.stages
+    assert many.name == "1 only stem+block1+block2 and 1 more"
 
 
 def test_auto_stages_follow_the_size_of_the_data_and_say_why():
@@ -230,6 +284,11 @@ def test_frozen_parts_are_computed_once_where_the_network_can_be_cut():
     }
 
 
+def test_below_a_block_in_the_middle_everything_is_computed_once():
+    (stage,) = (plan := resolve(stages=(Stage(train=("block1",), epochs=1),))).what.stages
+    assert (stage.trained, plan.how.cached_bytes) == (("block1",), (240 * 400 * 4,))
+
+
 def test_both_poolings_keep_twice_the_features():
     how = resolve(stages=(Stage(epochs=1),), head=Linear(pooling="both")).how
     assert how.cached_bytes == (240 * 20 * 4,)
@@ -257,7 +316,7 @@ def test_a_batch_is_shared_by_the_devices():
 
 
 def test_a_plan_comes_back_from_json_as_it_was():
-    plan = resolve(head=MLP(hidden=(8,)), stages="gradual")
+    plan = resolve(head=MLP(hidden=(8,)), stages="ulmfit")
     back = values.from_json(plans.Plan, values.to_json(plan))
     assert back == plan
     assert back.digest == plan.digest
@@ -297,6 +356,12 @@ def test_the_digest_is_blind_to_how(changes):
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=3),))},
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, label_smoothing=0.1),))},
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, head_to_body=5.0),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, group_factor=2.6),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, optimizer=Adam()),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, optimizer=SGD(momentum=0.8)),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, schedule="constant"),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, group_rates="auto_rgn"),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, rescale_head=True),))},
     ],
 )
 def test_the_digest_sees_every_what(changes):

@@ -4,7 +4,7 @@ import pytest
 from sample_facts import card, data_facts
 
 from tfxfer.plans import rules
-from tfxfer.recipes import Recipe, Stage
+from tfxfer.recipes import Adam, Recipe, Stage
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,23 @@ def test_the_rate_grows_with_the_batch_and_is_lower_for_a_head_alone():
     assert rules.choose_learning_rate(stage, 32) == pytest.approx(0.01)
     assert rules.choose_learning_rate(Stage(train=1, epochs=1), 32) == pytest.approx(0.03)
     assert rules.choose_learning_rate(Stage(epochs=1, learning_rate=1), 32) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "batch_size", "rate"),
+    [
+        ({}, 32, 1e-3),
+        ({}, 128, 2e-3),  # with the root of the batch
+        ({"train": 1}, 32, 1e-3),  # ten times the groups'
+        ({"train": 1, "head_to_body": 100.0}, 32, 1e-3),  # never more than for a head alone
+        ({"train": 1, "head_to_body": 1.0}, 32, 1e-4),  # the groups' is the bound
+        ({"train": 1, "head_to_body": 1.0, "group_factor": 2.6}, 32, 2.6e-4),
+        ({"train": 1, "learning_rate": 5}, 64, 5.0),
+    ],
+)
+def test_the_rate_of_adam(settings, batch_size, rate):
+    stage = Stage(epochs=1, optimizer=Adam(), **settings)
+    assert rules.choose_learning_rate(stage, batch_size) == pytest.approx(rate)
 
 
 def test_what_cannot_train_gets_a_head_alone():

@@ -4,7 +4,7 @@ import dataclasses
 
 from tfxfer import values
 from tfxfer.heads import Head
-from tfxfer.recipes import BatchNorm
+from tfxfer.recipes import BatchNorm, GroupRates, Optimizer, Schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,28 +15,40 @@ class StagePlan:
         name: such as `1 head`; unique within a plan.
         trained: names of the layer groups that train beside the head, input first; the rest are frozen.
         rates: for each of `trained`, the share of the rate that it gets, in (0, 1]. The head has 1.
+        group_rates: "planned": each variable has its group's share; "auto_rgn": at most that, by a measurement at
+            the begin of each epoch.
         batch_norm: mode of the batch norm layers in the trained groups.
         steps: optimizer steps; `steps_per_epoch` make one pass over the training examples.
-        learning_rate: the head's rate at its peak, after `warmup_steps`; a cosine to 0 follows.
+        optimizer: which, with its numbers.
+        learning_rate: the head's rate at its peak, after `warmup_steps`.
+        schedule: how it goes before and after.
+        decay_steps: for "staircase": the steps behind which it falls to a tenth.
         weight_decay: decoupled, on kernels.
         clip_norm: limit of the global gradient norm; 0 for none.
         label_smoothing: share of the label spread over all classes.
+        rescale_head: whether the head is scaled before the stage to logits of standard deviation 1.
         trainable_weights: numbers that the optimizer moves.
         trainable_tensors: variables that it moves.
-        slot_bytes: memory of the optimizer's slots (one float32 momentum for each weight).
+        slot_bytes: memory of the optimizer's slots, float32: one for each weight under SGD with momentum, two under
+            Adam.
     """
 
     name: str
     trained: tuple[str, ...]
     rates: tuple[float, ...]
+    group_rates: GroupRates
     batch_norm: BatchNorm
     steps: int
     steps_per_epoch: int
+    optimizer: Optimizer
     learning_rate: float
+    schedule: Schedule
     warmup_steps: int
+    decay_steps: tuple[int, ...]
     weight_decay: float
     clip_norm: float
     label_smoothing: float
+    rescale_head: bool
     trainable_weights: int
     trainable_tensors: int
     slot_bytes: int

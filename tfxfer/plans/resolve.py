@@ -3,11 +3,12 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 
 from tfxfer import blocks, presets, recipes
 from tfxfer.errors import ConfigError, suggest
 from tfxfer.facts import BackboneCard, BackboneFacts, DataFacts, GroupFacts, MachineFacts
-from tfxfer.heads import MLP, Head
+from tfxfer.heads import MLP, Cosine, Head
 from tfxfer.plans import rules
 from tfxfer.plans.plan import How, Plan, StagePlan, What
 
@@ -17,6 +18,8 @@ _RATE_FLOOR = 1e-3
 # Decoded pictures may take this share of main memory before they go to disk, and activations before they are
 # computed anew in each epoch.
 _MEMORY_SHARE = 0.25
+# So many names stand in the name of a stage that trains just these.
+_NAMED = 3
 
 
 def resolve(recipe: recipes.Recipe, data: DataFacts, backbone: BackboneFacts, machine: MachineFacts) -> Plan:
@@ -58,12 +61,16 @@ def resolve(recipe: recipes.Recipe, data: DataFacts, backbone: BackboneFacts, ma
 def head_weights(head: Head, feature_channels: int) -> tuple[int, int]:
     """Returns how many numbers, and in how many variables, a head with known outputs trains."""
     width = feature_channels * (2 if head.pooling == "both" else 1)
-    widths = [width, *(head.hidden if isinstance(head, MLP) else ()), head.outputs]
-    pairs = list(itertools.pairwise(widths))
-    return sum(inputs * units + units for inputs, units in pairs), 2 * len(pairs)
+    if isinstance(head, Cosine):
+        return width * head.outputs + int(head.learn_scale), 1 + int(head.learn_scale)
+    hidden = head.hidden if isinstance(head, MLP) else ()
+    kernels = sum(inputs * units for inputs, units in itertools.pairwise([width, *hidden, head.outputs]))
+    # What each unit of a hidden layer has beside its kernel: a bias, or gamma and beta of batch norm.
+    beside = 2 if isinstance(head, MLP) and head.batch_norm else 1
+    return kernels + beside * sum(hidden) + head.outputs, (1 + beside) * len(hidden) + 2
 
 
-def trained_groups(train: int | float | str, groups: tuple[GroupFacts, ...]) -> tuple[str, ...]:
+def trained_groups(train: int | float | str | Sequence[str], groups: tuple[GroupFacts, ...]) -> tuple[str, ...]:
     """Returns the names of the groups that `Stage.train` means, input first.
 
     Raises:
@@ -84,14 +91,34 @@ def trained_groups(train: int | float | str, groups: tuple[GroupFacts, ...]) -> 
                 f"Write train=all, or at most train={len(names)}."
             )
         return tuple(names[-train:])
-    found = blocks.named(names, train)
+    share = recipes.percent(train)
+    if share is not None:
+        return tuple(names[-_count_by_weight(share, groups) :])
+    if isinstance(train, str):
+        return tuple(names[_positions(train, names, train)[0] :])
+    wanted = {at for name in train if name != "head" for at in _positions(name, names, train)}
+    return tuple(names[at] for at in sorted(wanted))
+
+
+def _positions(name: str, names: list[str], train: str | Sequence[str]) -> range:
+    found = blocks.named(names, name)
     if found is None:
-        near = suggest(train, ["head", "all", *blocks.addressable(names)])
+        near = suggest(name, ["head", "all", *blocks.addressable(names)])
+        said = "" if train == name else f"{name!r} in "
         raise ConfigError(
-            f"train={train!r} is no layer group.{near} Write head, all, a number of groups, a share such as "
-            f"0.5, or one of: {', '.join(names)}."
+            f"{said}train={train!r} is no layer group.{near} Write head, all, a number of groups, a share such as "
+            f"0.5, a share of the weights such as 30%, or one or more of: {', '.join(names)}."
         )
-    return tuple(names[found[0] :])
+    return found
+
+
+def _count_by_weight(share: float, groups: tuple[GroupFacts, ...]) -> int:
+    """Returns how many groups, from the output down, have `share` of the weights, as nearly as whole ones make it.
+
+    At least one trains and, where there are several, at least one does not.
+    """
+    sums = list(itertools.accumulate(group.parameters for group in reversed(groups)))
+    return min(range(1, max(2, len(groups))), key=lambda count: abs(sums[count - 1] - share * sums[-1]))
 
 
 def _stages(recipe: recipes.Recipe, data: DataFacts, card: BackboneCard) -> tuple[tuple[recipes.Stage, ...], list[str]]:
@@ -120,6 +147,11 @@ def _resolve_stage(
     steps_per_epoch = math.ceil(data.train_examples / recipe.batch_size)
     steps = stage.steps or stage.epochs * steps_per_epoch
     batch_norm, why = rules.choose_batch_norm(stage, steps, recipe.batch_size, recipe.weights)
+    if stage.rescale_head and isinstance(head, Cosine) and not head.learn_scale:
+        raise ConfigError(
+            f"stage {number} has rescale_head, and the scale of this Cosine head is fixed. Write learn_scale=true in "
+            "the head, or rescale_head=false in the stage."
+        )
     groups = [group for group in backbone.groups if group.name in trained]
     weights, tensors = head_weights(head, backbone.feature_channels)
     for group in groups:
@@ -127,35 +159,57 @@ def _resolve_stage(
         weights += group.parameters - (group.batch_norm_parameters if held else 0)
         tensors += group.tensors - (group.batch_norm_tensors if held else 0)
     planned = StagePlan(
-        name=f"{number} {stage.train}",
+        name=f"{number} {_train_text(stage.train)}",
         trained=trained,
         rates=_rates(stage, trained, backbone.groups),
+        group_rates=stage.group_rates,
         batch_norm=batch_norm,
         steps=steps,
         steps_per_epoch=steps_per_epoch,
+        optimizer=stage.optimizer,
         learning_rate=rules.choose_learning_rate(stage, recipe.batch_size),
+        schedule=stage.schedule,
         warmup_steps=round(stage.warmup * steps),
+        decay_steps=tuple(round(share * steps) for share in stage.decay_at),
         weight_decay=float(stage.weight_decay),
         clip_norm=float(stage.clip_norm or 0.0),
         label_smoothing=float(stage.label_smoothing),
+        rescale_head=stage.rescale_head,
         trainable_weights=weights,
         trainable_tensors=tensors,
-        slot_bytes=weights * _FLOAT_BYTES,
+        slot_bytes=weights * _slots(stage.optimizer) * _FLOAT_BYTES,
     )
     return planned, why
+
+
+def _train_text(train: int | float | str | Sequence[str]) -> str:
+    """Returns `train` in the name of a stage."""
+    if isinstance(train, (int, float, str)):
+        return str(train)
+    more = f" and {len(train) - _NAMED} more" if len(train) > _NAMED else ""
+    return f"only {'+'.join(train[:_NAMED])}{more}"
+
+
+def _slots(optimizer: recipes.Optimizer) -> int:
+    """Returns how many numbers an optimizer keeps for each weight."""
+    if isinstance(optimizer, recipes.Adam):
+        return 2
+    return 1 if optimizer.momentum else 0
 
 
 def _rates(stage: recipes.Stage, trained: tuple[str, ...], groups: tuple[GroupFacts, ...]) -> tuple[float, ...]:
     """Returns each trained group's share of the head's rate.
 
-    The share is max(floor, decay^(12·(1−depth))) / head_to_body with depth = index / number of groups, so
-    that the head is at depth 1 and 0.8 means the same in every network (12: the layers of ViT-B, for which
-    layer decay is quoted).
+    The share is max(floor, decay^(12·(1−depth)) · factor^−k) / head_to_body, with depth = index / number of groups, so
+    that the head is at depth 1 and 0.8 means the same in every network (12: the layers of ViT-B, for which layer decay
+    is quoted), and k the distance from the head, 1 for the group right below it. `optimizers.multipliers` makes the
+    same numbers for a model, and a test compares both.
     """
     names = [group.name for group in groups]
-    depths = [names.index(name) / len(names) for name in trained]
-    decayed = [max(_RATE_FLOOR, stage.layer_decay ** (12 * (1 - depth))) for depth in depths]
-    return tuple(share / stage.head_to_body for share in decayed)
+    last = len(names)
+    places = [names.index(name) for name in trained]
+    decayed = [stage.layer_decay ** (12 * (1 - at / last)) * stage.group_factor ** (at - last) for at in places]
+    return tuple(max(_RATE_FLOOR, share) / stage.head_to_body for share in decayed)
 
 
 def _how(what: What, data: DataFacts, backbone: BackboneFacts, machine: MachineFacts) -> How:
