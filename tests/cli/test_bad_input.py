@@ -134,7 +134,7 @@ def test_unknown_handles_and_sources(train, colours, handle, message):
         ("--batch_size=0", "batch_size=0 must be 1 to 65536"),
         ("--seed=-1", "seed=-1 must be 0 to"),
         ("--config.data.test_fraction=1.5", "test_fraction=1.5 must be above 0 and below 1"),
-        ("--stages=gradul", "Did you mean 'gradual'?"),
+        ("--stages=ulmfi", "Did you mean 'ulmfit'?"),
     ],
 )
 def test_values_out_of_range(train, colours, tmp_path, flag, message):

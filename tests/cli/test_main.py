@@ -11,17 +11,18 @@ from tfxfer.cli import command, main, train
 from tfxfer.errors import DataError, VerificationError
 from tfxfer.recipes import Recipe
 
-COMMANDS = ("train", "plan", "evaluate", "predict", "backbones")
+COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "backbones")
 DATA = "--data=folder:photos"
 # Command lines that say something impossible, and what must be in the answer.
 MISTAKES = [
     (
         ["trian"],
-        "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, evaluate, predict, backbones.",
+        "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, lr-find, evaluate, predict, "
+        "backbones.",
     ),
     (
         ["--data=folder:photos"],
-        "there is no command '--data=folder:photos'. Commands: train, plan, evaluate, predict, backbones.",
+        "there is no command '--data=folder:photos'. Commands: train, plan, lr-find, evaluate, predict, backbones.",
     ),
     (["train", DATA], "--workdir is missing. Write --workdir=runs/photos."),
     (["train", "--workdir=runs/photos"], "the recipe names no data. Write --data=folder:photos."),
@@ -33,8 +34,8 @@ MISTAKES = [
     (["plan", "--data=photos"], "--data=photos: Data: source='photos' names no kind of source; write folder:photos"),
     (["plan", "--data=fodler:x"], "there is no kind of source 'fodler'. Did you mean 'folder'?"),
     (["plan", "--data=folder:"], "data='folder:' names nothing. Write folder:<dir>."),
-    (["plan", DATA, "--stages=gradul"], "--stages=gradul: stages='gradul' is not a list of Stage(…) or one of"),
-    (["plan", DATA, "--stages=gradul"], "Did you mean 'gradual'?"),
+    (["plan", DATA, "--stages=ulmfi"], "--stages=ulmfi: stages='ulmfi' is not a list of Stage(…) or one of"),
+    (["plan", DATA, "--stages=ulmfi"], "Did you mean 'ulmfit'?"),
     (["plan", DATA, "--image_size=8"], "error: --image_size=8: Recipe: image_size=8 must be 16 to 2048 pixels."),
     (["plan", DATA, "--image_size=16"], "image_size=16 is below the 32 pixels that builtin:efficientnet_lite0 needs"),
     (["plan", DATA, "--batch_size=many"], "--batch_size=many: batch_size='many' is not a whole number."),
@@ -93,7 +94,7 @@ def test_the_overview_names_every_command(run, arguments):
     code, shown, errors = run(*arguments)
     assert (code, errors) == (0, "")
     assert shown.startswith("tfxfer: transfer learning for Keras and TensorFlow\n")
-    assert re.findall(r"^  (\w+) +\w", shown, re.MULTILINE)[: len(COMMANDS)] == list(COMMANDS)
+    assert re.findall(r"^  ([\w-]+) +\w", shown, re.MULTILINE)[: len(COMMANDS)] == list(COMMANDS)
     assert "  tfxfer train --data=folder:photos --workdir=runs/photos\n" in shown
 
 
@@ -137,7 +138,7 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_examples_of_help_are_accepted_as_typed(name, monkeypatch):
     """All but their action."""
-    shown = __import__(f"tfxfer.cli.{name}", fromlist=["COMMAND"]).COMMAND
+    shown = __import__(f"tfxfer.cli.{name.replace('-', '_')}", fromlist=["COMMAND"]).COMMAND
     seen = []
 
     def look(values):
@@ -148,7 +149,8 @@ def test_the_examples_of_help_are_accepted_as_typed(name, monkeypatch):
 
     program, called, *arguments = shown.example.split()
     assert (program, called) == ("tfxfer", name)
-    monkeypatch.setattr(f"tfxfer.cli.{name}.COMMAND", __import__("dataclasses").replace(shown, action=look))
+    replaced = __import__("dataclasses").replace(shown, action=look)
+    monkeypatch.setattr(f"tfxfer.cli.{name.replace('-', '_')}.COMMAND", replaced)
     assert main.main([name, *arguments]) == 0
     assert len(seen) == 1
 
