@@ -1,0 +1,7 @@
+"""Callbacks for anyone's `fit`."""
+
+from tfxfer.callbacks.auto_rgn import AutoRGN
+from tfxfer.callbacks.batch_norm_drift import BatchNormDrift, BatchNormDriftWarning, Drift
+from tfxfer.callbacks.gradual_unfreezing import Change, GradualUnfreezing
+
+__all__ = ["AutoRGN", "BatchNormDrift", "BatchNormDriftWarning", "Change", "Drift", "GradualUnfreezing"]
