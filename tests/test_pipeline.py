@@ -171,16 +171,6 @@ def test_a_dataset_trains_as_its_arrays_do(tmp_path):
     assert results[0] == results[1] == results[2]
 
 
-@pytest.mark.parametrize("preset", ["feature_extraction", "partial", "full", "gradual", "scratch"])
-def test_every_preset_runs(preset, colours, tmp_path):
-    recipe = tiny_recipe(colours, stages=preset)
-    if preset == "gradual":
-        recipe = tiny_recipe(colours, stages=tfxfer.presets.gradual(groups=2, epochs=1))
-    report = tfxfer.run(recipe, workdir=tmp_path / "run", show=quiet)
-    assert len(report.history.stages) == {"full": 2, "gradual": 3}.get(preset, 1)
-    assert all(np.isfinite(epoch.loss) for stage in report.history.stages for epoch in stage.epochs)
-
-
 def test_scratch_does_not_start_from_the_pretrained_weights(colours):
     digests = [
         pipeline.prepare(tiny_recipe(colours, stages=stages)).plan.what.weights_digest for stages in ("full", "scratch")

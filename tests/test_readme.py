@@ -63,7 +63,7 @@ def test_the_python_of_the_readme_runs(photos, capsys):
     recipe = names["get_config"]()
     assert recipe.stages[1].train == "stage5"
     shown = capsys.readouterr().out
-    assert "6 groups train (2,425,858 weights: stage5.block2, stage5.block3, stage5.block4, stage5.block5" in shown
+    assert "6 groups train (2,425,858 weights: stage5.block2, …, head_conv, head), 13 are frozen" in shown
     assert "test examples, accuracy 1.0" in shown
 
 

@@ -12,18 +12,31 @@ Importing this package does not load TensorFlow; the first use of a piece that n
 from tfxfer import lazy
 
 _HOMES = {
+    "Adam": "tfxfer.recipes",
+    "AutoRGN": "tfxfer.callbacks",
+    "BatchNormDrift": "tfxfer.callbacks",
     "Data": "tfxfer.recipes",
+    "DifferentialLearningRate": "tfxfer.optimizers",
+    "GradualUnfreezing": "tfxfer.callbacks",
     "Recipe": "tfxfer.recipes",
+    "SGD": "tfxfer.recipes",
     "Stage": "tfxfer.recipes",
+    "batch_norm_momentum": "tfxfer.models.batch_norm",
     "check_pixel_scale": "tfxfer.pixels",
+    "find_learning_rate": "tfxfer.lr_finder.sweep",
     "freeze": "tfxfer.models.freezing",
     "heads": "tfxfer.heads:",
     "layer_groups": "tfxfer.graph",
     "load_backbone": "tfxfer.backbones",
     "load_classifier": "tfxfer.backbones",
+    "multipliers": "tfxfer.optimizers.multipliers:",
     "presets": "tfxfer.presets:",
+    "refresh_statistics": "tfxfer.models.statistics",
+    "rescale_head": "tfxfer.models.rescaling",
     "run": "tfxfer.pipeline",
+    "set_batch_norm_momentum": "tfxfer.models.batch_norm",
     "swap_head": "tfxfer.models.heads",
+    "with_moving_statistics": "tfxfer.models.batch_norm",
     "with_stored_statistics": "tfxfer.models.batch_norm",
 }
 

@@ -111,14 +111,14 @@ def test_a_frozen_variable_that_moves_stops_the_run(prepared, monkeypatch):
         return record
 
     monkeypatch.setattr(stages, "_fit", touching)
-    with pytest.raises(VerificationError, match="variables that the plan freezes have moved"):
+    with pytest.raises(VerificationError, match="stem_conv/kernel moved, but is frozen"):
         run(model, *rest)
 
 
 @pytest.mark.parametrize(
     ("layer", "awake", "message"),
     [
-        ("block2_bn", True, r"no learning rate was planned for .*gamma"),
+        ("block2_bn", True, r"would train 6 variables, the plan says 4; not planned: .*gamma"),
         ("block2_conv", False, "would train 2 variables, the plan says 4"),
     ],
 )

@@ -1,6 +1,7 @@
 """What a sub-command is: its flags, its words of help, and what it does with the values."""
 
 import dataclasses
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,9 +9,11 @@ from absl import flags
 
 from tfxfer import config
 from tfxfer.errors import ConfigError
-from tfxfer.recipes import Recipe
+from tfxfer.recipes import PRESETS, Recipe
 from tfxfer.values import Change
 
+# The width and indentation of the help's second column.
+_PRESETS = textwrap.fill(f"auto, {', '.join(PRESETS[:-1])} or {PRESETS[-1]}", 100, subsequent_indent=" " * 29)
 # Flags that stand for one field of the recipe: the field, the value in words, and what it is.
 RECIPE_FLAGS = {
     "data": ("data.source", "SOURCE", "the examples: folder:<dir>, tfds:<name> or sample:digits"),
@@ -25,7 +28,7 @@ RECIPE_FLAGS = {
         "true|false",
         "whether code that the backbone's file brings may run",
     ),
-    "stages": ("stages", "PRESET", "auto, feature_extraction, partial, full, gradual or scratch"),
+    "stages": ("stages", "PRESET", _PRESETS),
     "image_size": ("image_size", "PIXELS", "height and width that the network sees, or auto"),
     "batch_size": ("batch_size", "N", "examples in one optimizer step"),
     "seed": ("seed", "N", "of the split, the order and all random numbers"),

@@ -21,6 +21,7 @@ _BUG, _STOPPED = 70, 75
 _COMMANDS = {
     "train": "fine-tune a pretrained network on labelled images, measure it, write a bundle",
     "plan": "show what train would do, without training",
+    "lr-find": "suggest a learning rate for a stage of the plan",
     "evaluate": "measure a bundle on labelled images",
     "predict": "label images with a bundle",
     "backbones": "list the pretrained networks there are, or show the layer groups of one",
@@ -68,7 +69,7 @@ def _run(arguments: list[str]) -> int:
     name, rest = arguments[0], arguments[1:]
     if name not in _COMMANDS:
         raise ConfigError(f"there is no command {name!r}.{suggest(name, _COMMANDS)} Commands: {', '.join(_COMMANDS)}.")
-    command: Command = importlib.import_module(f"tfxfer.cli.{name}").COMMAND
+    command: Command = importlib.import_module(f"tfxfer.cli.{name.replace('-', '_')}").COMMAND
     if any(argument in ("-h", "--help", "--helpfull") for argument in rest):
         print(command.help(name, _COMMANDS[name]))
         return 0

@@ -20,6 +20,6 @@ COMMAND = Command(
     usage="--data=SOURCE [flags], or --config=FILE.py [flags]",
     own_flags={},
     action=_plan,
-    example="tfxfer plan --data=folder:photos --stages=gradual",
+    example="tfxfer plan --data=folder:photos --stages=ulmfit",
     takes_recipe=True,
 )

@@ -1,6 +1,8 @@
 """One stage: freeze, compile, verify, fit — one step, never apart."""
 
+import contextlib
 import hashlib
+import itertools
 import time
 from collections.abc import Callable
 
@@ -8,13 +10,16 @@ import keras
 import numpy as np
 
 from tfxfer import activations, graph, models
-from tfxfer.backbones.loading import weights_digest
 from tfxfer.data import batches
 from tfxfer.data.rows import Rows
 from tfxfer.errors import VerificationError
 from tfxfer.plans import StagePlan, What
 from tfxfer.training import display
+from tfxfer.training.optimizer import stage_callbacks, stage_optimizer
 from tfxfer.training.records import EpochRecord, StageRecord
+
+# Batches that the head's logits are measured on before they are scaled, and those that AutoRGN looks at in each epoch.
+_BATCHES_TO_RESCALE, _BATCHES_TO_MEASURE = 16, 5
 
 
 def run_stage(
@@ -44,31 +49,58 @@ def run_stage(
         VerificationError: other variables would move, or have moved, than the plan says.
     """
     start = time.monotonic()
-    _seed_dropout(model, what.seed, number)
-    trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" and stage.trained else model
-    models.freeze(trainee, train=len(stage.trained) or "head", batch_norm=stage.batch_norm)
-    shares = planned_shares(model, stage)
+    trainee = prepared(model, number, stage, what)
     if cached:
         cut = activations.cut_tensors(trainee, stage.trained)
         train, validation = (
             activations.extract(trainee, cut, split, batch_size=what.batch_size) for split in (train, validation)
         )
-        trainee = activations.suffix(trainee, cut)
-    else:
-        # A model of its own, so that the one that ships carries no optimizer of ours.
-        trainee = keras.Model(graph.input_of(trainee), trainee.output)
-    _compile(trainee, stage, shares)
-    verify_trainable(trainee, stage, shares)
-    frozen = frozen_variables(model, stage, shares)
-    moving = [v for v in model.variables if id(v) in shares]
-    before, digests = weights_digest(frozen), [weights_digest([v]) for v in moving]
-    epochs = _fit(trainee, number, stage, what, train, validation, tell)
-    if weights_digest(frozen) != before:
-        raise VerificationError(f"stage {stage.name}: variables that the plan freezes have moved.")
-    moved = sum(old != weights_digest([v]) for old, v in zip(digests, moving, strict=True))
+        trainee = compiled(activations.suffix(trainee, cut), model, stage)
+    if stage.rescale_head:
+        some = itertools.islice(train.padded_batches(what.batch_size), _BATCHES_TO_RESCALE)
+        models.rescale_head(trainee, (batch[:count] for batch, count in some))
+    whole = models.Proof(model)
+    with _statistics_in_time(trainee, stage):
+        epochs = _fit(trainee, number, stage, what, train, validation, tell)
+    moved = whole.check(steps=stage.steps)
     return StageRecord(
-        name=stage.name, epochs=epochs, frozen_digest=before, moved=moved, seconds=time.monotonic() - start
+        name=stage.name, epochs=epochs, frozen_digest=whole.digest, moved=moved, seconds=time.monotonic() - start
     )
+
+
+def prepared(model: keras.Model, number: int, stage: StagePlan, what: What) -> keras.Model:
+    """Returns a model that shares the layers of `model`, frozen, compiled and verified for a stage, on pixels.
+
+    Args:
+        model: of `swap_head`, whose flags are set; it stays uncompiled, since the one that ships carries no
+            optimizer of ours.
+        number: of the stage, counted from 0.
+        stage: what to do.
+        what: the plan that it belongs to.
+
+    Raises:
+        VerificationError: other variables would move than the plan says.
+    """
+    _seed_dropout(model, what.seed, number)
+    trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" and stage.trained else model
+    # With several names `train` means exactly these, and with none the head.
+    models.freeze(trainee, train=stage.trained or "head", batch_norm=stage.batch_norm)
+    return compiled(keras.Model(graph.input_of(trainee), trainee.output), model, stage)
+
+
+def compiled(trainee: keras.Model, model: keras.Model, stage: StagePlan) -> keras.Model:
+    """Compiles a frozen model that shares the variables of `model` for a stage, verifies it, and returns it.
+
+    Raises:
+        VerificationError: other variables would move than the plan says.
+    """
+    shares = planned_shares(model, stage)
+    verify_trainable(trainee, stage, shares)
+    optimizer = stage_optimizer(stage, shares)
+    optimizer.build(trainee.trainable_variables)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=stage.label_smoothing)
+    trainee.compile(optimizer, loss=loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+    return trainee
 
 
 def planned_shares(model: keras.Model, stage: StagePlan) -> dict[int, float]:
@@ -82,19 +114,6 @@ def planned_shares(model: keras.Model, stage: StagePlan) -> dict[int, float]:
         held = {id(v) for v in group.batch_norm_variables} if stage.batch_norm == "frozen" else ()
         shares.update({id(v): rates[group.name] for v in group.trainable_variables if id(v) not in held})
     return shares
-
-
-def frozen_variables(model: keras.Model, stage: StagePlan, shares: dict[int, float]) -> list[keras.Variable]:
-    """Returns the variables of `model` that must stand still, bit for bit, in a stage.
-
-    All that do not train, but for the state of random layers, and for the statistics of trained groups in
-    batch-norm mode `train`.
-    """
-    groups = graph.layer_groups(model)
-    head = groups[-1].name
-    free = {head, *(stage.trained if stage.batch_norm == "train" else ())}
-    moving = {id(v) for group in groups if group.name in free for v in group.statistics} | set(shares)
-    return [v for v in model.variables if id(v) not in moving and "float" in v.dtype]
 
 
 def verify_trainable(model: keras.Model, stage: StagePlan, shares: dict[int, float]) -> None:
@@ -118,17 +137,20 @@ def verify_trainable(model: keras.Model, stage: StagePlan, shares: dict[int, flo
         )
 
 
-def _compile(model: keras.Model, stage: StagePlan, shares: dict[int, float]) -> None:
-    rate = models.warmup_cosine(stage.learning_rate, stage.steps, stage.warmup_steps)
-    optimizer = models.DifferentialSGD(rate, shares, decay=stage.weight_decay, clip_norm=stage.clip_norm)
-    optimizer.build(model.trainable_variables)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=stage.label_smoothing)
-    model.compile(optimizer, loss=loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+def _statistics_in_time(trainee: keras.Model, stage: StagePlan) -> contextlib.AbstractContextManager:
+    """Returns a context in which moving statistics follow fast enough for the length of a stage's epochs."""
+    if stage.batch_norm != "train":
+        return contextlib.nullcontext()
+    return models.set_batch_norm_momentum(trainee, models.batch_norm_momentum(stage.steps_per_epoch))
 
 
 def _fit(model, number, stage, what, train, validation, tell) -> tuple[EpochRecord, ...]:
     held_out = batches.ordered_batches(validation, batch_size=what.batch_size)
     recorder = display.Recorder(stage, tell)
+    first = batches.training_batches(
+        train, batch_size=what.batch_size, start=0, steps=_BATCHES_TO_MEASURE, seed=what.seed, stage=number
+    )
+    acting = stage_callbacks(stage, first)
     # `fit` counts whole epochs; steps that do not fill one are a shorter epoch of their own at the end.
     whole, rest = divmod(stage.steps, stage.steps_per_epoch)
     for start, epochs, steps in ((0, whole, stage.steps_per_epoch), (stage.steps - rest, 1, rest)):
@@ -144,7 +166,7 @@ def _fit(model, number, stage, what, train, validation, tell) -> tuple[EpochReco
             validation_data=held_out,
             verbose=0,
             shuffle=False,
-            callbacks=[recorder],
+            callbacks=[*acting, recorder],
         )
     return tuple(recorder.epochs)
 
