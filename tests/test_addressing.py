@@ -187,3 +187,16 @@ def test_variables_that_a_layer_made_for_itself_are_no_places():
 
     model = keras.Sequential([keras.Input((4,)), Counting(name="counting"), layers.Dense(2, name="last")])
     assert named(Places(model).at("counting")) == ["counting/gain"]
+
+
+def test_statistics_of_a_layer_in_a_list_are_no_places():
+    class Holding(layers.Layer):
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            self.held = [layers.BatchNormalization(name="held_norm")]
+
+        def call(self, x):
+            return self.held[0](x)
+
+    model = keras.Sequential([keras.Input((4,)), Holding(name="holding"), layers.Dense(2, name="last")])
+    assert named(Places(model).at("holding")) == ["holding/gamma", "holding/beta"]

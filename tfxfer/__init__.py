@@ -17,6 +17,7 @@ _HOMES = {
     "BatchNormDrift": "tfxfer.callbacks",
     "Data": "tfxfer.recipes",
     "DifferentialLearningRate": "tfxfer.optimizers",
+    "FreezeGuard": "tfxfer.callbacks",
     "GradualUnfreezing": "tfxfer.callbacks",
     "Recipe": "tfxfer.recipes",
     "SGD": "tfxfer.recipes",

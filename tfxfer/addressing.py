@@ -187,7 +187,8 @@ def _places(group: graph.LayerGroup) -> list[Place]:
     for layer in group.layers:
         for inner in graph.flatten(layer):  # the innermost comes last and wins
             owners.update({id(variable): inner for variable in inner.weights})
-            # Private: a flag of a variable says what is frozen now; these were made as no gradient's business.
+        # Private: a flag of a variable says what is frozen now; these were made as no gradient's business.
+        for inner in layer._flatten_layers():
             state.update(id(variable) for variable in inner._non_trainable_variables)
     return [
         Place(variable, owners[id(variable)], group.name)

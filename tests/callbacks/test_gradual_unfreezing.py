@@ -279,7 +279,7 @@ def test_a_variable_that_cannot_move_is_named():
 def test_a_line_tells_of_each_change(capsys):
     fit(compiled(), GradualUnfreezing({0: "head", 2: "all"}))
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("epoch 1: from epoch 0 on, train='head': 1 groups train (18 weights")
+    assert first.startswith("epoch 1: from epoch 0 on, train='head': 1 group trains (18 weights")
     assert second.startswith("epoch 3: from epoch 2 on, train='all': 4 groups train")
 
 

@@ -280,7 +280,7 @@ def test_the_table_tells_what_trains_in_a_hundred_columns():
         "all                                               2 of 3  1,003,002 of 1,008,002",
         "batch norm in what trains: frozen",
     ]
-    assert str(tfxfer.freeze(model, train="head")).startswith("1 groups train (2,002 weights: last), 2 are frozen")
+    assert str(tfxfer.freeze(model, train="head")).startswith("1 group trains (2,002 weights: last), 2 are frozen")
 
 
 def test_a_group_of_which_some_layers_train_trains_partly():

@@ -87,7 +87,7 @@ class Frozen:
         if len(names) > 4:
             names = [names[0], "…", *names[-2:]]
         return (
-            f"{len(self.trained)} groups train ({self.trainable_weights:,} weights: {', '.join(names)}), "
+            f"{len(self.trained)} {'group trains' if len(self.trained) == 1 else 'groups train'} ({self.trainable_weights:,} weights: {', '.join(names)}), "
             f"{len(self.frozen)} are frozen ({self.frozen_weights:,} weights); batch norm {self.batch_norm}"
         )
 

@@ -24,6 +24,7 @@ class StageRecord:
         frozen_digest: of the variables that were to stand still, the same before and after.
         moved: how many of the variables that train did change.
         seconds: of the whole stage, features included.
+        idle: paths of variables that train and did not change, such as a bias before batch norm.
     """
 
     name: str
@@ -31,6 +32,7 @@ class StageRecord:
     frozen_digest: str
     moved: int
     seconds: float
+    idle: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,12 @@ def run_stage(
         epochs = _fit(trainee, number, stage, what, train, validation, tell)
     moved = whole.check(steps=stage.steps)
     return StageRecord(
-        name=stage.name, epochs=epochs, frozen_digest=whole.digest, moved=moved, seconds=time.monotonic() - start
+        name=stage.name,
+        epochs=epochs,
+        frozen_digest=whole.digest,
+        moved=moved,
+        seconds=time.monotonic() - start,
+        idle=whole.idle,
     )
 
 
