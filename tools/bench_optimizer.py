@@ -92,7 +92,8 @@ def graphs(_: argparse.Namespace) -> list[Figure]:
 def identity(_: argparse.Namespace) -> list[Figure]:
     """Compares all weights after training with the bare optimizer and with ours, each in a process of its own."""
     command = [sys.executable, __file__, "--digest"]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    # Where operations run side by side, two runs of the bare optimizer differ from each other too.
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTEROP_THREADS": "1"}
     bare, ours = (
         json.loads(subprocess.run([*command, kind], env=environment, stdout=subprocess.PIPE, check=True).stdout)
         for kind in ("bare", "ours")
@@ -245,7 +246,7 @@ def _digest(kind: str) -> dict:
 
     import tensorflow as tf
 
-    tf.config.experimental.enable_op_determinism()  # sums of several threads come in any order otherwise
+    tf.config.experimental.enable_op_determinism()
     model = _compiled("bare" if kind == "bare" else "ones")
 
     def digest() -> str:

