@@ -152,18 +152,43 @@ def test_a_keras_file_loads_in_a_process_that_only_knows_tfxfer(tmp_path):
     assert done.stdout.strip() == str(of(model).effective_rates())
 
 
-def test_what_was_frozen_when_a_file_was_saved_needs_multipliers_to_wake(tmp_path):
+def test_what_was_frozen_when_a_file_was_saved_wakes_with_its_own_multiplier(tmp_path):
     model = compiled(chain())
     change(model, "c")
     train(model)
+    loaded = saved_and_loaded(saved_and_loaded(model, tmp_path), tmp_path)
+    for network in (model, loaded):
+        change(network, "b", "c")
+        train(network)
+        change(network, "c")
+    assert of(loaded).multiplier(loaded.get_layer("b").kernel) == 0.3
+    again = saved_and_loaded(loaded, tmp_path)
+    for network in (model, again):
+        change(network, "a", "b", "c")
+    check_goes_on(model, again)
+
+
+def test_frozen_variables_that_cannot_be_told_apart_in_a_file_need_their_multipliers_anew(tmp_path):
+    def twins():
+        inputs = keras.Input((4,))
+        first, second = chain(), chain(seed=1)
+        second.name = "second"
+        return keras.Model(inputs, keras.layers.Dense(4, name="top")(second(first(inputs))), name="twins")
+
+    multipliers = {"chain": 0.1, "...": 1.0}
+    model = twins()
+    model.compile(DifferentialLearningRate(keras.optimizers.Adam(0.01), multipliers, model=model), loss="mse")
+    for name in ("chain", "second"):
+        model.get_layer(name).trainable = False
+    train(model)
     loaded = saved_and_loaded(model, tmp_path)
-    with pytest.raises(ConfigError, match=r"b/kernel has no multiplier.*optimizer\.set_multipliers\(multipliers"):
-        change(loaded, "b", "c")
-    of(loaded).set_multipliers(MULTIPLIERS, model=loaded)
-    of(model).set_multipliers(MULTIPLIERS, model=model)
-    change(loaded, "b", "c")
-    change(model, "b", "c")
-    check_goes_on(model, loaded)
+    loaded.get_layer("chain").trainable = True
+    with pytest.raises(ConfigError, match=r"a/kernel has no multiplier.*optimizer\.set_multipliers\(multipliers"):
+        of(loaded).follow(loaded.trainable_variables)
+    of(loaded).set_multipliers(multipliers, model=loaded)
+    of(loaded).follow(loaded.trainable_variables)
+    assert of(loaded).multiplier(loaded.get_layer("chain").get_layer("a").kernel) == 0.1
+    train(loaded)
 
 
 def test_an_optimizer_saved_before_it_was_built_says_what_to_do(tmp_path):

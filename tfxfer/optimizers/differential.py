@@ -283,9 +283,11 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
 
     def _asleep_now(self) -> list[_Share]:
         """Returns the shares of variables that do not train, each under a place that no other has."""
-        known = [share for key, share in self._known.items() if key not in self._trainable_variables_indices]
-        places = collections.Counter(share.place for share in known)
-        return [share for share in known if places[share.place] == 1] or list(self._asleep)
+        met = {share.place for share in self._known.values()}
+        asleep = [share for key, share in self._known.items() if key not in self._trainable_variables_indices]
+        asleep += [share for share in self._asleep if share.place not in met]
+        places = collections.Counter(share.place for share in asleep)
+        return [share for share in asleep if places[share.place] == 1]
 
     def _share(self, variable: keras.Variable) -> _Share:
         return self._found(variable, self._known, self._rule)
