@@ -1,6 +1,7 @@
 """Every optimizer of Keras that can be wrapped, in the variants that differ in their slots."""
 
 import keras
+import pytest
 
 KINDS = {
     "SGD": lambda: keras.optimizers.SGD(0.1),
@@ -24,3 +25,6 @@ KINDS = {
     "ScheduleFreeAdamW": lambda: keras.optimizers.ScheduleFreeAdamW(0.01),
 }
 KINDS = {name: make for name, make in KINDS.items() if hasattr(keras.optimizers, name.partition(",")[0])}
+NAMED = ("SGD, momentum", "SGD, Nesterov", "Adam", "AdamW", "RMSprop", "Lion", "Adafactor", "Adafactor, high rate")
+# For tests that take a while for each: the others go to the slow tier.
+IN_TIERS = [kind if kind in NAMED else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]

@@ -23,7 +23,7 @@ def test_the_tiny_source_keeps_the_contract(name):
         (builtin.SOURCE, "efficientnet_lite0"),
         pytest.param(builtin.SOURCE, "efficientnet_lite1", marks=pytest.mark.slow),
         pytest.param(builtin.SOURCE, "efficientnet_lite2", marks=pytest.mark.slow),
-        (keras_applications.SOURCE, "MobileNetV2"),
+        pytest.param(keras_applications.SOURCE, "MobileNetV2", marks=pytest.mark.slow),
     ],
 )
 def test_our_sources_keep_the_contract(source, name):

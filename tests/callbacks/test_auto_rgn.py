@@ -9,6 +9,8 @@ from tfxfer.callbacks.auto_rgn import AutoRGN
 from tfxfer.errors import ConfigError
 from tfxfer.optimizers import DifferentialLearningRate
 
+pytestmark = pytest.mark.slow
+
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.normal(size=(24, 8, 8, 2)).astype("float32")
 LABELS = GENERATOR.integers(0, 3, 24)

@@ -11,6 +11,8 @@ from tfxfer.callbacks.batch_norm_drift import BatchNormDrift, BatchNormDriftWarn
 from tfxfer.errors import ConfigError
 from tfxfer.models import batch_norm, statistics
 
+pytestmark = pytest.mark.slow
+
 
 def network(momentum=0.99, **dense):
     """Two blocks with batch norm and dropout, from fixed random numbers."""

@@ -13,6 +13,8 @@ from tfxfer.errors import ConfigError
 from tfxfer.models import following
 from tfxfer.optimizers import DifferentialLearningRate
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 NOISE = np.random.default_rng(0)
 X, Y = NOISE.normal(size=(16, 6)).astype("float32"), NOISE.normal(size=(16, 2)).astype("float32")

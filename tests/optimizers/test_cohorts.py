@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from optimizers_of_keras import KINDS
+from optimizers_of_keras import IN_TIERS, KINDS
 from small_networks import chain, fit, numbers, same
 
 import tfxfer
@@ -34,7 +34,7 @@ def train(optimizer, variables, given, steps):
         optimizer.apply([gradients(step, 3)[at] for at in given], variables)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", IN_TIERS)
 def test_what_wakes_moves_bit_for_bit_as_under_a_fresh_optimizer(kind):
     one, two, late = ours = three()
     [fresh] = three()[2:]
@@ -47,7 +47,7 @@ def test_what_wakes_moves_bit_for_bit_as_under_a_fresh_optimizer(kind):
     assert same([late.numpy()], [fresh.numpy()])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", IN_TIERS)
 def test_what_trained_already_goes_on_bit_for_bit_when_others_come_and_go(kind):
     [one, two, three_], plain = three(), three()
     optimizer, reference = wrapped(KINDS[kind]()), KINDS[kind]()

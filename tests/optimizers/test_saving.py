@@ -175,9 +175,13 @@ def test_frozen_variables_that_cannot_be_told_apart_in_a_file_need_their_multipl
         second.name = "second"
         return keras.Model(inputs, keras.layers.Dense(4, name="top")(second(first(inputs))), name="twins")
 
-    multipliers = {"chain": 0.1, "...": 1.0}
+    def multiplier(variable):
+        return 1.0 if "top" in variable.path else 0.1
+
     model = twins()
-    model.compile(DifferentialLearningRate(keras.optimizers.Adam(0.01), multipliers, model=model), loss="mse")
+    model.compile(DifferentialLearningRate(keras.optimizers.Adam(0.01), multiplier), loss="mse")
+    for variable in model.trainable_variables:
+        model.optimizer.multiplier(variable)  # asked once, a function's answer is kept
     for name in ("chain", "second"):
         model.get_layer(name).trainable = False
     train(model)
@@ -185,7 +189,7 @@ def test_frozen_variables_that_cannot_be_told_apart_in_a_file_need_their_multipl
     loaded.get_layer("chain").trainable = True
     with pytest.raises(ConfigError, match=r"a/kernel has no multiplier.*optimizer\.set_multipliers\(multipliers"):
         of(loaded).follow(loaded.trainable_variables)
-    of(loaded).set_multipliers(multipliers, model=loaded)
+    of(loaded).set_multipliers(multiplier)
     of(loaded).follow(loaded.trainable_variables)
     assert of(loaded).multiplier(loaded.get_layer("chain").get_layer("a").kernel) == 0.1
     train(loaded)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from optimizers_of_keras import KINDS
+from optimizers_of_keras import IN_TIERS, KINDS
 from small_networks import numbers, same
 
 from tfxfer.errors import ConfigError
@@ -14,7 +14,6 @@ from tfxfer.optimizers import DifferentialLearningRate
 from tfxfer.optimizers.wrapped import Wrapped
 
 SHARES = (0.3, 0.05)
-NAMED = ("SGD, momentum", "SGD, Nesterov", "Adam", "AdamW", "RMSprop", "Lion", "Adafactor", "Adafactor, high rate")
 REFUSED = {"Ftrl", "MultiOptimizer", "OptimizerMap", "LossScaleOptimizer", "Optimizer"}
 # The state holds the variable itself, so it must not be moved under its feet.
 REMEMBERS_VARIABLES = ("ScheduleFreeAdamW",)
@@ -91,9 +90,7 @@ def test_an_update_is_the_share_of_the_plain_one(kind):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "kind", [kind if kind in NAMED else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", IN_TIERS)
 def test_an_update_is_the_share_of_the_plain_one_on_two_devices(kind, mirrored):
     make = KINDS[kind]
     with mirrored.scope():
@@ -181,7 +178,7 @@ def test_nesterov_and_weight_decay_by_hand():
     np.testing.assert_allclose(bias.numpy(), 1 - 0.19, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", IN_TIERS)
 def test_with_multipliers_of_1_fifty_steps_are_bit_for_bit_those_of_the_plain_one(kind):
     plain, ours = variables("float32"), variables("float32")
     bare, shared = built(KINDS[kind](), plain), built(differential(KINDS[kind], ours, (1.0, 1.0)), ours)

@@ -72,9 +72,10 @@ def test_old_files_say_why(asset, tmp_path, name):
         return
     file = model_files.read(path)
     with pytest.raises(BackboneError, match=OLD[name]):
-        keras_file._loaded(file, safe_mode=True)
+        keras_file._loaded(file, path, safe_mode=True)
 
 
+@pytest.mark.slow
 def test_the_way_out_that_the_error_names(asset, tmp_path):
     """tf_keras comes with tensorflow_hub."""
     import tensorflow as tf

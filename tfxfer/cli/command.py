@@ -13,7 +13,10 @@ from tfxfer.recipes import PRESETS, Recipe
 from tfxfer.values import Change
 
 # The width and indentation of the help's second column.
-_PRESETS = textwrap.fill(f"auto, {', '.join(PRESETS[:-1])} or {PRESETS[-1]}", 100, subsequent_indent=" " * 29)
+_INDENT = " " * 29
+_PRESETS = textwrap.fill(
+    f"auto, {', '.join(PRESETS[:-1])} or {PRESETS[-1]}", 100, initial_indent=_INDENT, subsequent_indent=_INDENT
+).lstrip()
 # Flags that stand for one field of the recipe: the field, the value in words, and what it is.
 RECIPE_FLAGS = {
     "data": ("data.source", "SOURCE", "the examples: folder:<dir>, tfds:<name> or sample:digits"),

@@ -61,6 +61,7 @@ def test_layer_groups_cover_each_network(name):
     assert all(group.facts.legal_cut for group in groups)
 
 
+@pytest.mark.slow
 def test_the_saved_network_loads_without_tfxfer(shallow, tmp_path):
     """ViT and ConvNeXt have parameters for which Keras has no obvious layer; they hold no class of ours."""
     names = ("vit_small_patch16_224_shallow", "convnext_tiny_shallow")
