@@ -200,3 +200,8 @@ def test_statistics_of_a_layer_in_a_list_are_no_places():
 
     model = keras.Sequential([keras.Input((4,)), Holding(name="holding"), layers.Dense(2, name="last")])
     assert named(Places(model).at("holding")) == ["holding/gamma", "holding/beta"]
+
+
+def test_the_head_is_the_last_group_whatever_it_is_called():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="body"), keras.layers.Dense(2, name="top")])
+    assert [place.name for place in Places(model).at("head")] == ["top/kernel", "top/bias"]

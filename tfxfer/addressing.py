@@ -110,6 +110,8 @@ class Places:
         named = [layer for layer in graph.flatten(self.model)[1:] if layer.name == address]
         if not named and is_slice(address):
             named = self.layers_at(address)
+        if not named and address == graph.HEAD:  # whatever the last group of someone else's network is called
+            return tuple(place for place in self.places if place.group == names[-1])
         if not named:
             self._refuse(address)
         return self._of([leaf for layer in named for leaf in graph.flatten(layer)])
