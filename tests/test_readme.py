@@ -77,7 +77,7 @@ def test_the_commands_of_the_readme_run(photos, capsys):
         words = shlex.split(line)
         assert words[0] == "tfxfer"
         # One epoch of a small size instead of the defaults; MobileNetV2's weights cannot be had without network.
-        if words[1] in ("train", "plan"):
+        if words[1] in ("train", "plan", "lr-find"):
             words.append("--image_size=32")
         if "--data=folder:photos" in words:
             words.append("--stages=feature_extraction")

@@ -11,6 +11,8 @@ from tfxfer.errors import ConfigError, DataError, WorkdirError
 from tfxfer.lr_finder import find_learning_rate, keeping
 from tfxfer.lr_finder.sweep import _Course
 
+pytestmark = pytest.mark.slow
+
 ONES = np.ones((12, 1), np.float32)
 TRACED = {"run_eagerly": False}
 

@@ -9,6 +9,8 @@ import tfxfer
 from tfxfer.errors import BackboneError, ConfigError, DataError
 from tfxfer.models import statistics
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = np.random.default_rng(0).normal(3.0, 2.0, (10, 4, 4, 3)).astype(np.float32)
 
 

@@ -11,6 +11,8 @@ import tfxfer
 from tfxfer.errors import ConfigError
 from tfxfer.optimizers import DifferentialLearningRate, cohorts, differential
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (3, 2)
 
 

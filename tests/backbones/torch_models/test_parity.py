@@ -33,6 +33,13 @@ DEFAULT = {
     "convnext_tiny/torchvision",
     "vit_small_patch16_224/timm",
 }
+# Of those, an odd size too where padding is what others get wrong.
+ODD_SIZE = ("efficientnet_lite0", "mobilenetv2_100", "resnet18")
+
+
+def _in_default_tier(key: str) -> bool:
+    architecture, naming, size = key.split("/")
+    return f"{architecture}/{naming}" in DEFAULT and (size == "64" or (size == "75" and architecture in ODD_SIZE))
 
 
 def drawn_weights(model: keras.Model, naming: str) -> dict[str, np.ndarray]:
@@ -71,12 +78,7 @@ def build(key: str) -> keras.Model:
 
 @pytest.mark.parametrize(
     "key",
-    [
-        pytest.param(
-            key, marks=() if key.rpartition("/")[0] in DEFAULT and not key.endswith("224") else pytest.mark.slow
-        )
-        for key in EXPECTED["networks"]
-    ],
+    [pytest.param(key, marks=() if _in_default_tier(key) else pytest.mark.slow) for key in EXPECTED["networks"]],
 )
 def test_features_are_those_of_the_original(key):
     model = build(key)
