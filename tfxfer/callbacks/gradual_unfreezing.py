@@ -237,7 +237,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
     def _put_back(self, decision: schedules.Decision) -> None:
         with self.model.distribute_strategy.scope():
             done = models.freeze(self.model, train=decision.train, batch_norm=self._batch_norm)
-        self._trial.restore(self.model)
+        self._trial.restore()
         self._trial = None
         self._record(decision, done)
         self.model.stop_training = True
@@ -256,11 +256,7 @@ class _State:
         self._variables = [(variable, variable.numpy()) for variable in model.variables]
         self._slots = [(variable, variable.numpy()) for variable in model.optimizer.variables]
 
-    def restore(self, model: keras.Model) -> None:
-        """Puts them back; what trained then must be what trains now."""
-        kept = {id(variable) for variable in model.optimizer.variables}
-        for variable, numbers in self._variables:
-            variable.assign(numbers)
-        for variable, numbers in self._slots:
-            assert id(variable) in kept
+    def restore(self) -> None:
+        """Puts them back once what woke sleeps again; a search only unlocks more, so the slots are the same objects."""
+        for variable, numbers in (*self._variables, *self._slots):
             variable.assign(numbers)
