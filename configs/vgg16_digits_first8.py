@@ -30,8 +30,8 @@ def get_config() -> Recipe:
         data=Data(source="sample:digits", validation_fraction=0.1, test_fraction=0.7),
         backbone=Backbone(handle="keras:VGG16", weights=_pretrained()),
         image_size=32,
-        # In Keras's words model.layers[:8], from the input layer to block3_conv1, are frozen.
-        stages=(Stage(train="stage3.block2", epochs=5, learning_rate=0.03, head_to_body=1.0),),
+        # From the input layer to block3_conv1.
+        stages=(Stage(frozen="layers[:8]", epochs=5, learning_rate=0.03, head_to_body=1.0),),
     )
 
 

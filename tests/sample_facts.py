@@ -1,6 +1,15 @@
 """Facts about a data set, a backbone and a machine that do not exist, with round numbers for sums done by hand."""
 
-from tfxfer.facts import BackboneCard, BackboneFacts, DataFacts, GroupFacts, MachineFacts
+from tfxfer.facts import (
+    BackboneCard,
+    BackboneFacts,
+    DataFacts,
+    GroupFacts,
+    LayerFacts,
+    MachineFacts,
+    Outline,
+    VariableFacts,
+)
 
 # Name, parameters, gamma and beta among them, variables, those of batch norm, legal cut, numbers at the cut.
 _GROUPS = (
@@ -41,6 +50,23 @@ def card(**changes) -> BackboneCard:
     return BackboneCard(**{**settings, **changes})
 
 
+def outline_of(groups: tuple[GroupFacts, ...]) -> Outline:
+    """Of each group the layers `<group>_conv`, which has a kernel and biases, `<group>_bn`, and `<group>_relu`."""
+    layers = []
+    for group in groups:
+        at, kernels = len(layers), group.tensors - group.batch_norm_tensors
+        sizes = [group.parameters - group.batch_norm_parameters - (kernels - 1), *[1] * (kernels - 1)]
+        conv = tuple(VariableFacts(name=f"v{i}", size=size) for i, size in enumerate(sizes))
+        half = group.batch_norm_parameters // 2
+        norm = tuple(VariableFacts(name=name, size=half, batch_norm=True) for name in ("gamma", "beta"))
+        layers += [
+            LayerFacts(name=f"{group.name}_{name}", group=group.name, positions=(("", at + i),), variables=own)
+            for i, (name, own) in enumerate((("conv", conv), ("bn", norm), ("relu", ())))
+        ]
+    names = tuple(group.name for group in groups)
+    return Outline(name="tiny:net", groups=names, layers=tuple(layers), lengths=(("", len(layers)),))
+
+
 def backbone_facts(**changes) -> BackboneFacts:
     """Four groups, stem to block3, of 100 to 4000 parameters; 10 features."""
     groups = tuple(
@@ -65,6 +91,7 @@ def backbone_facts(**changes) -> BackboneFacts:
         "channels": 3,
         "feature_channels": 10,
         "groups": groups,
+        "outline": outline_of(changes.get("groups", groups)),
     }
     return BackboneFacts(**{**settings, **changes})
 

@@ -80,7 +80,8 @@ def test_an_address_means(address, expected):
     ("address", "message"),
     [
         ("secnd", r"'secnd' is neither a layer group nor a layer of 'chain'\. Did you mean 'second'\? Groups: "),
-        ("re:conv", r"'re:conv' matches no variable of 'chain'\. Names are like first/kernel, first/bias"),
+        ("re:conv", r"'re:conv' matches no variable of 'chain'\..* Names are like first/kernel, first/bias"),
+        ("re:^secnd$", r"matches no variable of 'chain'\. Did you mean 'second'\?"),
         ("re:(", r"'re:\(' is no regular expression: "),
         ("re:", r"an empty one would match everything"),
         ("rest", r"'rest' has no variables that gradients can move"),
@@ -175,6 +176,20 @@ def test_layers_within_layers_have_names_of_their_own():
     assert ids(places.at("re:^both_ways|lstm_cell|memory")) == ids(places.at("both_ways"))
 
 
+def test_a_name_behind_a_slash_is_looked_for_within_the_one_before():
+    words = keras.Input((7, 4))
+    x = layers.MultiHeadAttention(2, 3, name="first")(words, words)
+    x = layers.MultiHeadAttention(2, 3, name="second")(x, x)
+    places = Places(keras.Model(words, layers.Dense(2, name="last")(x)))
+    assert len(places.at("query")) == 4
+    assert ids(places.at("second/query")) < ids(places.at("second"))
+    assert len(places.at("second/query")) == 2
+    group = places.at("second/query")[0].group
+    assert ids(places.at(f"{group}/second/query")) == ids(places.at("second/query"))
+    with pytest.raises(ConfigError, match=r"'query/second' is neither"):
+        places.at("query/second")
+
+
 def test_variables_that_a_layer_made_for_itself_are_no_places():
     class Counting(layers.Layer):
         def build(self, shape):
@@ -199,7 +214,7 @@ def test_statistics_of_a_layer_in_a_list_are_no_places():
             return self.held[0](x)
 
     model = keras.Sequential([keras.Input((4,)), Holding(name="holding"), layers.Dense(2, name="last")])
-    assert named(Places(model).at("holding")) == ["holding/gamma", "holding/beta"]
+    assert named(Places(model).at("holding")) == ["held_norm/gamma", "held_norm/beta"]
 
 
 def test_the_head_is_the_last_group_whatever_it_is_called():

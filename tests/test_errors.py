@@ -13,6 +13,7 @@ from tfxfer.errors import suggest
         ("BackboneError", 1),
         ("WorkdirError", 1),
         ("BundleError", 1),
+        ("CacheError", 1),
         ("ConfigError", 2),
         ("VerificationError", 70),
     ],
@@ -26,7 +27,7 @@ def test_no_error_is_without_a_tested_exit_code():
     named = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"Iterable"}
     assert named == {
         *("TfxferError", "DataError", "BackboneError", "WorkdirError", "BundleError", "ConfigError"),
-        "VerificationError",
+        *("CacheError", "VerificationError"),
     }
 
 

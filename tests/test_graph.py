@@ -93,3 +93,97 @@ def test_keras_still_lets_us_read_the_graph():
     assert [call.operation.name for call in calls][1:] == ["first", "second", "third", "join", "last"]
     assert calls[1].inputs[0] is calls[0].outputs[0]
     assert len(calls[4].inputs) == 2
+
+
+class Holding(keras.layers.Layer):
+    """Keeps its layers in a list and a dict."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.norms = [keras.layers.BatchNormalization(name="listed_norm")]
+        self.others = {"kernel": keras.layers.Dense(3, name="kept_dense")}
+
+    def call(self, x):
+        return self.others["kernel"](self.norms[0](x))
+
+
+def test_layers_in_lists_and_dicts_of_a_layer_are_seen():
+    model = keras.Sequential([keras.Input((4,)), Holding(name="holding"), keras.layers.Dense(2, name="last")])
+    group = graph.layer_groups(model)[0]
+    assert [layer.name for layer in graph.flatten(model.get_layer("holding"))] == [
+        "holding",
+        "listed_norm",
+        "kept_dense",
+    ]
+    assert [layer.name for layer in group.batch_norms] == ["listed_norm"]
+    assert [v.name for v in group.batch_norm_variables] == ["gamma", "beta"]
+    assert len(group.statistics) == 2
+
+
+def test_nested_models_with_layers_of_one_name_are_told_which():
+    def nested(name):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras.layers.Dense(4, name="twin")(inputs), name=name)
+
+    inputs = keras.Input((4,))
+    shared = nested("one")
+    twice = keras.Model(inputs, keras.layers.Dense(2, name="last")(shared(shared(inputs))))
+    assert names(twice)[::2] == ["twin", "last"]  # a layer that runs twice is no reason to refuse
+    outer = keras.Model(inputs, keras.layers.Dense(2, name="last")(nested("two")(shared(inputs))), name="outer")
+    with pytest.raises(BackboneError, match=r"two layers in 'outer' are called 'twin': in 'one' and in 'two'\. Give"):
+        graph.layer_groups(outer)
+
+
+def test_what_lora_holds_is_no_gradient_s_business():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="one"), keras.layers.Dense(2, name="two")])
+    words = keras.Sequential([keras.Input((5,)), keras.layers.Embedding(7, 3), keras.layers.LSTM(2)])
+    for network, names_ in (
+        (model, ["bias", "lora_kernel_a", "lora_kernel_b"]),
+        (words, ["lora_embeddings_a", "lora_embeddings_b"]),
+    ):
+        network.layers[0].enable_lora(2)
+        first = graph.layer_groups(network)[0]
+        assert [v.name for v in first.trainable_variables][: len(names_)] == names_
+        assert [v.name for v in first.statistics] == ["kernel" if network is model else "embeddings"]
+
+
+@pytest.mark.parametrize(
+    ("at", "layer"),
+    [
+        ("stage2", "block1_relu"),
+        ("stage2.block1", "block1_relu"),
+        ("block1_conv", "block1_conv"),
+        ("stage2/block1_conv", "block1_conv"),
+        ("re:^block1_bn$", "block1_bn"),
+        ("layers[1]", "stem_conv"),
+        ("layers[-1]", "block2_relu"),
+        ("layers[1:2]", "stem_conv"),
+    ],
+)
+def test_a_place_to_cut_is_told_as_what_trains_is(at, layer):
+    model = tiny()
+    assert graph.feature_tensor(model, at) is model.get_layer(layer).output
+
+
+@pytest.mark.parametrize(
+    ("at", "error", "message"),
+    [
+        ("re:_conv$", ConfigError, r"'re:_conv\$' means 3 layers of .* a cut is at one: stem_conv, block1_conv, "),
+        ("re:_cnv", ConfigError, r"'re:_cnv' matches no layer of "),
+        ("layers[:3]", ConfigError, r"'layers\[:3\]' means 3 layers"),
+        ("layers[99]", ConfigError, r"'layers\[99\]' reaches beyond the \d+ layers"),
+        ("blok1_conv", ConfigError, r"neither a layer group nor a layer of .*Did you mean 'block1_conv'\?"),
+    ],
+)
+def test_a_place_that_is_none_or_several_is_told(at, error, message):
+    with pytest.raises(error, match=message):
+        graph.feature_tensor(tiny(), at)
+
+
+def test_a_group_comes_before_a_layer_of_its_name():
+    inputs = keras.Input((4,))
+    x = keras.layers.ReLU(name="after")(keras.layers.Dense(3, name="one")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2, name="two")(x))
+    assert names(model)[0] == "one"
+    assert graph.feature_tensor(model, "one") is model.get_layer("after").output
+    assert graph.feature_tensor(model, "one/one") is model.get_layer("one").output

@@ -13,7 +13,7 @@ from sample_facts import backbone_facts, data_facts, machine_facts
 import tfxfer
 from tfxfer import plans, presets
 from tfxfer.errors import ConfigError
-from tfxfer.recipes import PRESETS, SGD, Adam, Recipe
+from tfxfer.recipes import PRESETS, SGD, Adam, Gradual, Recipe, Searching
 
 
 def trains(stages):
@@ -114,6 +114,21 @@ def test_auto_rgn_measures_the_rates_of_everything():
     assert (whole.train, whole.batch_norm, whole.learning_rate, whole.weight_decay) == ("all", "frozen", 1e-3, 1e-4)
 
 
+def test_gradual_wakes_a_quarter_after_each_epoch_or_what_it_is_told():
+    (stage,) = presets.gradual()
+    assert (stage.train, stage.epochs, stage.unfreezing) == ("all", 10, Gradual(groups=0.25))
+    assert presets.gradual(groups=("stage5", "stage4"), every=2)[0].unfreezing == Gradual(
+        groups=("stage5", "stage4"), every=2
+    )
+
+
+def test_searching_tries_an_eighth_at_a_time_behind_a_head_that_has_learned():
+    head, search = presets.searching()
+    assert (head.train, search.train, search.unfreezing) == ("head", "all", Searching(groups=0.125))
+    assert {stage.schedule for stage in (head, search)} == {"constant"}
+    assert search.epochs >= 8 + 1  # so that all can be tried
+
+
 def test_scratch_trains_everything_at_one_rate_with_batch_norm():
     (stage,) = presets.scratch()
     assert (stage.train, stage.head_to_body, stage.layer_decay, stage.batch_norm) == ("all", 1.0, 1.0, "train")
@@ -144,8 +159,8 @@ def test_every_preset_says_where_it_comes_from(name):
 
 
 def _short(stages):
-    """Twelve steps each, two epochs of the colours; the rates are the preset's."""
-    return tuple(dataclasses.replace(stage, epochs=None, steps=12) for stage in stages)
+    """Two epochs of the colours each, five where groups wake; the rates are the preset's."""
+    return tuple(dataclasses.replace(stage, epochs=None, steps=30 if stage.unfreezing else 12) for stage in stages)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +169,8 @@ def _short(stages):
         "feature_extraction", "lp_ft", "caffe", "auto_rgn", "surgical",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("partial", "full", "fastai_fine_tune", "ulmfit", "keras_guide", "layer_decay", "scratch",
-                         "bit_hyperrule")
+            for name in ("partial", "full", "fastai_fine_tune", "ulmfit", "keras_guide", "layer_decay", "gradual",
+                         "searching", "scratch", "bit_hyperrule")
         ),
     ],
 )  # fmt: skip
@@ -167,7 +182,9 @@ def test_every_preset_trains_what_it_says_and_ends_in_a_report(name, plugin, col
     report = tfxfer.run(tiny_recipe(colours, stages=stages), workdir=tmp_path / "run", show=lines.append)
     planned = json.loads((tmp_path / "run" / "plan.json").read_text())["what"]["stages"]
     assert [stage.name for stage in report.history.stages] == [stage["name"] for stage in planned]
-    assert [stage.moved for stage in report.history.stages] == [stage["trainable_tensors"] for stage in planned]
+    moved = [stage.moved for stage in report.history.stages]
+    if name != "searching":  # what it finds depends on the examples
+        assert moved == [stage["trainable_tensors"] for stage in planned]
     assert all(np.isfinite(epoch.loss) for stage in report.history.stages for epoch in stage.epochs)
     assert (report.test.examples, "test accuracy" in lines[-1]) == (12, True)
 

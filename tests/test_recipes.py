@@ -8,7 +8,19 @@ import pytest
 from tfxfer import config, values
 from tfxfer.errors import ConfigError
 from tfxfer.heads import MLP, Linear
-from tfxfer.recipes import PRESETS, SGD, Adam, Backbone, Data, Recipe, Stage, differences
+from tfxfer.recipes import (
+    PRESETS,
+    SGD,
+    Adam,
+    Backbone,
+    Data,
+    Gradual,
+    Recipe,
+    Searching,
+    Stage,
+    WhenStalled,
+    differences,
+)
 from tfxfer.values import Change
 
 INFINITY, NAN = float("inf"), float("nan")
@@ -107,10 +119,25 @@ def test_a_backbone_of_another_type():
             {"train": True},
             "train=True is not one of 'head', 'all' or a whole number or a number or a text or Sequence(…)",
         ),
-        ({"train": ()}, "train=() must be names of layer groups, at least one; write train='head' for none"),
-        ({"train": (1, 2)}, "train=(1, 2) must be names of layer groups, at least one; write train='head' for none"),
-        ({"train": ("a", "a")}, "train=('a', 'a') must name each layer group once; write train='all' for all of them"),
-        ({"train": "b,all"}, "train=('b', 'all') must name each layer group once; write train='all' for all of them"),
+        ({"train": ()}, "train=() must be names, at least one; write train='head' to train the head alone"),
+        ({"train": (1, 2)}, "train=(1, 2) must be names, at least one; write train='head' to train the head alone"),
+        (
+            {"train": ("a", "a")},
+            "train=('a', 'a') must name each layer or layer group once; write train='all' for all of them",
+        ),
+        (
+            {"train": "b,all"},
+            "train=('b', 'all') must name each layer or layer group once; write train='all' for all of them",
+        ),
+        (
+            {"train": 2, "frozen": 3},
+            "train=2 and frozen=3 say the same thing twice; give frozen and train='head', or train and frozen=None",
+        ),
+        ({"frozen": -1}, "frozen=-1 must be at least 0 groups"),
+        ({"frozen": 1.0}, "frozen=1.0 is a share of the groups and must be between 0 and 1"),
+        ({"frozen": "100%"}, "frozen='100%' is a share of the weights and must be between 0% and 100%"),
+        ({"train": "-5%"}, "train='-5%' is a share of the weights and must be between 0% and 100%"),
+        ({"frozen": ()}, "frozen=() must be names, at least one; write train='head' to train the head alone"),
         ({"train": "0%"}, "train='0%' is a share of the weights and must be between 0% and 100%"),
         ({"train": "100 %"}, "train='100 %' is a share of the weights and must be between 0% and 100%"),
         ({"optimizer": "Adam"}, "optimizer='Adam' is not SGD(…) or Adam(…)"),
@@ -196,12 +223,24 @@ def test_an_optimizer_that_cannot_be(optimizer, settings, message):
         ("(stage1,stem)", ("stage1", "stem")),
         ("stage1,", ("stage1",)),  # as a tuple of one is written in Python: this one alone, not all above it
         ("stage1", "stage1"),
-        (("head",), "head"),
         ("30%", "30%"),
+        ("re:a{1,2}", "re:a{1,2}"),  # commas within an expression are its own
+        ("re:(a,b)", "re:(a,b)"),
+        ("stem, re:a{1,2},b", ("stem", "re:a{1,2},b")),
+        ("layers[:8]", "layers[:8]"),
+        ("layers[:2],layers[5]", ("layers[:2]", "layers[5]")),
+        ("[stem, layers[5]]", ("stem", "layers[5]")),
+        (["stem", "re:a,b"], ("stem", "re:a,b")),
     ],
 )
 def test_names_with_commas_are_several(given, meant):
     assert Stage(train=given, epochs=1).train == meant
+    assert Stage(frozen=given, epochs=1).frozen == meant
+
+
+def test_the_head_in_a_tuple_is_the_head_alone():
+    assert Stage(train=("head",), epochs=1).trains_head_alone
+    assert not Stage(frozen=1, epochs=1).trains_head_alone
 
 
 def test_values_at_the_ends_of_their_ranges_are_accepted():
@@ -238,8 +277,8 @@ def test_all_mistakes_of_a_stage_are_named_at_once():
             f"stages='partail' is no preset, expected one of auto, {', '.join(PRESETS)}. Did you mean 'partial'?",
         ),
         (
-            {"stages": "everything"},
-            f"stages='everything' is no preset, expected one of auto, {', '.join(PRESETS)}.",
+            {"stages": "whole"},
+            f"stages='whole' is no preset, expected one of auto, {', '.join(PRESETS)}.",
         ),
         ({"head": "MLP"}, "head='MLP' is not Linear(…) or MLP(…) or Cosine(…)."),
         ({"data": 3}, "data=3 is not Data(…)."),
@@ -251,7 +290,7 @@ def test_a_recipe_that_cannot_be(settings, message):
 
 def test_one_stage_without_its_tuple_is_refused():
     said = refusal(Recipe, stages=Stage(epochs=1))
-    assert said.startswith("Recipe: stages=Stage(train='head', epochs=1,")
+    assert said.startswith("Recipe: stages=Stage(train='head', frozen=None, epochs=1,")
     names = ", ".join(map(repr, PRESETS))
     assert said.endswith(f"is not a list of Stage(…) or one of {names} or 'auto'.")
 
@@ -276,6 +315,8 @@ def test_an_unknown_keyword_is_an_error_of_python():
                 Stage(train=0.5, epochs=1, layer_decay=0.8, batch_norm="affine"),
                 Stage(train="block9", epochs=1, optimizer=SGD(momentum=0.0, nesterov=False), group_factor=2.6),
                 Stage(train=("block2", "block9"), epochs=1, optimizer=Adam(beta_2=0.99), rescale_head=True),
+                Stage(frozen=("stem", "layers[4:8]"), epochs=1),
+                Stage(train="re:a{1,2}", epochs=1),
                 Stage(train="30%", epochs=1, schedule="staircase", decay_at=(0.5, 0.75), group_rates="auto_rgn"),
             ),
         ),
@@ -354,7 +395,7 @@ def test_another_number_of_stages_or_kind_of_head_is_one_difference_each():
     other = Recipe(stages=(Stage(epochs=1),), head=MLP())
     head, stages = differences(one, other)
     assert head.startswith("head: {'kind': 'Linear', ")
-    assert stages.startswith("stages: 'full' → [{'train': 'head', 'epochs': 1")
+    assert stages.startswith("stages: 'full' → [{'train': 'head', 'frozen': None, 'epochs': 1")
 
 
 def test_what_the_docstrings_list_are_the_fields():
@@ -362,3 +403,60 @@ def test_what_the_docstrings_list_are_the_fields():
         attributes = cls.__doc__.split("Attributes:\n")[1].splitlines()
         listed = [line.strip().split(":")[0] for line in attributes if line.startswith(" " * 8) and line[8] != " "]
         assert listed == [field.name for field in dataclasses.fields(cls)], cls
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (Gradual, {"groups": 0}, "groups=0 must be at least 1 group at a time"),
+        (Gradual, {"groups": 1.0}, "groups=1.0 is a share of the groups and must be between 0 and 1"),
+        (Gradual, {"groups": NAN}, "groups=nan is a share of the groups and must be between 0 and 1"),
+        (
+            Gradual,
+            {"groups": ()},
+            "groups=() wakes nothing; name layer groups, or write groups=1 for one after the other",
+        ),
+        (Gradual, {"groups": ("",)}, "groups=('',) has an empty name"),
+        (Gradual, {"groups": ["a", "a"]}, "groups=('a', 'a') names one twice, and it can wake only once"),
+        (Gradual, {"groups": "stem"}, "groups='stem' is not a whole number or a number or a list of texts"),
+        (Gradual, {"every": 0}, "every=0 must be at least 1"),
+        (Gradual, {"unit": "hours"}, "unit='hours' is not one of 'epochs', 'steps'"),
+        (Gradual, {"warmup_steps": -1}, "warmup_steps=-1 must be at least 0"),
+        (WhenStalled, {"patience": 0}, "patience=0 must be at least 1"),
+        (WhenStalled, {"min_delta": NAN}, "min_delta=nan must be a number of at least 0"),
+        (WhenStalled, {"monitor": "loss"}, "monitor='loss' is not one of 'val_loss', 'val_accuracy'"),
+        (Searching, {"epochs": 0}, "epochs=0 must be at least 1"),
+        (Searching, {"min_delta": -0.1}, "min_delta=-0.1 must be a number of at least 0"),
+        (Searching, {"groups": True}, "groups=True is not a whole number or a number or a list of texts"),
+    ],
+)
+def test_unfreezing_that_cannot_be(kind, settings, message):
+    assert refusal(kind, **settings) == f"{kind.__name__}: {message}."
+
+
+def test_unfreezing_needs_more_than_a_head():
+    assert refusal(Stage, epochs=1, unfreezing=Gradual()) == (
+        "Stage: unfreezing=Gradual has nothing to wake where only the head trains; write train='all'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "refresh_statistics=true measures statistics that move, and only the head trains"),
+        ({"train": 1, "batch_norm": "frozen"}, "and with batch_norm='frozen' none do; write batch_norm='train'"),
+    ],
+)
+def test_statistics_that_stand_still_are_not_measured_anew(settings, message):
+    assert message in refusal(Stage, epochs=1, refresh_statistics=True, **settings)
+
+
+@pytest.mark.parametrize("unfreezing", [None, Gradual(groups=0.5), WhenStalled(groups=("a", "b")), Searching()])
+def test_unfreezing_survives_a_file_and_is_replaced_from_text(unfreezing):
+    recipe = Recipe(stages=(Stage(train="all", epochs=9, unfreezing=unfreezing),))
+    assert values.from_json(Recipe, json.loads(json.dumps(values.to_json(recipe)))) == recipe
+    change = [
+        Change("stages[0].unfreezing", "Searching", "--x"),
+        Change("stages[0].unfreezing.groups", "stage5,stage4", "--y"),
+    ]
+    assert values.replace(recipe, change).stages[0].unfreezing == Searching(groups=("stage5", "stage4"))

@@ -36,6 +36,10 @@ class BundleError(TfxferError, ValueError):
     """A bundle that is incomplete, altered or not a bundle."""
 
 
+class CacheError(TfxferError, RuntimeError):
+    """Cached activations that cannot be kept or read. What was to use them can go on without."""
+
+
 class VerificationError(TfxferError, RuntimeError):
     """A promise of ours that a check found broken: nothing the user did, so it counts as a bug."""
 

@@ -1,6 +1,7 @@
 """What was found: about the data, the backbone and the machine. Values only; their makers are elsewhere."""
 
 import dataclasses
+import functools
 from typing import Literal
 
 
@@ -77,6 +78,63 @@ class GroupFacts:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class VariableFacts:
+    """A variable that gradients can move: its name in its layer, its size in numbers, and what it is.
+
+    Attributes:
+        name: such as `kernel`.
+        size: how many numbers it holds.
+        batch_norm: whether it is gamma or beta of a batch normalisation.
+    """
+
+    name: str
+    size: int
+    batch_norm: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerFacts:
+    """One layer, which trains or stands still as a whole; or a part of one that is a whole network inside.
+
+    Attributes:
+        name: of the layer.
+        group: name of its layer group.
+        within: names of the nested models and layers that hold it, outermost first.
+        positions: what `layers[…]` counts it as, or what it lies in: for each network in which it is counted, the
+            name ("" for the whole one) and the number, from 0.
+        variables: of its own that gradients can move, whatever is frozen.
+    """
+
+    name: str
+    group: str
+    within: tuple[str, ...] = ()
+    positions: tuple[tuple[str, int], ...] = ()
+    variables: tuple[VariableFacts, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outline:
+    """The layers of a network by name: what addresses are looked up in (see `outlines`).
+
+    Attributes:
+        name: of the network, for errors.
+        groups: names of its layer groups, input first; the last one is the head where it has one.
+        layers: in the order in which they run, each once.
+        lengths: how many layers `layers[…]` counts, for each network by its name, "" being the whole one.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    layers: tuple[LayerFacts, ...]
+    lengths: tuple[tuple[str, int], ...]
+
+    @functools.cached_property
+    def variables(self) -> tuple[tuple[LayerFacts, VariableFacts], ...]:
+        """Every variable that gradients can move with its layer; its position here is its number."""
+        return tuple((layer, variable) for layer in self.layers for variable in layer.variables)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BackboneCard:
     """What is known about a backbone before it is built.
 
@@ -125,6 +183,8 @@ class BackboneFacts:
         feature_channels: last axis of its (last) output.
         levels: names of the groups or stages whose feature maps it gives, where it gives several.
         groups: input first; they cover every variable exactly once.
+        outline: its layers, of which `train`, `frozen` and `at` name some.
+        feature_map: whether its (last) output has height and width, `[batch, height, width, channels]`.
     """
 
     card: BackboneCard
@@ -134,7 +194,32 @@ class BackboneFacts:
     channels: int
     feature_channels: int
     groups: tuple[GroupFacts, ...]
+    outline: Outline
     levels: tuple[str, ...] = ()
+    feature_map: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Seconds that a network took on this machine, measured within a second or a few.
+
+    Attributes:
+        forward: of each layer group, input first and the head's last: seconds for one picture in inference.
+        backward: likewise, what training adds: the gradients of its outputs and weights.
+        layers: likewise, the number of its layers.
+        step: seconds of an optimizer step beside these; `update` for each weight that it moves.
+        update: see there.
+        trace: seconds in which the graph of the whole forward pass is made.
+        gather: seconds to gather one byte of cached activations.
+    """
+
+    forward: tuple[float, ...]
+    backward: tuple[float, ...]
+    layers: tuple[int, ...]
+    step: float
+    update: float
+    trace: float
+    gather: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

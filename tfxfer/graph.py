@@ -7,16 +7,15 @@ paths change on reload. Where blocks begin and end is decided in `blocks`; here 
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import keras
 
-from tfxfer import blocks
+from tfxfer import blocks, outlines
 from tfxfer.errors import BackboneError, ConfigError, suggest
-from tfxfer.facts import GroupFacts
+from tfxfer.facts import GroupFacts, LayerFacts, Outline, VariableFacts
 
-HEAD = "head"
 # Layers of the heads that `swap_head` builds: `head_logits`, and of one head among several `head_species_logits`.
 _HEAD_LAYER = re.compile(
     r"head_(pool|pool_max|concat|"
@@ -84,7 +83,7 @@ class LayerGroup:
         """Variables that gradients can move, whatever is frozen now: all but statistics and random state."""
         if self.part:
             return list(self.part.trainable)
-        return [v for layer in self.layers for v in _weights(layer) if not _is_state(layer, v)]
+        return [v for layer in self.layers for v in _split(layer)[0]]
 
     @property
     def batch_norm_variables(self) -> list[keras.Variable]:
@@ -96,10 +95,10 @@ class LayerGroup:
 
     @property
     def statistics(self) -> list[keras.Variable]:
-        """Variables that no gradient ever moves: moving means and variances."""
+        """Variables that no gradient ever moves: moving means and variances, what LoRA holds, counters."""
         if self.part:
             return list(self.part.statistics)
-        return [v for layer in self.layers for v in _weights(layer) if _is_state(layer, v)]
+        return [v for layer in self.layers for v in _split(layer)[1]]
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -172,6 +171,66 @@ def layer_groups(model: keras.Model) -> tuple[LayerGroup, ...]:
     return tuple(groups)
 
 
+@dataclasses.dataclass(frozen=True)
+class Outlined:
+    """A model and its outline.
+
+    Attributes:
+        groups: layer groups of the model.
+        outline: its layers by name.
+        layers: the layer of each of `outline.layers`.
+        variables: the variable of each of `outline.variables`.
+    """
+
+    groups: tuple[LayerGroup, ...]
+    outline: Outline
+    layers: tuple[keras.layers.Layer, ...]
+    variables: tuple[keras.Variable, ...]
+
+
+def outline_of(model: keras.Model) -> Outlined:
+    """Returns the outline of a built functional or sequential model: what addresses are looked up in.
+
+    Raises:
+        BackboneError: the model has no layer graph, or is not built.
+    """
+    groups = layer_groups(model)
+    networks = _networks(model)
+    positions: dict[int, list[tuple[str, int]]] = {}
+    for name, counted in networks.items():
+        for number, layer in enumerate(counted):
+            for inner in flatten(layer):
+                positions.setdefault(id(inner), []).append((name, number))
+    holders = _holders(model)
+    facts, layers, variables = [], [], []
+    seen: set[int] = set()
+    for group in groups:
+        norms = {id(variable) for variable in group.batch_norm_variables}
+        for layer, within, own in _owners(group, holders):
+            own = [variable for variable in own if id(variable) not in seen]
+            seen.update(id(variable) for variable in own)
+            facts.append(
+                LayerFacts(
+                    name=layer.name,
+                    group=group.name,
+                    within=within,
+                    positions=tuple(positions.get(id(layer), ())),
+                    variables=tuple(
+                        VariableFacts(name=v.name, size=_count([v]), batch_norm=id(v) in norms) for v in own
+                    ),
+                )
+            )
+            layers.append(layer)
+            variables += own
+    outline = Outline(
+        name=model.name,
+        groups=tuple(group.name for group in groups),
+        layers=tuple(facts),
+        lengths=tuple((name, len(counted)) for name, counted in networks.items()),
+    )
+    return Outlined(groups=groups, outline=outline, layers=tuple(layers), variables=tuple(variables))
+
+
 def find_group(groups: Sequence[LayerGroup], name: str) -> range:
     """Returns the positions of the groups that `name` means: one group, or the groups of a stage.
 
@@ -210,6 +269,7 @@ def inlined(model: keras.Model) -> keras.Model:
     """
     if not isinstance(model, keras.Sequential) and not has_nested_models(model):
         return model
+    _check_names(model)
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     outputs = _replay(model, inputs)
     return keras.Model(
@@ -254,6 +314,14 @@ def calls_of(model: keras.Model) -> list[Call]:
     return [Call(node.operation, tuple(node.input_tensors), tuple(node.outputs)) for node in _nodes(_functional(model))]
 
 
+def crossings(model: keras.Model) -> list[tuple[Call, tuple[keras.KerasTensor, ...]]]:
+    """Returns each call of `calls_of` with the tensors that later ones read across its end."""
+    calls = calls_of(model)
+    tensors = {id(tensor): tensor for call in calls for tensor in (*call.inputs, *call.outputs)}
+    alive = blocks.crossing([_step(call) for call in calls], [id(tensor) for tensor in model.outputs])
+    return [(call, tuple(tensors[key] for key in keys)) for call, keys in zip(calls, alive, strict=True)]
+
+
 def input_of(model: keras.Model) -> keras.KerasTensor | list[keras.KerasTensor]:
     """Returns the input of a model in the structure that callers of a model made from it will use: bare if single."""
     return model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)
@@ -261,12 +329,15 @@ def input_of(model: keras.Model) -> keras.KerasTensor | list[keras.KerasTensor]:
 
 def flatten(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns `layer` and every layer within it."""
-    inner = [inside for child in getattr(layer, "layers", None) or _wrapped(layer) for inside in flatten(child)]
-    return [layer, *inner]
+    return [layer, *(inside for child in _children(layer) for inside in flatten(child))]
 
 
-def _wrapped(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    return [value for value in vars(layer).values() if isinstance(value, keras.layers.Layer)]
+def _children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers right within `layer`: of a model its layers, of others those that Keras tracks in them."""
+    if isinstance(layer, keras.Model):
+        return layer.layers
+    # Private: attributes alone would miss layers in lists and dicts.
+    return layer._flatten_layers(include_self=False, recursive=False)
 
 
 def _functional(model: keras.Model) -> keras.Model:
@@ -307,17 +378,55 @@ def _is_nested(operation: keras.Operation) -> bool:
     return isinstance(operation, keras.Model) and bool(getattr(_functional(operation), "_nodes_by_depth", None))
 
 
+def _check_names(model: keras.Model) -> None:
+    """Refuses a model in which two layers of models nested in it have one name, which no flat model may have."""
+    owners: dict[str, tuple[keras.Operation, str]] = {}
+
+    def look(inside: keras.Model) -> None:
+        for call in calls_of(inside):
+            operation = call.operation
+            if _is_nested(operation):
+                look(operation)
+            elif not isinstance(operation, keras.layers.InputLayer):
+                other, owner = owners.setdefault(operation.name, (operation, inside.name))
+                if other is not operation:
+                    raise BackboneError(
+                        f"two layers in {model.name!r} are called {operation.name!r}: in {owner!r} and in "
+                        f"{inside.name!r}. Give one of them another name where its model is made."
+                    )
+
+    look(model)
+
+
 def _tensor_at(model: keras.Model, calls: list[Call], at: str) -> keras.KerasTensor:
-    named = [call.outputs[0] for call in calls if call.operation.name == at]
-    if named:
-        return named[-1]
     groups = layer_groups(model)
     found = blocks.named([group.name for group in groups], at)
-    if found is None:
-        own = [group.name for group in groups]
-        names, listed = [*blocks.addressable(own), *(call.operation.name for call in calls)], ", ".join(own)
-        raise ConfigError(f"there is no layer or group {at!r} in {model.name!r}.{suggest(at, names)} Groups: {listed}.")
-    outputs = groups[found[-1]].outputs
+    named = [call for call in calls if call.operation.name == at]
+    # A group that cannot be cut may bear the name of a layer that can.
+    if found is not None and (len(groups[found[-1]].outputs) == 1 or not named):
+        return _end_of(model, calls, groups[found[-1]], at)
+    return (named or _calls_at(model, calls, at))[-1].outputs[0]
+
+
+def _calls_at(model: keras.Model, calls: list[Call], at: str) -> list[Call]:
+    """Returns the calls of the one layer that an address means."""
+    outlined = outline_of(model)
+    meant = {id(outlined.layers[number]) for number in outlines.layers(outlined.outline, at)}
+    found = {}
+    for call in calls:
+        if id(call.operation) in meant:
+            found.setdefault(call.operation.name, []).append(call)
+    if len(found) > 1:
+        names = list(found)
+        some = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        raise ConfigError(f"{at!r} means {len(names)} layers of {model.name!r}, and a cut is at one: {some}.")
+    if not found:
+        raise BackboneError(f"{model.name!r} cannot be cut behind {at!r}, which is within one of its layers.")
+    return next(iter(found.values()))
+
+
+def _end_of(model: keras.Model, calls: list[Call], group: LayerGroup, at: str) -> keras.KerasTensor:
+    outputs = group.outputs
     if not outputs:
         raise BackboneError(
             f"{model.name!r} cannot be cut behind {at!r}: what it gives is not known outside its layer."
@@ -354,6 +463,62 @@ def _parts(group: LayerGroup) -> list[LayerGroup]:
     if any(_weights(layer) for layer in rest) or not parts:
         parts = [dataclasses.replace(group, layers=rest, outputs=()), *parts]
     return [*parts[:-1], dataclasses.replace(parts[-1], outputs=group.outputs)]
+
+
+def _networks(model: keras.Model) -> dict[str, list[keras.layers.Layer]]:
+    """Returns the layers that `layers[…]` counts: of the whole model under "", and by name of it and each within it."""
+    leaves = [layer for layer in _leaves(model) if not layer.name.startswith(outlines.PIXEL_CONVENTION)]
+    own = {id(layer) for layer in model.layers}
+    counted = [
+        layer
+        for number, layer in enumerate(leaves)
+        if number == 0 or id(layer) in own or not isinstance(layer, keras.layers.InputLayer)
+    ]
+    networks = {"": counted}
+    for layer in flatten(model):
+        if _holds_layers(layer):
+            networks.setdefault(layer.name, list(layer.layers))
+    return networks
+
+
+def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers of a model, those of nested ones one by one."""
+    return [leaf for inner in layer.layers for leaf in _leaves(inner)] if _holds_layers(layer) else [layer]
+
+
+def _holds_layers(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.Model) and not isinstance(layer, Parted)
+
+
+def _holders(model: keras.Model, names: tuple[str, ...] = ()) -> dict[int, tuple[str, ...]]:
+    """Returns, for the `id` of each layer of a model nested in this one, the names of the models that hold it."""
+    found: dict[int, tuple[str, ...]] = {}
+    for layer in model.layers:
+        if _is_nested(layer):
+            found |= _holders(layer, (*names, layer.name))
+        elif names:
+            found[id(layer)] = names
+    return found
+
+
+def _owners(
+    group: LayerGroup, holders: dict[int, tuple[str, ...]]
+) -> Iterator[tuple[keras.layers.Layer, tuple[str, ...], list[keras.Variable]]]:
+    """Yields each layer of a group, those within it too, with the names of what holds it and its own variables."""
+    if group.part:
+        yield group.layers[0], holders.get(id(group.layers[0]), ()), group.trainable_variables
+        return
+    movable = {id(variable) for variable in group.trainable_variables}
+
+    def walk(layer: keras.layers.Layer, within: tuple[str, ...]):
+        children = _children(layer)
+        inner = {id(variable) for child in children for variable in _weights(child)}
+        yield layer, within, [v for v in _weights(layer) if id(v) in movable and id(v) not in inner]
+        for child in children:
+            yield from walk(child, (*within, layer.name))
+
+    for layer in group.layers:
+        yield from walk(layer, holders.get(id(layer), ()))
 
 
 def _head_start(calls: Sequence[Call]) -> int:
@@ -421,19 +586,21 @@ def _weights(operation: keras.Operation) -> list[keras.Variable]:
     return list(getattr(operation, "weights", ()))
 
 
-def _is_state(layer: keras.layers.Layer, variable: keras.Variable) -> bool:
-    """Whether no gradient ever moves `variable`, whatever is frozen now.
+def _split(layer: keras.layers.Layer) -> tuple[list[keras.Variable], list[keras.Variable]]:
+    """Returns the variables that gradients can move, whatever is frozen now, and those that none ever moves."""
+    # Private: a flag of a variable says what is frozen now; these were made as no gradient's business.
+    state = {id(variable) for inner in layer._flatten_layers() for variable in inner._non_trainable_variables}
+    state.update(id(variable) for variable in held_by_lora(layer))
+    weights = _weights(layer)
+    return [v for v in weights if id(v) not in state], [v for v in weights if id(v) in state]
 
-    `layer.non_trainable_weights` lists everything once a layer is frozen; a variable of its own is state when
-    batch norm keeps it as moving statistics.
-    """
-    for inner in flatten(layer):
-        if isinstance(inner, keras.layers.BatchNormalization):
-            if any(variable is statistic for statistic in (inner.moving_mean, inner.moving_variance)):
-                return True
-        elif isinstance(inner, keras.layers.Normalization) and any(variable is v for v in inner.weights):
-            return True
-    return False
+
+def held_by_lora(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the kernels in `layer` that `enable_lora` has frozen for good: only what it added to them trains."""
+    adapted = [inner for inner in layer._flatten_layers() if getattr(inner, "lora_enabled", False)]
+    # Private: the property `kernel` is the sum of the kernel and what LoRA learned.
+    kernels = [getattr(inner, name, None) for inner in adapted for name in ("_kernel", "_embeddings")]
+    return [kernel for kernel in kernels if kernel is not None]
 
 
 def _count(variables: list[keras.Variable]) -> int:

@@ -8,7 +8,6 @@ import dataclasses
 from typing import Literal
 
 from tfxfer import values
-from tfxfer.errors import ConfigError
 
 Pooling = Literal["avg", "max", "both"]
 
@@ -124,5 +123,4 @@ def _check(head: Head) -> None:
             problems.append("batch_norm=True needs a hidden layer to stand behind: hidden=(256,)")
         if not 0 < scale < float("inf"):
             problems.append(f"scale={scale} must be above 0 and finite")
-    if problems:
-        raise ConfigError(f"{type(head).__name__}: {'; '.join(problems)}.")
+    values.refuse(head, problems)

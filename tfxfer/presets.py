@@ -5,7 +5,8 @@ the literature keep the figures of their sources; what differs is said with each
 sources have. `surgical` and `bit_hyperrule` need an argument, so they have no name in a recipe.
 """
 
-from tfxfer.recipes import SGD, Adam, Stage
+from tfxfer import recipes
+from tfxfer.recipes import SGD, Adam, Gradual, Searching, Stage, Train
 
 # Published rates of lp_ft, caffe and BiT go with plain momentum.
 _MOMENTUM = SGD(momentum=0.9, nesterov=False)
@@ -20,7 +21,7 @@ def feature_extraction(*, epochs: int = 20, label_smoothing: float = 0.0) -> tup
     return (Stage(train="head", epochs=epochs, label_smoothing=label_smoothing),)
 
 
-def partial(*, train: int | float | str = 0.5, epochs: int = 10, label_smoothing: float = 0.1) -> tuple[Stage, ...]:
+def partial(*, train: Train = 0.5, epochs: int = 10, label_smoothing: float = 0.1) -> tuple[Stage, ...]:
     """The head and the last groups learn together, from a zero head.
 
     "Freeze the first k layers, retrain the other n−k", the second of the four cases; that general features sit
@@ -88,7 +89,7 @@ def ulmfit(
     Not as there: their network has four groups, of which each stage wakes one; here a stage wakes a quarter of the
     groups, and 2.6 lies between quarters (between all groups it would be `group_factor=2.6`, which leaves the lower
     ones of a deep network nearly still). Their peak of 0.01 is for LSTMs; here it is the plan's. Each stage starts with
-    a fresh optimizer; `GradualUnfreezing` wakes groups within one `fit` and keeps its state.
+    a fresh optimizer; `gradual` wakes groups within one `fit` and keeps its state.
 
     Args:
         parts: in which the groups wake, ≥ 1.
@@ -259,14 +260,14 @@ def surgical(block: str, *, head_epochs: int = 3, epochs: int = 10, label_smooth
     goes on with the block. They choose block and rate on validation examples.
 
     Args:
-        block: a layer group or stage, such as "stage2" or "stem"; several with commas.
+        block: a layer group, stage or layer, such as "stage2" or "stem"; "re:…", "layers[4:8]"; several with commas.
         head_epochs: in which the head learns alone.
         epochs: of the block.
         label_smoothing: of both stages.
     """
     return (
         Stage(train="head", epochs=head_epochs, optimizer=Adam(), label_smoothing=label_smoothing),
-        _stage_of_lee(train=f"{block},", epochs=epochs, label_smoothing=label_smoothing),
+        _stage_of_lee(train=recipes.names_in(block), epochs=epochs, label_smoothing=label_smoothing),
     )
 
 
@@ -283,6 +284,57 @@ def auto_rgn(*, head_epochs: int = 3, epochs: int = 10, label_smoothing: float =
     return (
         Stage(train="head", epochs=head_epochs, optimizer=Adam(), label_smoothing=label_smoothing),
         _stage_of_lee(train="all", epochs=epochs, label_smoothing=label_smoothing, group_rates="auto_rgn"),
+    )
+
+
+def gradual(
+    *, groups: int | float | tuple[str, ...] = 0.25, every: int = 1, epochs: int = 10, label_smoothing: float = 0.0
+) -> tuple[Stage, ...]:
+    """The head, then a part of the layer groups more after each epoch, from the output down, within one `fit`.
+
+    Gradual unfreezing, Howard and Ruder 2018, in one stage: one optimizer, which keeps its state for what trains
+    already, and one curve of the rate through all of it. Adam at the plan's rate, a tenth of it for the groups.
+
+    Not as there: each of their steps begins with a fresh optimizer and a triangle of its own, which is `ulmfit`.
+
+    Args:
+        groups: that wake at a time, see `recipes.Gradual`; a quarter of them for the four of the paper.
+        every: epochs from one waking to the next.
+        epochs: in all.
+        label_smoothing: 0 ≤ smoothing < 1.
+    """
+    unfreezing = Gradual(groups=groups, every=every)
+    return (
+        Stage(train="all", epochs=epochs, optimizer=Adam(), unfreezing=unfreezing, label_smoothing=label_smoothing),
+    )
+
+
+def searching(
+    *,
+    groups: int | float | tuple[str, ...] = 0.125,
+    head_epochs: int = 3,
+    epochs: int = 10,
+    label_smoothing: float = 0.0,
+) -> tuple[Stage, ...]:
+    """The head, then layer groups from the output down as long as validation improves by it, within one `fit`.
+
+    The textbook's "unlock one or two layers at a time and see whether validation improves; if not, put them back": an
+    eighth of the groups is tried for an epoch, one or two of them in most networks. Adam at a constant rate, a tenth of
+    it for the groups, since nobody knows beforehand when the search ends.
+
+    What an epoch more would have brought without waking anything is not told apart from what the waking brought, there
+    as here. And what chose by validation examples is measured too well on them; the test examples decide nothing.
+
+    Args:
+        groups: that are tried at a time, see `recipes.Searching`.
+        head_epochs: in which the head learns alone, in a stage of its own.
+        epochs: of the search at most, the first of which wakes nothing.
+        label_smoothing: of both stages.
+    """
+    common = {"optimizer": Adam(), "schedule": "constant", "label_smoothing": label_smoothing}
+    return (
+        Stage(train="head", epochs=head_epochs, **common),
+        Stage(train="all", epochs=epochs, warmup=0.0, unfreezing=Searching(groups=groups), **common),
     )
 
 
@@ -323,6 +375,6 @@ def by_name(name: str) -> tuple[Stage, ...]:
     """Returns the stages of the preset `name`, one of `recipes.PRESETS`, as it stands."""
     functions = (
         feature_extraction, partial, full, fastai_fine_tune, ulmfit, lp_ft, caffe, keras_guide, layer_decay, auto_rgn,
-        scratch,
+        gradual, searching, scratch,
     )  # fmt: skip
     return {function.__name__: function for function in functions}[name]()

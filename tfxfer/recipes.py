@@ -7,23 +7,26 @@ import dataclasses
 import itertools
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from tfxfer import values
 from tfxfer.errors import ConfigError, suggest
 from tfxfer.heads import Head, Linear
+from tfxfer.reuse import Augment, Cache
 
 # Presets that need nothing but their name; `tfxfer.presets` has others, which need an argument.
 Preset = Literal[
     "feature_extraction", "partial", "full", "fastai_fine_tune", "ulmfit", "lp_ft", "caffe", "keras_guide",
-    "layer_decay", "auto_rgn", "scratch",
+    "layer_decay", "auto_rgn", "gradual", "searching", "scratch",
 ]  # fmt: skip
 PRESETS: tuple[str, ...] = typing.get_args(Preset)
 BatchNorm = Literal["frozen", "affine", "train"]
 Schedule = Literal["cosine", "constant", "one_cycle", "slanted_triangular", "staircase"]
 GroupRates = Literal["planned", "auto_rgn"]
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
+Train = Literal["head", "all"] | int | float | str | Sequence[str]
+Frozen = int | float | str | Sequence[str]
+_PERCENT = re.compile(r"(-?\d+(?:\.\d+)?) ?%")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,89 @@ Optimizer = SGD | Adam
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Gradual:
+    """Wakes layer groups of a stage one after the other, at fixed times within its one `fit`.
+
+    Attributes:
+        groups: what wakes at each time, from the output down: a whole number of the layer groups that the stage
+            trains, or a share of them above 0 and below 1, the head alone training before; or names of groups or
+            stages of the network in the order in which they wake, what no name means training from the beginning.
+        every: epochs or steps from one waking to the next, and before the first, ≥ 1.
+        unit: of `every`.
+        warmup_steps: ≥ 0, in which the rate of what has woken rises to its place.
+    """
+
+    groups: int | float | tuple[str, ...] = 1
+    every: int = 1
+    unit: Literal["epochs", "steps"] = "epochs"
+    warmup_steps: int = 0
+
+    def __post_init__(self):
+        """Takes a list for a tuple; refuses values outside their ranges."""
+        _check_unfreezing(self, {f"every={self.every} must be at least 1": lambda: self.every >= 1})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WhenStalled:
+    """Wakes the next layer groups of a stage when validation has not improved for some epochs, within its one `fit`.
+
+    Attributes:
+        groups: what wakes each time, as in `Gradual`.
+        patience: epochs without improvement, ≥ 1.
+        monitor: what is to fall or to rise.
+        min_delta: what counts as an improvement, ≥ 0.
+        warmup_steps: ≥ 0, in which the rate of what has woken rises to its place.
+    """
+
+    groups: int | float | tuple[str, ...] = 1
+    patience: int = 2
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    min_delta: float = 0.0
+    warmup_steps: int = 0
+
+    def __post_init__(self):
+        """Takes a list for a tuple; refuses values outside their ranges."""
+        checks = {
+            f"patience={self.patience} must be at least 1": lambda: self.patience >= 1,
+            f"min_delta={self.min_delta} must be a number of at least 0": lambda: 0 <= self.min_delta < float("inf"),
+        }
+        _check_unfreezing(self, checks)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Searching:
+    """Wakes layer groups of a stage as long as validation improves by it, within its one `fit`.
+
+    Each waking is tried for some epochs. What helped stays and the next is tried; what did not is put back with the
+    weights and the optimizer's state of before, and the stage ends.
+
+    Attributes:
+        groups: what is tried each time, as in `Gradual`.
+        epochs: of each trial, and before the first, ≥ 1.
+        monitor: what is to fall or to rise.
+        min_delta: what counts as an improvement, ≥ 0.
+        warmup_steps: ≥ 0, in which the rate of what has woken rises to its place.
+    """
+
+    groups: int | float | tuple[str, ...] = 1
+    epochs: int = 1
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    min_delta: float = 0.0
+    warmup_steps: int = 0
+
+    def __post_init__(self):
+        """Takes a list for a tuple; refuses values outside their ranges."""
+        checks = {
+            f"epochs={self.epochs} must be at least 1": lambda: self.epochs >= 1,
+            f"min_delta={self.min_delta} must be a number of at least 0": lambda: 0 <= self.min_delta < float("inf"),
+        }
+        _check_unfreezing(self, checks)
+
+
+Unfreezing = Gradual | WhenStalled | Searching
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
     """Which examples, and how they become pixels.
 
@@ -126,7 +212,8 @@ class Backbone:
     Attributes:
         handle: `source:name`, such as `builtin:efficientnet_lite0` or `keras:MobileNetV2`.
         weights: "pretrained", "random", or a path to a weights file of this network.
-        at: layer group, stage or layer behind which the network is cut; "" for all of it.
+        at: layer group, stage or layer behind which the network is cut, also `layers[7]` or an expression "re:…" that
+            is found in one layer's name; "" for all of it.
         output: which output of a network that has several by name; "" where there is one.
         allow_unsafe_model_code: whether code that the network's file brings may run.
     """
@@ -148,9 +235,13 @@ class Stage:
 
     Attributes:
         train: "head"; "all"; a whole number k: the last k layer groups; a number between 0 and 1: that share
-            of the groups, from the output down; "30%": that share of the weights, as nearly as whole groups make
-            it; a group's or stage's name: it and all above it; or several such names, in a tuple or with commas:
-            exactly these, wherever they are ("stage2," means stage2 alone). The head always trains.
+            of the groups, from the output down; "30%": that share of the weights, as nearly as whole layers make
+            it; a name of a layer group, stage or layer: it and all that runs after it; an expression, "re:…", or
+            positions, "layers[-8:]": just that (see `outlines`); or several of these names, in a tuple or with
+            commas: exactly these, wherever they are ("stage2," means stage2 alone; "re:…" ends such a list). The
+            head always trains.
+        frozen: the same from the input up, instead of `train`: a number or share of layer groups, of weights
+            ("90%"), a name: it and all that runs before it; "layers[:8]": just that; several names: exactly these.
         epochs: passes over the training examples, ≥ 1; exclusive with `steps`.
         steps: optimizer steps, ≥ 1; exclusive with `epochs`.
         optimizer: SGD(…) or Adam(…); each stage starts with a fresh one.
@@ -174,14 +265,19 @@ class Stage:
             counted from the head; ULMFiT has 2.6.
         batch_norm: "frozen": stored statistics, gamma and beta fixed; "affine": stored statistics, gamma and
             beta of the trained groups train; "train": statistics move too; "auto": by the rule of the plan.
+        refresh_statistics: whether the statistics of batch norm are measured anew after the stage, in one pass over
+            the training examples; "auto": where they move, which is `batch_norm` "train".
         weight_decay: decoupled, on kernels only, ≥ 0; multiplied by each variable's rate.
         clip_norm: limit of the global gradient norm, > 0, or None.
         label_smoothing: 0 ≤ smoothing < 1.
         rescale_head: whether the head is scaled before the stage so that its logits have a standard deviation of 1,
             for a head that the stage before has trained; one of zeros stays.
+        unfreezing: whether what `train` says wakes bit by bit within the stage: Gradual(…) at fixed times,
+            WhenStalled(…) when validation stalls, Searching(…) as long as it helps; None for all at once.
     """
 
-    train: Literal["head", "all"] | int | float | str | Sequence[str] = "head"
+    train: Train = "head"
+    frozen: Frozen | None = None
     epochs: int | None = None
     steps: int | None = None
     optimizer: Optimizer = dataclasses.field(default_factory=SGD)
@@ -194,23 +290,25 @@ class Stage:
     layer_decay: float = 1.0
     group_factor: float = 1.0
     batch_norm: BatchNorm | Literal["auto"] = "auto"
+    refresh_statistics: bool | Literal["auto"] = "auto"
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     label_smoothing: float = 0.0
     rescale_head: bool = False
+    unfreezing: Unfreezing | None = None
 
     def __post_init__(self):
         """Takes lists for tuples and names with commas for a tuple of them; refuses values outside their ranges."""
-        if isinstance(self.train, str) and "," in self.train:
-            names = (name.strip() for name in self.train.strip("()[] ").split(","))
-            object.__setattr__(self, "train", tuple(name for name in names if name))
-        for name in ("train", "decay_at"):
+        for name in ("train", "frozen"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, _names(getattr(self, name)))
+        for name in ("train", "frozen", "decay_at"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.train == ("head",):
             object.__setattr__(self, "train", "head")
         problems = values.check_fields(self)
-        _refuse(self, problems or [*self._out_of_range(), *self._trained_nothing(), *self._contradictions()])
+        _refuse(self, problems or [*self._out_of_range(), *self._selected_nothing(), *self._contradictions()])
 
     def _out_of_range(self) -> list[str]:
         checks = {
@@ -233,22 +331,31 @@ class Stage:
         }
         return [problem for problem, holds in checks.items() if not holds]
 
-    def _trained_nothing(self) -> list[str]:
-        """Returns what `train` says that can be no part of any network."""
-        train = self.train
-        if isinstance(train, int):
-            return [] if train >= 1 else [f"train={train} must be at least 1 group"]
-        if isinstance(train, float):
-            inside = 0 < train < 1
-            return [] if inside else [f"train={train} is a share of the groups and must be between 0 and 1"]
-        if isinstance(train, str):
-            share = percent(train)
+    @property
+    def trains_head_alone(self) -> bool:
+        """Whether it says so; what `frozen` names may come to the same."""
+        return self.train == "head" and self.frozen is None
+
+    def _selected_nothing(self) -> list[str]:
+        """Returns what `train` and `frozen` say that can be no part of any network."""
+        if self.frozen is not None and self.train != "head":
+            both = f"train={self.train!r} and frozen={self.frozen!r} say the same thing twice"
+            return [f"{both}; give frozen and train='head', or train and frozen=None"]
+        option, given = ("train", self.train) if self.frozen is None else ("frozen", self.frozen)
+        least = 1 if option == "train" else 0
+        if isinstance(given, int):
+            return [] if given >= least else [f"{option}={given} must be at least {least} group{'s' * (not least)}"]
+        if isinstance(given, float):
+            inside = 0 < given < 1
+            return [] if inside else [f"{option}={given} is a share of the groups and must be between 0 and 1"]
+        if isinstance(given, str):
+            share = percent(given)
             inside = share is None or 0 < share < 1
-            return [] if inside else [f"train={train!r} is a share of the weights and must be between 0% and 100%"]
-        if not train or not all(isinstance(name, str) and name for name in train):
-            return [f"train={train!r} must be names of layer groups, at least one; write train='head' for none"]
-        if "all" in train or len(set(train)) < len(train):
-            return [f"train={train!r} must name each layer group once; write train='all' for all of them"]
+            return [] if inside else [f"{option}={given!r} is a share of the weights and must be between 0% and 100%"]
+        if not given or not all(isinstance(name, str) and name for name in given):
+            return [f"{option}={given!r} must be names, at least one; write train='head' to train the head alone"]
+        if "all" in given or len(set(given)) < len(given):
+            return [f"{option}={given!r} must name each layer or layer group once; write train='all' for all of them"]
         return []
 
     def _contradictions(self) -> list[str]:
@@ -273,8 +380,14 @@ class Stage:
                 not measured or self.layer_decay == self.group_factor == 1
             ),
             "group_rates='auto_rgn' has nothing to measure where only the head trains; write train='all'": (
-                not measured or self.train != "head"
+                not measured or not self.trains_head_alone
             ),
+            f"unfreezing={type(self.unfreezing).__name__} has nothing to wake where only the head trains; write "
+            "train='all'": self.unfreezing is None or not self.trains_head_alone,
+            "refresh_statistics=true measures statistics that move, and only the head trains; write train='all', or "
+            "refresh_statistics=false": self.refresh_statistics is not True or not self.trains_head_alone,
+            f"refresh_statistics=true measures statistics that move, and with batch_norm={self.batch_norm!r} none do; "
+            "write batch_norm='train'": self.refresh_statistics is not True or self.batch_norm in ("train", "auto"),
         }
         return [problem for problem, holds in checks.items() if not holds]
 
@@ -293,6 +406,8 @@ class Recipe:
             or 128 for small pictures.
         batch_size: examples in one optimizer step, ≥ 1.
         seed: of the split, the order and every random number in the network, ≥ 0.
+        augment: what is done to training pictures.
+        cache: where activations of frozen layers are kept.
     """
 
     data: Data = dataclasses.field(default_factory=Data)
@@ -302,6 +417,8 @@ class Recipe:
     image_size: int | Literal["auto"] = "auto"
     batch_size: int = 32
     seed: int = 0
+    augment: Augment = dataclasses.field(default_factory=Augment)
+    cache: Cache = dataclasses.field(default_factory=Cache)
 
     def __post_init__(self):
         """Reads texts as data and backbone; refuses values outside their ranges."""
@@ -333,6 +450,28 @@ class Recipe:
         return "random" if self.stages == "scratch" else self.backbone.weights
 
 
+def names_in(text: str) -> tuple[str, ...]:
+    """Returns the names in a text with commas; an expression `re:…` takes all that follows, commas too.
+
+    >>> names_in("stem, layers[3], re:a{1,2}")
+    ('stem', 'layers[3]', 're:a{1,2}')
+    """
+    names, rest = [], text.strip()
+    if (rest[:1], rest[-1:]) in (("(", ")"), ("[", "]")):
+        rest = rest[1:-1]
+    while rest:
+        name, _, after = (rest, "", "") if rest.startswith("re:") else rest.partition(",")
+        names.append(name.strip())
+        rest = after.strip()
+    return tuple(name for name in names if name)
+
+
+def _names(text: str) -> str | tuple[str, ...]:
+    """Returns a tuple of names where there are several, which commas say, else the text itself."""
+    listed = not text.lstrip().startswith("re:") and "," in text
+    return names_in(text) if listed else text
+
+
 def percent(train: object) -> float | None:
     """Returns the share of the weights that "30%" means, 0.3; None for everything else."""
     match = _PERCENT.fullmatch(train) if isinstance(train, str) else None
@@ -352,6 +491,31 @@ def _differences(one, other, path: str) -> list[str]:
             line for i, pair in enumerate(zip(one, other, strict=True)) for line in _differences(*pair, f"{path}[{i}]")
         ]
     return [] if one == other else [f"{path}: {one!r} → {other!r}"]
+
+
+def _check_unfreezing(value: Unfreezing, checks: dict[str, Callable[[], bool]]) -> None:
+    """Takes a list of `groups` for a tuple, and refuses what is out of range; `checks` are asked if types are right."""
+    if isinstance(value.groups, list):
+        object.__setattr__(value, "groups", tuple(value.groups))
+    problems = values.check_fields(value)
+    if not problems:
+        problems = [problem for problem, holds in checks.items() if not holds()]
+        if value.warmup_steps < 0:
+            problems.append(f"warmup_steps={value.warmup_steps} must be at least 0")
+        problems += _woken_nothing(value.groups)
+    _refuse(value, problems)
+
+
+def _woken_nothing(groups: int | float | tuple[str, ...]) -> list[str]:
+    if isinstance(groups, int):
+        return [] if groups >= 1 else [f"groups={groups} must be at least 1 group at a time"]
+    if isinstance(groups, float):
+        return [] if 0 < groups < 1 else [f"groups={groups} is a share of the groups and must be between 0 and 1"]
+    if not all(groups):
+        return [f"groups={groups!r} has an empty name"]
+    if len(set(groups)) < len(groups):
+        return [f"groups={groups!r} names one twice, and it can wake only once"]
+    return [] if groups else ["groups=() wakes nothing; name layer groups, or write groups=1 for one after the other"]
 
 
 def _refuse(value, problems: list[str]) -> None:

@@ -39,6 +39,13 @@ def check_fields(value: Any) -> list[str]:
     return problems
 
 
+def refuse(value: Any, problems: Sequence[str]) -> None:
+    """Raises ConfigError with all problems of dataclass `value`, if there are any."""
+    if problems:
+        text = "; ".join(problems)
+        raise ConfigError(f"{type(value).__name__}: {text}{'' if text.endswith('?') else '.'}")
+
+
 def to_json(value: Any, kind: Any = Any) -> Any:
     """Returns `value`, declared as `kind`, as JSON types: dataclasses become objects, tuples lists."""
     if dataclasses.is_dataclass(value):

@@ -139,7 +139,34 @@ def waking(given: argparse.Namespace) -> list[Figure]:
     return [_ratio("waking a group, over one retrace", woken, traced, _MOST_RETRACES)]
 
 
-_MEASUREMENTS = {"steps": steps, "graphs": graphs, "identity": identity, "frozen": frozen, "waking": waking}
+def auto_rgn(given: argparse.Namespace) -> list[Figure]:
+    """Times what an epoch costs more under AutoRGN: it measures gradients, and the train function is traced anew.
+
+    Nothing is wanted here. Multipliers that a graph reads from variables would save the tracing and put a read and a
+    multiplication into every step for every variable, also where all multipliers are 1.
+    """
+    from tfxfer.callbacks import AutoRGN
+
+    model = _compiled("mixed")
+    rgn, clock = AutoRGN(_batches().take(5)), _epoch_clock()
+    model.fit(
+        _batches(), steps_per_epoch=4, epochs=given.wakings + 2, callbacks=[clock.before, rgn, clock], verbose=0,
+        shuffle=False,
+    )  # fmt: skip
+    measuring, tracing = (statistics.median(seconds[2:]) for seconds in (clock.measuring, clock.tracing))
+    step = statistics.median(clock.steps)
+    value = f"{measuring:.2f} s to measure on 5 batches, {tracing:.2f} s to trace, {len(clock.tracing) - 2} epochs"
+    return [
+        Figure("auto-RGN, an epoch more", value, "no limit", True),
+        Figure(
+            "auto-RGN, an epoch more, in steps", f"{(measuring + tracing) / step:.0f} of {step:.3f} s", "no limit", True
+        ),
+    ]
+
+
+_MEASUREMENTS = {
+    "steps": steps, "graphs": graphs, "identity": identity, "frozen": frozen, "waking": waking, "auto_rgn": auto_rgn,
+}  # fmt: skip
 
 
 def _compiled(kind: str, classes: int = _CLASSES):
@@ -222,6 +249,39 @@ def _clock(model):
         def on_epoch_end(self, epoch, logs=None):
             self.first[epoch], *others = self.seconds
             self.warm[epoch] = statistics.median(others)
+
+    return Clock()
+
+
+def _epoch_clock():
+    """Returns a callback that times what lies between `before` and it at the begin of epochs, and first steps."""
+    import keras
+
+    class Before(keras.callbacks.Callback):
+        """Starts the clock."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.start = time.perf_counter()
+
+    class Clock(keras.callbacks.Callback):
+        """Keeps seconds of what was measured, of first steps beyond warm ones, and of warm ones."""
+
+        def __init__(self):
+            super().__init__()
+            self.before, self.measuring, self.tracing, self.steps = Before(), [], [], []
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.measuring.append(time.perf_counter() - self.before.start)
+            self.start, self.seconds = time.perf_counter(), []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seconds.append(time.perf_counter() - self.start)
+            self.start = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            first, *others = self.seconds
+            self.tracing.append(first - statistics.median(others))
+            self.steps += others
 
     return Clock()
 

@@ -51,7 +51,8 @@ def test_a_network_can_be_cut_behind_a_group_a_stage_or_a_layer(plugin):
 
 def test_an_unknown_place_is_answered_with_the_nearest(plugin):
     with pytest.raises(
-        ConfigError, match=r"no layer or group 'stage9'.*Did you mean 'stage\d'\? Groups: stage1.block1"
+        ConfigError,
+        match=r"'stage9' is neither a layer group nor a layer of.*Did you mean 'stage\d'\? Groups: stage1.block1",
     ):
         load(at="stage9")
 

@@ -1,5 +1,7 @@
 """What trains changes within one `fit`, and nothing else does."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -361,3 +363,39 @@ def test_another_optimizer_is_refused_with_what_to_type():
     model.compile(keras.optimizers.Adam(0.01), loss=LOSS)
     with pytest.raises(ConfigError, match=r"DifferentialLearningRate\(keras.optimizers.Adam\(…\), lambda"):
         fit(model, quiet({0: "head"}))
+
+
+def test_names_may_be_those_of_the_whole_network_while_a_part_of_it_trains():
+    """In the part that is left behind a cut, groups have other numbers: there `1` is the last of two below the head."""
+    model = network()
+    tfxfer.freeze(model, train="all")
+    inputs = keras.Input((5,))
+    x = inputs
+    for name in LAYERS[1:]:
+        x = model.get_layer(name)(x)
+    part = keras.Model(inputs, x)
+    part.compile(DifferentialLearningRate(keras.optimizers.Adam(0.01), lambda variable: 1.0), loss=LOSS)
+    features = keras.Model(model.input, model.get_layer("first").output).predict(X, verbose=0)
+    before = numbers(model)
+    callback = quiet({0: "head", 1: ("third",), 2: ("second", "third")}, named_by=model)
+    seen = Snapshots()
+    part.fit(features, Y, batch_size=8, epochs=3, verbose=0, callbacks=[callback, seen])
+    assert seen.trained == [["last"], ["last", "third"], ["last", "second", "third"]]
+    assert [sum(v.size for v in slots.values() if v.ndim) for slots in seen.slots] == [36, 96, 156]
+    assert np.array_equal(before["first/kernel"], numbers(model)["first/kernel"])
+    assert callback.changes[-1].done.trained == ("second", "third", "last")
+
+
+def test_a_trial_that_is_kept_is_told():
+    lines = []
+    callback = GradualUnfreezing.searching(["head", 1], monitor="loss", epochs=1, show=lines.append)
+    fit(compiled(), callback, epochs=3)
+    assert lines[-1].startswith("epoch 2: kept, loss ")
+
+
+def test_many_names_are_told_by_the_first_and_the_last():
+    callback = quiet({0: "head"})
+    fit(compiled(), callback, epochs=1)
+    change = dataclasses.replace(callback.changes[0], train=("a", "b", "c", "d"))
+    assert "train='a' … 'd' (4 names): " in str(change)
+    assert "train=('a', 'b', 'c'): " in str(dataclasses.replace(change, train=("a", "b", "c")))

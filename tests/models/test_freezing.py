@@ -368,3 +368,16 @@ def test_networks_of_keras_train_what_was_asked(name, share):
     trains_exactly(
         model, *(layer for layer, trains in zip(network.layers, trained, strict=True) if trains), model.layers[-1]
     )
+
+
+def test_statistics_that_are_held_cannot_train_and_the_other_model_is_named():
+    """Nothing would move, and nobody would notice."""
+    held = tfxfer.with_stored_statistics(classifier())
+    with pytest.raises(
+        BackboneError, match=r"holds those of .* more\. Type: model = tfxfer\.with_moving_statistics\("
+    ) as e:
+        tfxfer.freeze(held, train="all", batch_norm="train")
+    assert "batch_norm='affine' to keep the statistics" in str(e.value)
+    assert tfxfer.freeze(tfxfer.with_moving_statistics(held), train="all", batch_norm="train").trained
+    assert tfxfer.freeze(held, train="head", batch_norm="train").batch_norm == "train"  # nothing held would train
+    assert tfxfer.freeze(held, train="all", batch_norm="affine").trained

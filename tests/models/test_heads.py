@@ -14,12 +14,13 @@ import tensorflow as tf
 
 import tfxfer
 from tfxfer import activations, heads, load_backbone, models, swap_head
+from tfxfer.addressing import Places
 from tfxfer.backbones import model_scan
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, ConfigError
 from tfxfer.heads import MLP, Cosine, Linear
 from tfxfer.models import heads as building
-from tfxfer.plans.resolve import head_weights
+from tfxfer.plans.heads import with_head
 
 pytestmark = pytest.mark.usefixtures("plugin")
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3), dtype=np.uint8)
@@ -214,10 +215,16 @@ ALL_HEADS = [
 
 
 @pytest.mark.parametrize("head", ALL_HEADS, ids=repr)
-def test_the_plan_counts_the_weights_that_a_head_has(head):
-    model = swap_head(load_backbone("tiny:cnn"), head)
-    variables = head_variables(model)
-    assert head_weights(head, 8) == (sum(int(np.prod(v.shape)) for v in variables), len(variables))
+def test_the_plan_knows_the_layers_that_a_head_will_have(head):
+    backbone = load_backbone("tiny:cnn")
+    model = swap_head(backbone, head)
+    planned, built = with_head(backbone.facts, head), Places(model).outline
+    assert [(layer.name, layer.variables) for layer in planned.layers] == [
+        (layer.name, layer.variables) for layer in built.layers
+    ]
+    assert [layer.positions[-1] for layer in planned.layers] == [layer.positions[0] for layer in built.layers]
+    assert planned.lengths == built.lengths[:1]
+    assert planned.groups == built.groups
     assert group_names(model) == ["stage1.block1", "stage2.block1", "stage3.block1", "head"]
     assert models.pooled_features(model).shape == (None, 16 if head.pooling == "both" else 8)
 

@@ -174,3 +174,24 @@ def test_parts_of_a_layer_that_is_a_network_inside_are_frozen_one_by_one(train, 
     done = freeze(model, train=train)
     assert [v.name for v in inside.trainable_variables] == list(expected)
     assert "".join(group.name for group in done.groups if group.trained_layers) == f"{expected}last"
+
+
+def test_lora_keeps_its_kernel_whatever_is_woken():
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(5, name="adapted"), layers.Dense(2, name="last")], name="net"
+    )
+    layer = model.get_layer("adapted")
+    layer.enable_lora(2)
+    freeze(model, train="head")
+    freeze(model, train="all")
+    assert [v.name for v in layer.trainable_variables] == ["bias", "lora_kernel_a", "lora_kernel_b"]
+    assert not layer._kernel.trainable
+
+
+def test_batch_norm_goes_with_the_layer_before_it_where_weights_are_shared_out():
+    norm = layers.BatchNormalization(name="norm")
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="a"), layers.Dense(40, name="b"), norm,
+                              layers.Dense(2, name="last")])  # fmt: skip
+    places = Places(model)  # 20, 200 and 80 weights below the head: 80 / 300 would be the norm alone
+    assert chosen(places, train="27%") == "bnormlast"
+    assert chosen(places, train="re:norm") == "normlast"

@@ -3,13 +3,14 @@
 import dataclasses
 
 import pytest
-from sample_facts import backbone_facts, data_facts, machine_facts
+from sample_facts import backbone_facts, data_facts, machine_facts, outline_of
 
 from tfxfer import plans, values
 from tfxfer.errors import ConfigError
 from tfxfer.heads import MLP, Cosine, Linear
-from tfxfer.plans.resolve import head_weights, trained_groups
+from tfxfer.plans.heads import with_head
 from tfxfer.recipes import SGD, Adam, Backbone, Data, Recipe, Stage
+from tfxfer.reuse import Augment, Cache
 
 GROUPS = backbone_facts().groups
 ALL = ("stem", "block1", "block2", "block3")
@@ -48,44 +49,113 @@ def one_stage(**settings) -> plans.StagePlan:
         (("block1",), ("block1",)),  # in a tuple these alone
         (("block3", "stem"), ("stem", "block3")),
         (("head", "block2"), ("block2",)),
-        ("1%", ("block3",)),  # 4000 of 7100 weights
+        ("1%", ("block3",)),  # 4000 of 7100 weights: batch norm goes with the layer before it
         ("70%", ("block3",)),  # 0.56 is nearer than 0.85
         ("71%", ("block2", "block3")),
         ("99%", ("block1", "block2", "block3")),  # a share is never all
+        ("block2_conv", ("block2", "block3")),
+        ("re:_conv$", ALL),
+        ("re:block[13]", ("block1", "block3")),
+        ("layers[:4]", ("stem", "block1")),
+        ("layers[9]", ("block3",)),
+        ("re:^head", ()),
     ],
 )
 def test_what_a_stage_trains_counts_from_the_output(train, names):
-    assert trained_groups(train, GROUPS) == names
+    assert one_stage(train=train).trained == names
 
 
-def test_an_unknown_group_is_answered_with_the_nearest_and_all_of_them():
+@pytest.mark.parametrize(
+    ("asked", "trained", "layers"),
+    [
+        ({"frozen": 1}, ("block1", "block2", "block3"), ((), (), ())),
+        ({"frozen": 0}, ALL, ((), (), (), ())),
+        ({"frozen": 4}, (), ()),
+        ({"frozen": "stem"}, ("block1", "block2", "block3"), ((), (), ())),
+        ({"frozen": "block3_conv"}, ("block3",), (("block3/block3_bn",),)),
+        ({"frozen": "layers[:7]"}, ("block2", "block3"), (("block2/block2_bn",), ())),
+        ({"frozen": ("block1", "block2_bn")}, ("stem", "block2", "block3"), ((), ("block2/block2_conv",), ())),
+        ({"frozen": "70%"}, ("block3",), ((),)),
+        ({"train": "block3_bn"}, ("block3",), (("block3/block3_bn",),)),
+        ({"train": "layers[-4:]"}, ("block3",), (("block3/block3_bn",),)),  # pooling and logits count, as in Keras
+        ({"train": "1%"}, ("block3",), ((),)),
+        ({"train": ("stem/stem_conv", "block3_bn")}, ("stem", "block3"), (("stem/stem_conv",), ("block3/block3_bn",))),
+        ({"train": "re:_bn$"}, ALL, tuple((f"{name}/{name}_bn",) for name in ALL)),
+    ],
+)
+def test_only_some_layers_of_a_group_may_train(asked, trained, layers):
+    stage = one_stage(batch_norm="affine", **asked)
+    assert (stage.trained, stage.trained_layers, len(stage.rates)) == (trained, layers, len(trained))
+    moved = [
+        variable.size
+        for layer, variable in outline_of(GROUPS).variables
+        if layer.group in trained
+        and (not (own := layers[trained.index(layer.group)]) or f"{layer.group}/{layer.name}" in own)
+    ]
+    assert (stage.trainable_weights, stage.trainable_tensors) == (33 + sum(moved), 2 + len(moved))
+
+
+def test_a_group_of_which_only_batch_norm_would_train_is_frozen_with_it():
+    stage = one_stage(frozen="layers[:7]", batch_norm="frozen")
+    assert (stage.trained, stage.trained_layers) == (("block3",), ((),))
+    with pytest.raises(ConfigError, match=r"^stage 1 trains re:_bn\$, which is batch norm alone.*batch_norm=affine\."):
+        one_stage(train="re:_bn$", batch_norm="frozen")
+
+
+def test_what_freeze_is_told_is_what_is_planned():
+    stage = one_stage(train=("block1", "block3_bn"), batch_norm="affine")
+    assert stage.addresses() == ("block1", "block3/block3_bn")
+    assert stage.addresses(("block3",)) == ("block3/block3_bn",)
+    assert stage.groups_of(("block3/block3_bn",)) == ("block3",)
+
+
+def test_layers_that_are_called_the_same_cannot_be_told_apart():
+    facts = backbone_facts()
+    layers = [dataclasses.replace(at, name="twin") if at.group == "block3" else at for at in facts.outline.layers]
+    facts = dataclasses.replace(facts, outline=dataclasses.replace(facts.outline, layers=tuple(layers)))
+    assert resolve(stages=(Stage(train="twin", epochs=1),), backbone=facts).what.stages[0].trained == ("block3",)
+    with pytest.raises(ConfigError, match=r"called the same.*block3/twin"):
+        resolve(stages=(Stage(train="layers[9]", epochs=1),), backbone=facts)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"train": "blok2"},
+            "train='blok2' is neither a layer group nor a layer of 'tiny:net'. Did you mean 'block2'? Groups: stem, "
+            "block1, block2, block3, head. More than one at a time: re:<expression>, layers[:8].",
+        ),
+        ({"train": ("stem", "blok2")}, "train='blok2' is neither"),
+        ({"frozen": "block2_cov"}, "frozen='block2_cov' is neither a layer group nor a layer of 'tiny:net'. Did you "),
+        ({"train": "re:blok2_conv"}, "train='re:blok2_conv' matches no variable of 'tiny:net'. Did you mean 'block2_c"),
+        ({"train": "layers[-20:]"}, "train='layers[-20:]' reaches beyond the 14 layers of 'tiny:net'."),
+        ({"frozen": 5}, "frozen=5 must be 0 to 4, as so many layer groups are below the head of 'tiny:net'"),
+        ({"frozen": "head"}, "frozen='head' means the head only, which always trains."),
+        ({"train": "re:gamma"}, "train='re:gamma' would train stem_bn/gamma and freeze stem_bn/beta."),
+    ],
+)
+def test_what_means_nothing_is_told_before_training(asked, message):
     with pytest.raises(ConfigError) as caught:
-        resolve(stages=(Stage(train="blok2", epochs=1),))
-    assert str(caught.value) == (
-        "train='blok2' is no layer group. Did you mean 'block2'? Write head, all, a number of groups, a share such as "
-        "0.5, a share of the weights such as 30%, or one or more of: stem, block1, block2, block3."
-    )
-
-
-def test_an_unknown_group_among_several_is_answered_by_its_name():
-    with pytest.raises(ConfigError, match=r"^'blok2' in train=\('stem', 'blok2'\) is no layer group\. Did you mean"):
-        trained_groups(("stem", "blok2"), GROUPS)
-
-
-def test_a_share_of_the_weights_of_a_single_group_is_that_group():
-    assert trained_groups("10%", GROUPS[:1]) == ("stem",)
+        resolve(stages=(Stage(epochs=1, **asked),))
+    assert str(caught.value).startswith(message)
 
 
 def test_a_stage_name_in_a_tuple_is_all_of_its_groups():
     names = ("stem", "stage1.block1", "stage1.block2", "stage2.block1")
     groups = tuple(dataclasses.replace(group, name=name) for group, name in zip(GROUPS, names, strict=True))
-    assert trained_groups(("stage1",), groups) == names[1:3]
-    assert trained_groups("stage1", groups) == names[1:]
+
+    def trained(train):
+        stages = (Stage(train=train, epochs=1),)
+        return resolve(stages=stages, backbone=backbone_facts(groups=groups)).what.stages[0].trained
+
+    assert trained(("stage1",)) == names[1:3]
+    assert trained("stage1") == names[1:]
 
 
 def test_head_misspelt_is_answered_too():
     with pytest.raises(ConfigError, match=r"Did you mean 'head'\?"):
-        trained_groups("haed", GROUPS)
+        one_stage(train="haed")
 
 
 def test_more_groups_than_there_are():
@@ -178,16 +248,28 @@ def test_nothing_is_left_open_in_a_plan():
     assert one_stage(clip_norm=None).clip_norm == 0.0
 
 
+def head_weights(head, **facts) -> tuple[int, int]:
+    """How many numbers, and in how many variables, a head on ten features has."""
+    sizes = [v.size for layer, v in with_head(backbone_facts(**facts), head).variables if layer.group == "head"]
+    return sum(sizes), len(sizes)
+
+
 def test_a_linear_head_has_a_weight_for_each_feature_and_class_and_a_bias():
-    assert head_weights(Linear(outputs=3), 10) == (10 * 3 + 3, 2)
-    assert head_weights(Linear(outputs=3, pooling="max"), 10) == (33, 2)
-    assert head_weights(Linear(outputs=3, pooling="both"), 10) == (20 * 3 + 3, 2)
+    assert head_weights(Linear(outputs=3)) == (10 * 3 + 3, 2)
+    assert head_weights(Linear(outputs=3, pooling="max")) == (33, 2)
+    assert head_weights(Linear(outputs=3, pooling="both")) == (20 * 3 + 3, 2)
 
 
 def test_an_mlp_head_has_its_hidden_layers_too():
-    assert head_weights(MLP(outputs=3, hidden=(8,)), 10) == (10 * 8 + 8 + 8 * 3 + 3, 4)
-    assert head_weights(MLP(outputs=3, hidden=(8, 4), pooling="both"), 10) == (20 * 8 + 8 + 8 * 4 + 4 + 4 * 3 + 3, 6)
-    assert head_weights(MLP(outputs=3, hidden=()), 10) == (33, 2)
+    assert head_weights(MLP(outputs=3, hidden=(8,))) == (10 * 8 + 8 + 8 * 3 + 3, 4)
+    assert head_weights(MLP(outputs=3, hidden=(8, 4), pooling="both")) == (20 * 8 + 8 + 8 * 4 + 4 + 4 * 3 + 3, 6)
+    assert head_weights(MLP(outputs=3, hidden=())) == (33, 2)
+
+
+def test_features_without_positions_are_not_pooled():
+    for pools, names in ((True, ["head_pool", "head_logits"]), (False, ["head_logits"])):
+        outline = with_head(backbone_facts(feature_map=pools), Linear(outputs=3))
+        assert [layer.name for layer in outline.layers if layer.group == "head"] == names
 
 
 def test_the_head_gets_an_output_for_each_class():
@@ -271,34 +353,40 @@ def test_the_size_is_the_backbone_s_as_it_was_loaded_and_its_reason_is_given():
     assert not [reason for reason in given.reasons if reason.startswith("image size")]
 
 
+def caches_of(**settings) -> dict[str, plans.StageCache]:
+    """Returns caches by the name of their stage; views leave nothing to save in one epoch."""
+    settings.setdefault("augment", Augment(views=1))
+    return {cache.stage: cache for cache in resolve(**settings).how.caches}
+
+
 def test_frozen_parts_are_computed_once_where_the_network_can_be_cut():
-    stages = tuple(Stage(train=train, epochs=1) for train in ("head", 1, 2, 3, "all"))
-    how = resolve(stages=stages).how
+    stages = tuple(Stage(train=train, epochs=2) for train in ("head", 1, 2, 3, "all"))
+    caches = caches_of(stages=stages, cache=Cache(precision="float32"))
     examples = 210 + 30  # the test split is measured on pixels
-    assert dict(zip(how.cached_stages, how.cached_bytes, strict=True)) == {
-        "1 head": examples * 10 * 4,  # pooled features
-        "2 1": examples * 200 * 4,  # behind block2
-        # behind block1 there is no legal cut
-        "4 3": examples * 400 * 4,  # behind the stem
+    assert {name: (cache.cut, cache.bytes) for name, cache in caches.items()} == {
+        "1 head": ("features", examples * 10 * 4),  # pooled features
+        "2 1": ("block2", examples * 200 * 4),
+        "3 2": ("stem", examples * 400 * 4),  # behind block1 there is no legal cut
+        "4 3": ("stem", examples * 400 * 4),
         # nothing is frozen in the last stage
     }
 
 
 def test_below_a_block_in_the_middle_everything_is_computed_once():
-    (stage,) = (plan := resolve(stages=(Stage(train=("block1",), epochs=1),))).what.stages
-    assert (stage.trained, plan.how.cached_bytes) == (("block1",), (240 * 400 * 4,))
+    caches = caches_of(stages=(Stage(train=("block1",), epochs=2),), cache=Cache(precision="float32"))
+    assert [(cache.cut, cache.bytes) for cache in caches.values()] == [("stem", 240 * 400 * 4)]
 
 
 def test_both_poolings_keep_twice_the_features():
-    how = resolve(stages=(Stage(epochs=1),), head=Linear(pooling="both")).how
-    assert how.cached_bytes == (240 * 20 * 4,)
+    caches = caches_of(stages=(Stage(epochs=2),), head=Linear(pooling="both"), cache=Cache(precision="float32"))
+    assert [cache.bytes for cache in caches.values()] == [240 * 20 * 4]
 
 
-def test_what_takes_more_than_a_quarter_of_the_memory_is_computed_anew():
+def test_what_takes_more_than_a_quarter_of_the_memory_and_may_not_go_to_disk_is_computed_anew():
     """The stem's cut takes 240 · 400 · 4 = 384,000 bytes."""
-    stages = (Stage(train=3, epochs=1),)
-    assert resolve(stages=stages, machine=machine_facts(memory_bytes=4 * 384_000 + 4)).how.cached_stages == ("1 3",)
-    assert resolve(stages=stages, machine=machine_facts(memory_bytes=4 * 384_000)).how.cached_stages == ()
+    settings = {"stages": (Stage(train=3, epochs=2),), "cache": Cache(store="memory", precision="float32")}
+    assert list(caches_of(machine=machine_facts(memory_bytes=4 * 384_000 + 4), **settings)) == ["1 3"]
+    assert caches_of(machine=machine_facts(memory_bytes=4 * 384_000), **settings) == {}
 
 
 def test_decoded_pictures_go_to_disk_where_they_do_not_fit():
@@ -362,6 +450,7 @@ def test_the_digest_is_blind_to_how(changes):
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, schedule="constant"),))},
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, group_rates="auto_rgn"),))},
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, rescale_head=True),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train="layers[9]", epochs=2),))},
     ],
 )
 def test_the_digest_sees_every_what(changes):

@@ -10,6 +10,7 @@ import tfxfer
 from tfxfer import activations, data, models, pipeline
 from tfxfer.data.rows import Rows
 from tfxfer.errors import VerificationError
+from tfxfer.reuse import Cache
 from tfxfer.training import stage as stages
 
 BLOCK2 = tfxfer.Stage(train="stage3.block1", epochs=2, learning_rate=0.1)
@@ -32,11 +33,14 @@ def prepared(plugin, colours):
 
 def run(model, plan, train, validation, *, cached=None, number=0):
     stage = plan.what.stages[number]
-    cached = stage.name in plan.how.cached_stages if cached is None else cached
+    cache = None if cached is False else plan.cache_of(stage.name)
+    assert cache or not cached
     told = []
-    record = stages.run_stage(
-        model, number, stage, plan.what, train, validation, cached=cached, tell=lambda n, r: told.append((n, r))
-    )
+    with activations.Kept(plan.what, disk_bytes=10**8, tell=print) as kept:
+        record = stages.run_stage(
+            model, number, stage, plan.what, train, validation,
+            cache=cache, kept=kept, tell=lambda n, r: told.append((n, r)),
+        )  # fmt: skip
     assert [number for number, _ in told] == list(range(1, len(record.epochs) + 1))
     return record
 
@@ -72,7 +76,7 @@ def test_cached_and_uncached_training_end_in_the_same_weights(prepared, batch_no
     stage = dataclasses.replace(BLOCK2, batch_norm=batch_norm)
     results = []
     for cached in (True, False):
-        model, *rest = prepared(stage)
+        model, *rest = prepared(stage, cache=Cache(precision="float32"))
         run(model, *rest, cached=cached)
         results.append(numbers(model))
     for path, value in results[0].items():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from tfxfer import outlines
+
 if TYPE_CHECKING:
     import keras
 
-LAYER = "pixel_convention"
+LAYER = outlines.PIXEL_CONVENTION
 """The name of that layer."""
 
 

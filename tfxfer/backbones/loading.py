@@ -15,7 +15,7 @@ from tfxfer.backbones.on_pixels import in_float32
 from tfxfer.backbones.registry import check_size, find_source
 from tfxfer.backbones.source import Backbone, Request, Source
 from tfxfer.errors import BackboneError, ConfigError
-from tfxfer.facts import BackboneCard, BackboneFacts
+from tfxfer.facts import BackboneCard, BackboneFacts, Outline
 
 Arguments = Mapping[str, float | int | bool | str]
 
@@ -43,7 +43,7 @@ def load_backbone(
         image_size: height and width in pixels; by default the native size of the weights.
         weights: "pretrained", "random", or the path of a weights file of this network.
         at: layer group, stage or layer behind which the network is cut: `at="stage3"` keeps what is up to the end
-            of that stage.
+            of that stage; also `layers[7]`, or "re:…" that is found in the name of one layer (see `outlines`).
         levels: groups or stages whose feature maps the model gives, as a list in that order; exclusive with `at`.
         channels: of the pictures, ≥ 1. One, grey, is repeated for red, green and blue, and more than three are
             averaged into each of them at first, by a 1×1 convolution that may train; a network's answer to
@@ -131,6 +131,7 @@ def _check_options(source: Source, handle: str, **options) -> None:
 def _facts(
     model: keras.Model, card: BackboneCard, weights: str, image_size: int, levels: tuple[str, ...]
 ) -> BackboneFacts:
+    outlined = graph.outline_of(model)
     return BackboneFacts(
         card=card,
         weights=weights,
@@ -139,8 +140,16 @@ def _facts(
         channels=model.inputs[0].shape[-1] or 0 if card.takes != "text" else 0,
         feature_channels=model.outputs[-1].shape[-1],
         levels=levels,
-        groups=tuple(group.facts for group in graph.layer_groups(model)),
+        groups=tuple(group.facts for group in outlined.groups),
+        outline=_outline(outlined.outline, card.handle),
+        feature_map=len(model.outputs[-1].shape) == 4,
     )
+
+
+def _outline(outline: Outline, handle: str) -> Outline:
+    """Returns an outline under the name that the user knows; the model with a head on it will have another one."""
+    lengths = tuple((name, count) for name, count in outline.lengths if name != outline.name)
+    return dataclasses.replace(outline, name=handle, lengths=lengths)
 
 
 def _build(source: Source, handle: str, request: Request) -> keras.Model:

@@ -16,6 +16,9 @@ from tfxfer.errors import ConfigError
 from tfxfer.models import statistics
 from tfxfer.optimizers import DifferentialLearningRate
 
+# Least share of its rate that a variable gets, so that everything that is to train moves.
+FLOOR = 1e-3
+
 
 class AutoRGN(keras.callbacks.Callback):
     """Sets the multipliers of a `DifferentialLearningRate` at the begin of each epoch, by measurement.
@@ -30,13 +33,16 @@ class AutoRGN(keras.callbacks.Callback):
     of zeros, whose relative norm has no end. Where no gradient gets through at all, as below a head of zeros, the
     factors stay as they were. The network is in inference mode meanwhile; nothing of it changes.
 
-    The optimizer keeps its slots and its count of steps, but the train function is traced anew in each epoch.
+    The optimizer keeps its slots and its count of steps, but the train function is traced anew in each epoch: with the
+    measuring that takes as long as some 30 steps (MobileNetV2, 96 pixels, batches of 32: 3 of them to measure, 30 to
+    trace; `tools/bench_optimizer.py --only=auto_rgn`). Multipliers that the graph reads from variables would save that,
+    and cost every step of everyone a read and a multiplication for each variable.
 
     Attributes:
         measured: for each epoch, the factor of each variable below the head, by its path.
     """
 
-    def __init__(self, data: Iterable, *, batches: int = 5, floor: float = 1e-3):
+    def __init__(self, data: Iterable, *, batches: int = 5, floor: float = FLOOR):
         """Makes the callback.
 
         Args:

@@ -37,7 +37,7 @@ class Change:
     done: models.Frozen
 
     def __str__(self) -> str:
-        return f"epoch {self.epoch + 1}: {self.reason}, train={self.train!r}: {self.done}"
+        return f"epoch {self.epoch + 1}: {self.reason}, train={_short(self.train)}: {self.done}"
 
 
 class GradualUnfreezing(keras.callbacks.Callback):
@@ -62,6 +62,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
         warmup_steps: int = 0,
         reset: Sequence[keras.callbacks.Callback] = (),
         show: Callable[[str], None] | None = print,
+        named_by: keras.Model | None = None,
     ):
         """Makes the callback; `when_stalled` and `searching` make other kinds.
 
@@ -74,6 +75,8 @@ class GradualUnfreezing(keras.callbacks.Callback):
             reset: callbacks that begin anew at each change, such as `EarlyStopping` and `ReduceLROnPlateau`, whose best
                 value belongs to another freeze state; those that are not named carry on.
             show: called with a line for each change; `None` for silence.
+            named_by: the model in which names mean something and groups are counted, frozen in place too, where `fit`
+                is of another one that shares its layers, such as a part of it behind cached activations.
 
         Raises:
             ConfigError: an empty schedule, a time that is no whole number from 0 on, or what no freeze can mean.
@@ -87,7 +90,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
         own = isinstance(schedule, schedules.Schedule)
         self._schedule = schedule if own else schedules.AtTimes(schedule, by=by)
         self._batch_norm, self._warmup_steps = batch_norm, warmup_steps
-        self._reset, self._show = tuple(reset), show
+        self._reset, self._show, self._named_by = tuple(reset), show, named_by
         self._epoch = 0
         self._trial: _State | None = None
         self._proof: models.Proof | None = None
@@ -186,7 +189,8 @@ class GradualUnfreezing(keras.callbacks.Callback):
 
     def _check_trains(self, optimizer: optimizers.DifferentialLearningRate) -> None:
         """Finds entries that mean nothing, the same as the one before, or variables without a multiplier."""
-        places = Places(self.model)
+        places = Places(self._named)
+        held = models.held_batch_norm(places, self._batch_norm)
         former: set[int] = set()
         for train in self._schedule.trains:
             wanted = selection.selected(places, train, None)
@@ -200,7 +204,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
                 )
             former = wanted
             for place in places.places:
-                if id(place.variable) in wanted:
+                if id(place.variable) in wanted - held:
                     optimizer.multiplier(place.variable)
 
     def _follow(self, decision: schedules.Decision | None) -> None:
@@ -213,17 +217,28 @@ class GradualUnfreezing(keras.callbacks.Callback):
             self._trial = _State(self.model)
         elif decision.kind == "keep":
             self._trial = None
+            if self._show is not None:
+                self._show(f"epoch {self._epoch + 1}: kept, {decision.reason}")
             return
         self._change(decision)
 
     def _change(self, decision: schedules.Decision) -> None:
         if self._proof is not None:
             self._proof.check(steps=self._step() - self._since)
+        self._record(decision, self._frozen(decision.train, self._warmup_steps))
+
+    @property
+    def _named(self) -> keras.Model:
+        return self.model if self._named_by is None else self._named_by
+
+    def _frozen(self, train: Train, warmup_steps: int) -> models.Frozen:
         with self.model.distribute_strategy.scope():
-            done = models.freeze(
-                self.model, train=decision.train, batch_norm=self._batch_norm, warmup_steps=self._warmup_steps
-            )
-        self._record(decision, done)
+            settings = {"train": train, "batch_norm": self._batch_norm}
+            if self._named_by is None:
+                return models.freeze(self.model, **settings, warmup_steps=warmup_steps)
+            done = models.freeze(self._named_by, **settings)
+            models.follow(self.model, self.model.optimizer, warmup_steps=warmup_steps)
+            return done
 
     def _record(self, decision: schedules.Decision, done: models.Frozen) -> None:
         change = Change(epoch=self._epoch, step=self._step(), train=decision.train, reason=decision.reason, done=done)
@@ -235,8 +250,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
         self._watch()
 
     def _put_back(self, decision: schedules.Decision) -> None:
-        with self.model.distribute_strategy.scope():
-            done = models.freeze(self.model, train=decision.train, batch_norm=self._batch_norm)
+        done = self._frozen(decision.train, 0)
         self._trial.restore()
         self._trial = None
         self._record(decision, done)
@@ -247,6 +261,12 @@ class GradualUnfreezing(keras.callbacks.Callback):
 
     def _step(self) -> int:
         return int(keras.ops.convert_to_numpy(optimizers.of(self.model).iterations))
+
+
+def _short(train: Train) -> str:
+    if isinstance(train, (int, float, str)) or len(train) < 4:
+        return repr(train)
+    return f"{train[0]!r} … {train[-1]!r} ({len(train)} names)"
 
 
 class _State:

@@ -103,8 +103,7 @@ def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tupl
     Raises:
         VerificationError: a probability differs by more than 1e-5.
     """
-    places = sample.places[:_COMPARED]
-    pictures = np.asarray(sample.all_rows[places])
+    pictures = sample.take(np.arange(min(_COMPARED, len(sample))))
     expected = prediction.softmax(model.predict_on_batch(pictures))
     with saved_models_allowed(allow_unsafe_model_code=True):  # this very process has run them
         reloaded = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=False)
@@ -122,7 +121,7 @@ def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tupl
                 f"{file} answers differently from the trained model: probabilities differ by up to {difference:.2g}, "
                 f"allowed are {_LIMIT:g}. Nothing was exported."
             )
-        found.append(Parity(file=file, examples=len(places), largest_difference=difference, limit=_LIMIT))
+        found.append(Parity(file=file, examples=len(pictures), largest_difference=difference, limit=_LIMIT))
     return tuple(found)
 
 

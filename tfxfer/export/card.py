@@ -29,9 +29,21 @@ The test examples decided nothing. Split: {{ report.data.split }}.
 
 ## How it was trained
 {% for stage in plan.what.stages %}
-- stage {{ stage.name }}: {{ stage.trained | join(", ") or "nothing" }} and the head trained for \
+- stage {{ stage.name }}: {{ stage.addresses() | join(", ") or "nothing" }} and the head trained for \
 {{ "{:,}".format(stage.steps) }} steps at {{ "%.3g" | format(stage.learning_rate) }} (head), batch norm \
-{{ stage.batch_norm }}
+{{ stage.batch_norm }}, which took {{ "%.1f" | format(seconds[stage.name].seconds) }} s\
+{{ " (%.1f expected)" | format(seconds[stage.name].expected) if seconds[stage.name].expected else "" }}
+{%- for waking in records[stage.name].wakings %}
+  - in epoch {{ waking.epoch }} {{ "woke " ~ waking.woke | join(", ") if waking.woke else "" }}\
+{{ "put back to sleep " ~ waking.slept | join(", ") if waking.slept else "" }} ({{ waking.reason | line }})
+{%- endfor %}
+{%- if records[stage.name].refreshed.layers %}
+  - statistics of {{ records[stage.name].refreshed.layers }} batch norms measured anew on \
+{{ "{:,}".format(records[stage.name].refreshed.examples) }} training examples
+{%- endif %}
+{%- if records[stage.name].drift_warning %}
+  - warning: {{ records[stage.name].drift_warning | line }}
+{%- endif %}
 {%- endfor %}
 
 Pictures are {{ {"squash": "squashed to", "crop": "cropped at the centre to"}[plan.what.resize] }} \
@@ -63,6 +75,8 @@ def write_card(report: Report, plan: Plan, backbone: BackboneFacts) -> str:
         report=report,
         plan=plan,
         backbone=backbone,
+        records={record.name: record for record in report.history.stages},
+        seconds={stage.name: stage for stage in report.train.stages},
         names=plan.what.class_names,
         version=dict(report.versions)["tfxfer"],
     )

@@ -3,13 +3,16 @@
 from tfxfer.models.batch_norm import (
     StoredStatistics,
     batch_norm_momentum,
+    has_held_statistics,
     set_batch_norm_momentum,
     with_moving_statistics,
     with_stored_statistics,
 )
-from tfxfer.models.freezing import Frozen, freeze
+from tfxfer.models.following import follow
+from tfxfer.models.freezing import Frozen, freeze, held_batch_norm
 from tfxfer.models.heads import pooled_features, swap_head
 from tfxfer.models.proof import Proof
+from tfxfer.models.randomness import steady
 from tfxfer.models.rescaling import rescale_head
 
 __all__ = [
@@ -17,10 +20,14 @@ __all__ = [
     "Proof",
     "StoredStatistics",
     "batch_norm_momentum",
+    "follow",
     "freeze",
+    "has_held_statistics",
+    "held_batch_norm",
     "pooled_features",
     "rescale_head",
     "set_batch_norm_momentum",
+    "steady",
     "swap_head",
     "with_moving_statistics",
     "with_stored_statistics",

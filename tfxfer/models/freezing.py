@@ -108,23 +108,24 @@ def freeze(
     >>> print(freeze(model, frozen="layers[:8]").table)
     group ...
 
-    Flags that were set before, of layers or of single variables, count for nothing. A compiled model obeys from the
-    next step on, also in the middle of `fit`; Keras alone would go on as before. Under a `DifferentialLearningRate`
-    the optimizer goes on with all it knows; under another one that has trained, a fresh one of its kind takes its
-    place. All else that was compiled stays. After an error nothing has changed.
+    Flags that were set before, of layers or of single variables, count for nothing, but what LoRA holds stays held. A
+    compiled model obeys from the next step on, also in the middle of `fit`; Keras alone would go on as before. Under a
+    `DifferentialLearningRate` the optimizer goes on with all it knows; under another one that has trained, a fresh one
+    of its kind takes its place. All else that was compiled stays. After an error nothing has changed.
 
     Args:
         model: functional or sequential, with a head of `swap_head`, or with its last layer group as the head.
         train: one of "head", which it is if neither is given; "all"; a whole number: the last so many layer groups
             below the head; a number between 0 and 1: that share of them; a share of the weights, such as "30%", as
-            nearly as whole layers make it; a name (see `addressing`): what it means and all that runs after it; an
+            nearly as whole layers make it; a name (see `outlines`): what it means and all that runs after it; an
             expression, "re:…", or positions, "layers[-8:]": just that; or several of these names in a tuple: exactly
             what they mean.
         frozen: the same from the input up: a number or share of groups, of weights ("90%"), a name: what it means
             and all that runs before it; "re:…" or "layers[:8]": that; several names: exactly what they mean.
         batch_norm: what batch norm in the trained groups does. "frozen": stored statistics, gamma and beta
             fixed; "affine": stored statistics, gamma and beta train (for a model of
-            `with_stored_statistics`); "train": statistics move too. In frozen groups it is always frozen.
+            `with_stored_statistics`); "train": statistics move too (for any other one). In frozen
+            groups it is always frozen.
         warmup_steps: ≥ 0, of what wakes under a `DifferentialLearningRate`, in which its rate rises to its place.
 
     Returns:
@@ -132,8 +133,8 @@ def freeze(
 
     Raises:
         ConfigError: both are given, a name means nothing, a pattern matches nothing, or the optimizer cannot follow.
-        BackboneError: nothing would be left to train, or "affine" for a model whose batch norm would move its
-            statistics.
+        BackboneError: nothing would be left to train, "affine" for a model whose batch norm would move its
+            statistics, or "train" for one that holds them.
     """
     if batch_norm not in ("frozen", "affine", "train"):
         raise ConfigError(f"batch_norm={batch_norm!r} is not one of 'frozen', 'affine', 'train'.")
@@ -143,6 +144,8 @@ def freeze(
     if train not in (None, "head"):
         _check_can_train(places)
     trained = selection.selected(places, train, frozen)
+    if batch_norm == "train":
+        _check_statistics_move(places, trained)
     if batch_norm == "affine" and batch_norms.has_free_statistics(model):
         raise BackboneError(
             "batch_norm='affine' needs another graph. Type: model = tfxfer.with_stored_statistics(model), then "
@@ -158,7 +161,7 @@ def freeze(
     except Exception:
         before.restore()
         raise
-    held = _held_batch_norm(places, batch_norm)
+    held = held_batch_norm(places, batch_norm)
     return Frozen(groups=tuple(_done(group, places, trained, held) for group in places.groups), batch_norm=batch_norm)
 
 
@@ -190,7 +193,21 @@ def _check_can_train(places: Places) -> None:
     raise BackboneError(f"{places.model.name!r} has nothing below its head that could train. Write train='head'.")
 
 
-def _held_batch_norm(places: Places, batch_norm: str) -> set[int]:
+def _check_statistics_move(places: Places, trained: set[int]) -> None:
+    """Refuses "train" where a batch norm in what trains is held at its stored statistics, which no one would notice."""
+    alive = [group for group in places.groups if any(id(variable) in trained for variable in group.variables)]
+    layers = [inner for group in alive for layer in group.layers for inner in graph.flatten(layer)]
+    held = [layer.name for layer in layers if isinstance(layer, batch_norms.StoredStatistics)]
+    if held:
+        more = f" and {len(held) - 1} more" if len(held) > 1 else ""
+        raise BackboneError(
+            f"batch_norm='train' would move no statistics: this model holds those of {held[0]}{more}. Type: model = "
+            "tfxfer.with_moving_statistics(model), then freeze that one, which shares all variables; or write "
+            "batch_norm='affine' to keep the statistics."
+        )
+
+
+def held_batch_norm(places: Places, batch_norm: str) -> set[int]:
     """Returns the `id` of each gamma and beta that stays as it is whatever is named; the head's are new and train."""
     if batch_norm != "frozen":
         return set()
@@ -215,11 +232,13 @@ def _set_flags(places: Places, trained: set[int], batch_norm: str) -> None:
             for layer in group.batch_norms:
                 layer.trainable = False
     _set_parts([group for group in places.groups if group.part], trained, batch_norm)
-    held = _held_batch_norm(places, batch_norm)
+    held = held_batch_norm(places, batch_norm)
     for place in places.places:
         # Keras drops `layer.trainable = True` where it is True already, and with it flags of single variables.
         if not isinstance(place.layer, graph.Parted):
             place.variable.trainable = id(place.variable) in trained - held
+    for variable in graph.held_by_lora(places.model):  # which the flag of its layer has woken
+        variable.trainable = False
 
 
 def _set_parts(groups: list[graph.LayerGroup], trained: set[int], batch_norm: str) -> None:
@@ -237,7 +256,7 @@ def _set_parts(groups: list[graph.LayerGroup], trained: set[int], batch_norm: st
 
 def _verify(places: Places, trained: set[int], batch_norm: str) -> None:
     """Checks that what Keras will train is what was asked."""
-    wanted = trained - _held_batch_norm(places, batch_norm)
+    wanted = trained - held_batch_norm(places, batch_norm)
     actual = {id(variable): variable.path for variable in places.model.trainable_variables}
     paths = actual | {id(place.variable): place.variable.path for place in places.places}
     apart = [paths[key] for key in wanted ^ set(actual)]

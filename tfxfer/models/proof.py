@@ -2,11 +2,13 @@
 
 What counts as a fault: a frozen weight that changed; flags that changed since without anyone telling Keras; an
 optimizer that does not know what trains; a layer group in which nothing moved. A single variable that did not move is
-none, and only named: the gradient of a unit that is off, or of a bias in front of batch norm, is exactly 0, and a small
-rate may be lost against a gain of 1 in float32. In a whole group some number is always so near to 0 that it moves.
+none by itself, and only named: the gradient of a unit that is off, or of a bias in front of batch norm, is 0 or noise,
+and a small rate may be lost against a gain of 1 in float32. `models.idle` tells these from a fault, by the gradient.
+In a whole group some number is always so near to 0 that it moves.
 """
 
 import hashlib
+from collections.abc import Collection
 
 import keras
 import numpy as np
@@ -44,13 +46,34 @@ class Proof:
         moving = {id(variable): variable for variable in model.trainable_variables}
         free = _free_state(model)
         _check_slots(model)
-        self._still = [(v, _digest(v)) for v in _floats(model) if id(v) not in moving and id(v) not in free]
+        others = [(v, _digest(v)) for v in _floats(model) if id(v) not in moving]
+        self._still = [(v, digest) for v, digest in others if id(v) not in free]
+        self._free = [(v, digest) for v, digest in others if id(v) in free]
         self._moving = [(v, _digest(v)) for v in moving.values()]
 
     @property
     def digest(self) -> str:
         """First 16 hex digits of a SHA-256 over everything that is to stand still."""
         return hashlib.sha256("".join(digest for _, digest in self._still).encode()).hexdigest()[:16]
+
+    @property
+    def idle_variables(self) -> list[keras.Variable]:
+        """What was to train and has not moved until now."""
+        return [variable for variable, digest in self._moving if _digest(variable) == digest]
+
+    def narrow(self, moved: Collection[int]) -> None:
+        """Takes back that all may move: what never woke is to stand still, as it was from the beginning.
+
+        Args:
+            moved: the `id` of each variable that did train; state that no gradient moves is to stand still where the
+                model is frozen now.
+        """
+        free = _free_state(self._model)
+        asleep = [pair for pair in self._moving if id(pair[0]) not in moved]
+        held = [pair for pair in self._free if id(pair[0]) not in free]
+        self._moving = [pair for pair in self._moving if id(pair[0]) in moved]
+        self._free = [pair for pair in self._free if id(pair[0]) in free]
+        self._still += [*asleep, *held]
 
     def check(self, *, steps: int) -> int:
         """Returns how many variables have moved.
@@ -64,7 +87,7 @@ class Proof:
         """
         self.check_frozen()
         self.check_flags()
-        self.idle = tuple(variable.path for variable, digest in self._moving if _digest(variable) == digest)
+        self.idle = tuple(variable.path for variable in self.idle_variables)
         if self.idle and steps >= _FEWEST_STEPS_TO_MOVE:
             self._check_groups(steps)
         return len(self._moving) - len(self.idle)
@@ -78,6 +101,17 @@ class Proof:
         broken = [variable.path for variable, digest in self._still if _digest(variable) != digest]
         if broken:
             raise VerificationError(f"{_names(broken)} moved, but {_is(broken)} frozen.")
+
+    def check_weights(self) -> None:
+        """Compares everything that gradients could move, frozen or not, where only statistics were to change.
+
+        Raises:
+            VerificationError: a weight has moved; the message names it.
+        """
+        self.check_frozen()
+        broken = [variable.path for variable, digest in self._moving if _digest(variable) != digest]
+        if broken:
+            raise VerificationError(f"{_names(broken)} moved while only statistics of batch norm were to be measured.")
 
     def check_flags(self) -> None:
         """Compares what trains now with what trained at the beginning.

@@ -1,10 +1,37 @@
 """A plan: what was decided, with no "auto" and no `None` left. Two parts, *what* and *how*."""
 
 import dataclasses
+from collections.abc import Collection, Sequence
+from typing import Literal
 
 from tfxfer import values
 from tfxfer.heads import Head
 from tfxfer.recipes import BatchNorm, GroupRates, Optimizer, Schedule
+from tfxfer.reuse import Augment, Precision
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnfreezingPlan:
+    """Which layer groups of a stage wake behind its beginning, and when; the default is that none does.
+
+    Attributes:
+        by: "nothing"; "epochs" or "steps": at `times`; "stall": when `monitor` has not improved for `epochs`; "search":
+            each is tried for `epochs` and put back if `monitor` has not improved, which ends the stage.
+        wakings: for each the names of the layer groups that wake, input first.
+        times: for each, before which epoch or step it comes, counted from 0.
+        monitor: "val_loss" or "val_accuracy".
+        epochs: without improvement, or of a trial.
+        min_delta: what counts as an improvement.
+        warmup_steps: in which the rate of what has woken rises to its place.
+    """
+
+    by: Literal["nothing", "epochs", "steps", "stall", "search"] = "nothing"
+    wakings: tuple[tuple[str, ...], ...] = ()
+    times: tuple[int, ...] = ()
+    monitor: str = ""
+    epochs: int = 0
+    min_delta: float = 0.0
+    warmup_steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -13,11 +40,15 @@ class StagePlan:
 
     Attributes:
         name: such as `1 head`; unique within a plan.
-        trained: names of the layer groups that train beside the head, input first; the rest are frozen.
+        trained: names of the layer groups that ever train beside the head, input first; the rest are frozen.
+        trained_layers: for each of `trained`, the addresses of the layers of it that train; empty where all do.
+        unfreezing: which of them wake behind the beginning of the stage.
         rates: for each of `trained`, the share of the rate that it gets, in (0, 1]. The head has 1.
         group_rates: "planned": each variable has its group's share; "auto_rgn": at most that, by a measurement at
             the begin of each epoch.
         batch_norm: mode of the batch norm layers in the trained groups.
+        refresh_statistics: whether their statistics are measured anew after the stage.
+        views: of each training picture, of which an epoch shows one.
         steps: optimizer steps; `steps_per_epoch` make one pass over the training examples.
         optimizer: which, with its numbers.
         learning_rate: the head's rate at its peak, after `warmup_steps`.
@@ -35,9 +66,13 @@ class StagePlan:
 
     name: str
     trained: tuple[str, ...]
+    trained_layers: tuple[tuple[str, ...], ...]
+    unfreezing: UnfreezingPlan
     rates: tuple[float, ...]
     group_rates: GroupRates
     batch_norm: BatchNorm
+    refresh_statistics: bool
+    views: int
     steps: int
     steps_per_epoch: int
     optimizer: Optimizer
@@ -53,6 +88,21 @@ class StagePlan:
     trainable_tensors: int
     slot_bytes: int
 
+    def addresses(self, groups: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Returns what `freeze` gets as `train` so that of `groups`, all of `trained` if none are given, just what
+        is planned trains."""
+        parts = dict(zip(self.trained, self.trained_layers, strict=True))
+        return tuple(name for group in (parts if groups is None else groups) for name in parts[group] or (group,))
+
+    def groups_of(self, addresses: Collection[str]) -> tuple[str, ...]:
+        """Returns which of `trained` some addresses stand for, input first."""
+        return tuple(group for group in self.trained if not set(self.addresses((group,))).isdisjoint(addresses))
+
+    def awake(self, wakings: int) -> tuple[str, ...]:
+        """Returns which of `trained` train after so many wakings, input first."""
+        asleep = {name for names in self.unfreezing.wakings[wakings:] for name in names}
+        return tuple(name for name in self.trained if name not in asleep)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class What:
@@ -67,6 +117,7 @@ class What:
         head: with its number of outputs.
         batch_size: examples in one optimizer step, on all devices together.
         seed: of every random number.
+        augment: what is done to training pictures.
         stages: in order.
     """
 
@@ -79,7 +130,33 @@ class What:
     head: Head
     batch_size: int
     seed: int
+    augment: Augment
     stages: tuple[StagePlan, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageCache:
+    """The activations that are kept for a stage.
+
+    Attributes:
+        stage: its name.
+        cut: name of the layer group that they are those behind of, or "features": what the head is put on.
+        source: what they are computed from: "pixels", or a cut nearer to the input, whose activations a later stage
+            needs.
+        precision: of the numbers kept.
+        store: "memory" or "disk".
+        row_bytes: of one picture's; `bytes` of those of all views of all training and validation pictures.
+        seconds_saved: by it, expected; 0 where nothing was measured.
+    """
+
+    stage: str
+    cut: str
+    source: str
+    precision: Precision
+    store: Literal["memory", "disk"]
+    row_bytes: int
+    bytes: int
+    seconds_saved: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,16 +166,18 @@ class How:
     Attributes:
         devices: names of the devices that train.
         per_replica_batch: examples that each device sees in one step.
-        cached_stages: names of the stages whose frozen part is computed once, for all epochs.
-        cached_bytes: for each of them, the memory that its activations take, float32.
+        caches: of the stages whose frozen part is computed once, for all epochs.
+        cache_disk_bytes: most that activations on disk may take, those of other runs included.
+        stage_seconds: for each stage, how long it is expected to take; 0 where nothing was measured.
         pixel_store: "memory", or "disk" where the decoded pictures do not fit.
         pixel_bytes: size of the decoded pictures.
     """
 
     devices: tuple[str, ...]
     per_replica_batch: int
-    cached_stages: tuple[str, ...]
-    cached_bytes: tuple[int, ...]
+    caches: tuple[StageCache, ...]
+    cache_disk_bytes: int
+    stage_seconds: tuple[float, ...]
     pixel_store: str
     pixel_bytes: int
 
@@ -116,6 +195,10 @@ class Plan:
     what: What
     how: How
     reasons: tuple[str, ...]
+
+    def cache_of(self, stage: str) -> StageCache | None:
+        """Returns the cache of the stage of that name, if it has one."""
+        return next((cache for cache in self.how.caches if cache.stage == stage), None)
 
     @property
     def digest(self) -> str:

@@ -1,29 +1,53 @@
 """Makes a plan from a recipe and the facts: pure, so that it can be printed and tested before anything trains."""
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 
-from tfxfer import blocks, presets, recipes
-from tfxfer.errors import ConfigError, suggest
-from tfxfer.facts import BackboneCard, BackboneFacts, DataFacts, GroupFacts, MachineFacts
-from tfxfer.heads import MLP, Cosine, Head
-from tfxfer.plans import rules
+from tfxfer import outlines, presets, recipes, reuse, selection
+from tfxfer.errors import ConfigError
+from tfxfer.facts import (
+    BackboneCard,
+    BackboneFacts,
+    Costs,
+    DataFacts,
+    GroupFacts,
+    LayerFacts,
+    MachineFacts,
+    Outline,
+    VariableFacts,
+)
+from tfxfer.heads import Cosine, Head
+from tfxfer.plans import caching, rules
+from tfxfer.plans.heads import with_head
 from tfxfer.plans.plan import How, Plan, StagePlan, What
+from tfxfer.plans.unfreezing import resolve_unfreezing
 
 _FLOAT_BYTES = 4
+_GB = 10**9
 # A slower group would not move within a run.
 _RATE_FLOOR = 1e-3
-# Decoded pictures may take this share of main memory before they go to disk, and activations before they are
-# computed anew in each epoch.
+# Decoded pictures may take this share of main memory before they go to disk.
 _MEMORY_SHARE = 0.25
 # So many names stand in the name of a stage that trains just these.
 _NAMED = 3
 
 
-def resolve(recipe: recipes.Recipe, data: DataFacts, backbone: BackboneFacts, machine: MachineFacts) -> Plan:
+def resolve(
+    recipe: recipes.Recipe,
+    data: DataFacts,
+    backbone: BackboneFacts,
+    machine: MachineFacts,
+    costs: Costs | None = None,
+) -> Plan:
     """Returns the plan of `recipe` for these facts.
+
+    Args:
+        recipe: what is asked.
+        data: what there is to train on.
+        backbone: what to start from.
+        machine: what there is to train with.
+        costs: seconds that the network took on this machine; None where nothing was measured.
 
     Raises:
         ConfigError: a stage names a group that the backbone does not have, or more groups than it has.
@@ -43,6 +67,8 @@ def resolve(recipe: recipes.Recipe, data: DataFacts, backbone: BackboneFacts, ma
         stages.append(planned)
         if stage.batch_norm == "auto" and planned.trained:
             reasons.append(f"batch norm {planned.batch_norm} in stage {planned.name}: {why}")
+        if stage.refresh_statistics == "auto" and planned.refresh_statistics:
+            reasons.append(f"statistics of batch norm measured anew behind stage {planned.name}: they move in it")
     what = What(
         data=data.fingerprint,
         backbone=backbone.card.handle,
@@ -53,72 +79,47 @@ def resolve(recipe: recipes.Recipe, data: DataFacts, backbone: BackboneFacts, ma
         head=head,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
+        augment=_augment(recipe.augment, tuple(stages)),
         stages=tuple(stages),
     )
-    return Plan(what=what, how=_how(what, data, backbone, machine), reasons=tuple(dict.fromkeys(reasons)))
+    how, why = _how(what, data, backbone, machine, recipe.cache, costs)
+    return Plan(what=what, how=how, reasons=tuple(dict.fromkeys([*reasons, *why])))
 
 
-def head_weights(head: Head, feature_channels: int) -> tuple[int, int]:
-    """Returns how many numbers, and in how many variables, a head with known outputs trains."""
-    width = feature_channels * (2 if head.pooling == "both" else 1)
-    if isinstance(head, Cosine):
-        return width * head.outputs + int(head.learn_scale), 1 + int(head.learn_scale)
-    hidden = head.hidden if isinstance(head, MLP) else ()
-    kernels = sum(inputs * units for inputs, units in itertools.pairwise([width, *hidden, head.outputs]))
-    # What each unit of a hidden layer has beside its kernel: a bias, or gamma and beta of batch norm.
-    beside = 2 if isinstance(head, MLP) and head.batch_norm else 1
-    return kernels + beside * sum(hidden) + head.outputs, (1 + beside) * len(hidden) + 2
+def trained_of(
+    outline: Outline, chosen: Collection[int], moving: Collection[str]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Returns the names of the groups below the head in which something trains, and for each which layers of it.
 
+    Args:
+        outline: of a network whose last group is its head.
+        chosen: numbers of the variables that train.
+        moving: names of the groups in which some of them move, whatever holds batch norm.
 
-def trained_groups(train: int | float | str | Sequence[str], groups: tuple[GroupFacts, ...]) -> tuple[str, ...]:
-    """Returns the names of the groups that `Stage.train` means, input first.
+    Returns:
+        The names, input first, and for each of them the addresses of the layers that train; none where all do.
 
     Raises:
-        ConfigError: no such group, or more groups than there are.
+        ConfigError: two layers have one address, and one of them is to train.
     """
-    names = [group.name for group in groups]
-    if train == "head":
-        return ()
-    if train == "all":
-        return tuple(names)
-    if isinstance(train, float):
-        count = max(1, round(train * len(names)))
-        return tuple(names[-count:])
-    if isinstance(train, int):
-        if train > len(names):
+    layers: dict[str, tuple[str, ...]] = {}
+    for group in outline.groups[:-1]:
+        own = {number for number, (layer, _) in enumerate(outline.variables) if layer.group == group}
+        moved = own.intersection(chosen)
+        if group not in moving:
+            continue
+        if moved == own:
+            layers[group] = ()
+            continue
+        layers[group] = tuple(dict.fromkeys(outlines.path(outline.variables[number][0]) for number in sorted(moved)))
+        meant = {number for path in layers[group] for number in outlines.find(outline, path)}
+        if meant != moved:
+            other = outline.variables[min(meant - moved)][0]
             raise ConfigError(
-                f"train={train} asks for more layer groups than the {len(names)} there are. "
-                f"Write train=all, or at most train={len(names)}."
+                f"a layer of {outline.name!r} is to train, and another one that is called the same, or lies in it, is "
+                f"not: {outlines.path(other)}. Name both."
             )
-        return tuple(names[-train:])
-    share = recipes.percent(train)
-    if share is not None:
-        return tuple(names[-_count_by_weight(share, groups) :])
-    if isinstance(train, str):
-        return tuple(names[_positions(train, names, train)[0] :])
-    wanted = {at for name in train if name != "head" for at in _positions(name, names, train)}
-    return tuple(names[at] for at in sorted(wanted))
-
-
-def _positions(name: str, names: list[str], train: str | Sequence[str]) -> range:
-    found = blocks.named(names, name)
-    if found is None:
-        near = suggest(name, ["head", "all", *blocks.addressable(names)])
-        said = "" if train == name else f"{name!r} in "
-        raise ConfigError(
-            f"{said}train={train!r} is no layer group.{near} Write head, all, a number of groups, a share such as "
-            f"0.5, a share of the weights such as 30%, or one or more of: {', '.join(names)}."
-        )
-    return found
-
-
-def _count_by_weight(share: float, groups: tuple[GroupFacts, ...]) -> int:
-    """Returns how many groups, from the output down, have `share` of the weights, as nearly as whole ones make it.
-
-    At least one trains and, where there are several, at least one does not.
-    """
-    sums = list(itertools.accumulate(group.parameters for group in reversed(groups)))
-    return min(range(1, max(2, len(groups))), key=lambda count: abs(sums[count - 1] - share * sums[-1]))
+    return tuple(layers), tuple(layers.values())
 
 
 def _stages(recipe: recipes.Recipe, data: DataFacts, card: BackboneCard) -> tuple[tuple[recipes.Stage, ...], list[str]]:
@@ -138,12 +139,13 @@ def _resolve_stage(
     backbone: BackboneFacts,
     head: Head,
 ) -> tuple[StagePlan, str]:
-    trained = trained_groups(stage.train, backbone.groups)
-    if trained and not backbone.card.trainable:
+    if not backbone.card.trainable and not stage.trains_head_alone:
         raise ConfigError(
-            f"stage {number} trains {stage.train}, but {backbone.card.handle} cannot train, only a head on its "
+            f"stage {number} trains {_train_text(stage)}, but {backbone.card.handle} cannot train, only a head on its "
             "features. Write --stages=feature_extraction."
         )
+    outline = with_head(backbone, head)
+    chosen = selection.selected(outline, stage.train if stage.frozen is None else None, stage.frozen)
     steps_per_epoch = math.ceil(data.train_examples / recipe.batch_size)
     steps = stage.steps or stage.epochs * steps_per_epoch
     batch_norm, why = rules.choose_batch_norm(stage, steps, recipe.batch_size, recipe.weights)
@@ -152,18 +154,30 @@ def _resolve_stage(
             f"stage {number} has rescale_head, and the scale of this Cosine head is fixed. Write learn_scale=true in "
             "the head, or rescale_head=false in the stage."
         )
+    moved = _moved(outline, chosen, batch_norm)
+    trained, trained_layers = trained_of(outline, chosen, moving={layer.group for layer, _ in moved})
     groups = [group for group in backbone.groups if group.name in trained]
-    weights, tensors = head_weights(head, backbone.feature_channels)
-    for group in groups:
-        held = batch_norm == "frozen"
-        weights += group.parameters - (group.batch_norm_parameters if held else 0)
-        tensors += group.tensors - (group.batch_norm_tensors if held else 0)
+    below_head = any(outline.variables[number][0].group != outlines.HEAD for number in chosen)
+    if below_head and not trained:
+        raise ConfigError(
+            f"stage {number} trains {_train_text(stage)}, which is batch norm alone, and batch_norm=frozen holds it. "
+            "Write batch_norm=affine."
+        )
+    weights = sum(variable.size for _, variable in moved)
     planned = StagePlan(
-        name=f"{number} {_train_text(stage.train)}",
+        name=f"{number} {_train_text(stage)}",
         trained=trained,
+        trained_layers=trained_layers,
+        unfreezing=resolve_unfreezing(
+            stage.unfreezing, trained, stage=number, steps=steps, steps_per_epoch=steps_per_epoch
+        ),
         rates=_rates(stage, trained, backbone.groups),
         group_rates=stage.group_rates,
         batch_norm=batch_norm,
+        refresh_statistics=rules.choose_refresh(stage, batch_norm, statistics=sum(g.statistics for g in groups)),
+        views=caching.choose_views(
+            recipe.augment.views, recipe.augment.live, data.train_counts, math.ceil(steps / steps_per_epoch)
+        ),
         steps=steps,
         steps_per_epoch=steps_per_epoch,
         optimizer=stage.optimizer,
@@ -176,18 +190,32 @@ def _resolve_stage(
         label_smoothing=float(stage.label_smoothing),
         rescale_head=stage.rescale_head,
         trainable_weights=weights,
-        trainable_tensors=tensors,
+        trainable_tensors=len(moved),
         slot_bytes=weights * _slots(stage.optimizer) * _FLOAT_BYTES,
     )
     return planned, why
 
 
-def _train_text(train: int | float | str | Sequence[str]) -> str:
-    """Returns `train` in the name of a stage."""
-    if isinstance(train, (int, float, str)):
-        return str(train)
-    more = f" and {len(train) - _NAMED} more" if len(train) > _NAMED else ""
-    return f"only {'+'.join(train[:_NAMED])}{more}"
+def _moved(outline: Outline, chosen: Collection[int], batch_norm: str) -> list[tuple[LayerFacts, VariableFacts]]:
+    """Returns what an optimizer will move: what is chosen, without batch norm below the head where that is frozen."""
+    return [
+        (layer, variable)
+        for number, (layer, variable) in enumerate(outline.variables)
+        if number in chosen and not (variable.batch_norm and batch_norm == "frozen" and layer.group != outlines.HEAD)
+    ]
+
+
+def _train_text(stage: recipes.Stage) -> str:
+    """Returns what a stage trains, in its name."""
+    if stage.frozen is not None:
+        return f"all but {_listed(stage.frozen)}"
+    return str(stage.train) if isinstance(stage.train, (int, float, str)) else f"only {_listed(stage.train)}"
+
+
+def _listed(given: recipes.Frozen) -> str:
+    if isinstance(given, (int, float, str)):
+        return str(given)
+    return "+".join(given[:_NAMED]) + (f" and {len(given) - _NAMED} more" if len(given) > _NAMED else "")
 
 
 def _slots(optimizer: recipes.Optimizer) -> int:
@@ -212,28 +240,29 @@ def _rates(stage: recipes.Stage, trained: tuple[str, ...], groups: tuple[GroupFa
     return tuple(max(_RATE_FLOOR, share) / stage.head_to_body for share in decayed)
 
 
-def _how(what: What, data: DataFacts, backbone: BackboneFacts, machine: MachineFacts) -> How:
+def _augment(asked: reuse.Augment, stages: tuple[StagePlan, ...]) -> reuse.Augment:
+    """Returns what is done to pictures, with the number of views that any stage has; live ones are not counted."""
+    return dataclasses.replace(asked, views=1 if asked.live else max(stage.views for stage in stages))
+
+
+def _how(
+    what: What,
+    data: DataFacts,
+    backbone: BackboneFacts,
+    machine: MachineFacts,
+    cache: reuse.Cache,
+    costs: Costs | None,
+) -> tuple[How, tuple[str, ...]]:
     pixels = data.examples * what.image_size**2 * data.channels
     in_memory = pixels < _MEMORY_SHARE * machine.memory_bytes
-    examples = data.train_examples + sum(data.validation_counts)
-    cached = {}
-    for stage in what.stages:
-        size = examples * _cut_size(stage, what.head, backbone) * _FLOAT_BYTES
-        if 0 < size < _MEMORY_SHARE * machine.memory_bytes:
-            cached[stage.name] = size
-    return How(
+    caches, seconds, reasons = caching.plan_caches(what, data, backbone, machine, cache, costs)
+    how = How(
         devices=machine.devices,
         per_replica_batch=math.ceil(what.batch_size / len(machine.devices)),
-        cached_stages=tuple(cached),
-        cached_bytes=tuple(cached.values()),
+        caches=caches,
+        cache_disk_bytes=round(cache.disk_gb * _GB),
+        stage_seconds=seconds,
         pixel_store="memory" if in_memory else "disk",
         pixel_bytes=pixels,
     )
-
-
-def _cut_size(stage: StagePlan, head: Head, backbone: BackboneFacts) -> int:
-    """Returns how many numbers a picture has at the stage's cut; 0 where the network cannot be cut."""
-    if not stage.trained:
-        return backbone.feature_channels * (2 if head.pooling == "both" else 1)
-    first = [group.name for group in backbone.groups].index(stage.trained[0])
-    return backbone.groups[first - 1].output_size if first else 0
+    return how, reasons

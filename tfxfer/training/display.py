@@ -23,6 +23,7 @@ class Recorder(keras.callbacks.Callback):
         self._bar = contextlib.ExitStack()
         self._advance = None
         self._start = 0.0
+        self._last = -1
 
     def on_train_begin(self, logs=None):
         """Opens the bar."""
@@ -32,11 +33,14 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the clock."""
+        self._last = -1
         self._start = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
         """Moves the bar."""
-        self._advance(1, f"loss {logs['loss']:.3f}" if logs else "")
+        # Several steps may run in one go; then `batch` is the last of them.
+        self._advance(batch - self._last, f"loss {float(logs['loss']):.3f}" if logs else "")
+        self._last = batch
 
     def on_epoch_end(self, epoch, logs=None):
         """Keeps the record and tells of it."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from tfxfer import data, files, models, values
+from tfxfer import activations, data, files, models, values
+from tfxfer.addressing import Places
 from tfxfer.data import Examples
 from tfxfer.errors import WorkdirError
 from tfxfer.plans import Plan
@@ -14,6 +15,7 @@ from tfxfer.training.records import EpochRecord, History
 from tfxfer.training.stage import run_stage
 
 Tell = Callable[[str, int, EpochRecord], None]
+Note = Callable[[str], None]
 
 
 def fit(
@@ -24,6 +26,7 @@ def fit(
     workdir: pathlib.Path,
     *,
     tell: Tell,
+    note: Note = print,
 ) -> History:
     """Trains `model` in place, stage by stage, and returns what was measured; nothing is frozen afterwards.
 
@@ -39,31 +42,52 @@ def fit(
         plan: what to do.
         workdir: where checkpoints lie.
         tell: called after each epoch with the stage's name, the epoch's number and its record.
+        note: called with a line for each change of what trains within a stage, and with warnings.
 
     Raises:
         WorkdirError: a checkpoint cannot be written or read.
         VerificationError: other variables moved than the plan says.
+        DataError: the statistics of batch norm, measured anew, would be NaN or infinite.
     """
     train, validation = (examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
     checkpoints = _Checkpoints(workdir / "checkpoints", plan)
     history = checkpoints.restore(model)
-    for number, stage in enumerate(plan.what.stages):
-        if number < len(history.stages):
-            continue
-        record = run_stage(
-            model,
-            number,
-            stage,
-            plan.what,
-            train,
-            validation,
-            cached=stage.name in plan.how.cached_stages,
-            tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
-        )
-        history = History(stages=(*history.stages, record))
-        checkpoints.keep(model, history)
-    models.freeze(model, train="all", batch_norm="train")
+    with activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=note) as kept:
+        for number, stage in enumerate(plan.what.stages):
+            if number < len(history.stages):
+                continue
+            kept.let_go_but(_cuts_from(plan, number))
+            record = run_stage(
+                model,
+                number,
+                stage,
+                plan.what,
+                train,
+                validation,
+                cache=plan.cache_of(stage.name),
+                kept=kept,
+                tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
+                note=note,
+            )
+            history = History(stages=(*history.stages, record))
+            checkpoints.keep(model, history)
+    _thaw(model)
     return history
+
+
+def _thaw(model: keras.Model) -> None:
+    """Freezes nothing that can train, as the network ships."""
+    places = Places(model)
+    can_train = any(place.group != places.groups[-1].name for place in places.places)  # a TF1 module cannot
+    # A network from a file may hold its statistics; then no mode moves them.
+    batch_norm = "affine" if models.has_held_statistics(model) else "train"
+    models.freeze(model, train="all" if can_train else "head", batch_norm=batch_norm)
+
+
+def _cuts_from(plan: Plan, number: int) -> set[str]:
+    """Returns the cuts whose activations a stage, or a later one, works on."""
+    caches = [plan.cache_of(stage.name) for stage in plan.what.stages[number:]]
+    return {name for cache in caches if cache for name in (cache.cut, cache.source)}
 
 
 class _Checkpoints:

@@ -31,15 +31,19 @@ def stage_callbacks(stage: StagePlan, batches: Iterable) -> list[keras.callbacks
     return [AutoRGN(batches)] if stage.group_rates == "auto_rgn" else []
 
 
-def _bare(stage: StagePlan) -> keras.optimizers.Optimizer:
-    schedule = StageSchedule(
+def stage_schedule(stage: StagePlan) -> StageSchedule:
+    """Returns how the head's rate goes through a stage."""
+    return StageSchedule(
         stage.schedule,
         stage.learning_rate,
         steps=stage.steps,
         warmup_steps=stage.warmup_steps,
         decay_steps=stage.decay_steps,
     )
-    chosen = stage.optimizer
+
+
+def _bare(stage: StagePlan) -> keras.optimizers.Optimizer:
+    schedule, chosen = stage_schedule(stage), stage.optimizer
     common = {"weight_decay": stage.weight_decay or None, "global_clipnorm": stage.clip_norm or None}
     if isinstance(chosen, Adam):
         return keras.optimizers.Adam(

@@ -15,6 +15,59 @@ class EpochRecord:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class WakingRecord:
+    """One change of what trains within a stage.
+
+    Attributes:
+        epoch: before which it was made, or in which, counted from 1.
+        step: optimizer steps of the stage made before it.
+        woke: names of the layer groups that train from then on and did not before, input first.
+        slept: of those that train no more, since they did not help.
+        reason: in words.
+    """
+
+    epoch: int
+    step: int
+    woke: tuple[str, ...]
+    slept: tuple[str, ...]
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DriftRecord:
+    """The loss after an epoch under the statistics of the batch and under the stored ones, on the same examples.
+
+    Attributes:
+        epoch: counted from 1.
+        batch_loss: mean loss when batch norm normalises by the batch, as in training.
+        stored_loss: when it normalises by what is stored, as in evaluation.
+    """
+
+    epoch: int
+    batch_loss: float
+    stored_loss: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RefreshRecord:
+    """What measuring the statistics of batch norm anew did; nothing, by default.
+
+    Attributes:
+        layers: how many batch norms have new statistics.
+        examples: of the training split that were looked at.
+        shift: the largest distance of a layer's old mean from its new one, in standard deviations.
+        validation_loss: mean loss on validation afterwards; 0 if nothing was measured.
+        validation_accuracy: share of validation examples that are right afterwards; 0 if nothing was measured.
+    """
+
+    layers: int = 0
+    examples: int = 0
+    shift: float = 0.0
+    validation_loss: float = 0.0
+    validation_accuracy: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class StageRecord:
     """What one stage did.
 
@@ -24,7 +77,11 @@ class StageRecord:
         frozen_digest: of the variables that were to stand still, the same before and after.
         moved: how many of the variables that train did change.
         seconds: of the whole stage, features included.
-        idle: paths of variables that train and did not change, such as a bias before batch norm.
+        idle: variables that train and did not change, such as a bias before batch norm: the path, and why.
+        wakings: changes of what trains behind its beginning, in order.
+        drift: for each epoch in which statistics of batch norm moved, whether they fit the network.
+        drift_warning: what was said of it; "" for nothing.
+        refreshed: how they were measured anew after the stage.
     """
 
     name: str
@@ -33,6 +90,10 @@ class StageRecord:
     moved: int
     seconds: float
     idle: tuple[str, ...] = ()
+    wakings: tuple[WakingRecord, ...] = ()
+    drift: tuple[DriftRecord, ...] = ()
+    drift_warning: str = ""
+    refreshed: RefreshRecord = RefreshRecord()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

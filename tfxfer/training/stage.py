@@ -1,8 +1,8 @@
 """One stage: freeze, compile, verify, fit — one step, never apart."""
 
 import contextlib
+import dataclasses
 import hashlib
-import itertools
 import time
 from collections.abc import Callable
 
@@ -10,15 +10,20 @@ import keras
 import numpy as np
 
 from tfxfer import activations, graph, models
-from tfxfer.data import batches
+from tfxfer.addressing import Places
+from tfxfer.callbacks import auto_rgn
+from tfxfer.data import batches, mixing, views
 from tfxfer.data.rows import Rows
-from tfxfer.errors import VerificationError
-from tfxfer.plans import StagePlan, What
-from tfxfer.training import display
-from tfxfer.training.optimizer import stage_callbacks, stage_optimizer
-from tfxfer.training.records import EpochRecord, StageRecord
+from tfxfer.errors import BackboneError, CacheError, VerificationError
+from tfxfer.models import idle
+from tfxfer.plans import StageCache, StagePlan, What
+from tfxfer.recipes import Adam
+from tfxfer.training import display, statistics, unfreezing
+from tfxfer.training.optimizer import stage_callbacks, stage_optimizer, stage_schedule
+from tfxfer.training.records import DriftRecord, EpochRecord, RefreshRecord, StageRecord, WakingRecord
 
-# Batches that the head's logits are measured on before they are scaled, and those that AutoRGN looks at in each epoch.
+# Batches that the head's logits are measured on before they are scaled, and those that are looked at in each epoch: by
+# AutoRGN, and for the drift of statistics; and behind the stage, for what has not moved.
 _BATCHES_TO_RESCALE, _BATCHES_TO_MEASURE = 16, 5
 
 
@@ -30,8 +35,10 @@ def run_stage(
     train: Rows,
     validation: Rows,
     *,
-    cached: bool,
+    cache: StageCache | None,
+    kept: activations.Kept,
     tell: Callable[[int, EpochRecord], None],
+    note: Callable[[str], None] = print,
 ) -> StageRecord:
     """Runs one stage of a plan on `model`, in place.
 
@@ -42,34 +49,106 @@ def run_stage(
         what: the plan that it belongs to.
         train: uint8 pictures of the training split; `validation` is looked at after each epoch.
         validation: not trained on.
-        cached: whether what is frozen is computed once, and kept in memory.
+        cache: how the activations of what is frozen are kept; None: they are computed in every epoch.
+        kept: where they are kept from stage to stage.
         tell: called after each epoch with its number, counted from 1, and its record.
+        note: called with a line for each change of what trains within the stage, and with warnings.
 
     Raises:
-        VerificationError: other variables would move, or have moved, than the plan says.
+        VerificationError: other variables would move, or have moved, than the plan says, or one that was to move has
+            not though it had a gradient.
+        DataError: the statistics of batch norm, measured anew, would be NaN or infinite.
+        BackboneError: brightness needs cached activations, and a layer below what trains is random.
     """
+    with models.steady(model, awake=stage.trained) as random:
+        if cache is not None and random:
+            why = f"{', '.join(random)} below what trains is random, and has no rate that could be set to 0 meanwhile."
+            if what.augment.brightness:
+                raise BackboneError(f"{why} Take it out of the network, or write augment.brightness=0.")
+            note(f"stage {stage.name}  {why} What is frozen is computed in every epoch instead.")
+            cache = None
+        return _run_stage(model, number, stage, what, train, validation, cache, kept, tell, note)
+
+
+def _run_stage(model, number, stage: StagePlan, what: What, train, validation, cache, kept, tell, note) -> StageRecord:
     start = time.monotonic()
     trainee = prepared(model, number, stage, what)
-    if cached:
-        cut = activations.cut_tensors(trainee, stage.trained)
-        train, validation = (
-            activations.extract(trainee, cut, split, batch_size=what.batch_size) for split in (train, validation)
-        )
-        trainee = compiled(activations.suffix(trainee, cut), model, stage)
+    # Not compiled: it only says what names mean, and what is frozen.
+    whole = keras.Model(graph.input_of(trainee), trainee.output)
+    train = views.with_views(train, stage.views, what.augment, seed=what.seed)
+    if cache is not None:
+        try:
+            train, validation = kept.rows(trainee, cache, (train, validation))
+        except CacheError as error:
+            if what.augment.brightness:
+                raise
+            cache = None
+            note(f"stage {stage.name}  {error} What is frozen is computed in every epoch instead.")
+        else:
+            behind = activations.suffix(trainee, activations.cut_at(trainee, cache.cut))
+            trainee = compiled(behind, model, stage)
     if stage.rescale_head:
-        some = itertools.islice(train.padded_batches(what.batch_size), _BATCHES_TO_RESCALE)
-        models.rescale_head(trainee, (batch[:count] for batch, count in some))
-    whole = models.Proof(model)
+        some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
+        models.rescale_head(trainee, (batch for batch, _ in some))
+    proof = models.Proof(whole)
     with _statistics_in_time(trainee, stage):
-        epochs = _fit(trainee, number, stage, what, train, validation, tell)
-    moved = whole.check(steps=stage.steps)
+        course = _fit(trainee, whole, number, stage, what, train, validation, cache is not None, tell, note)
+    shares = planned_shares(model, awake_stage(stage, course.awake))
+    _verify_slots(trainee, stage, shares)
+    proof.narrow(shares.keys())
+    moved = proof.check(steps=course.steps_since_waking)
+    some, held_out = _some_batches(train, what, number), batches.ordered_batches(validation, batch_size=what.batch_size)
+    still = _explained(trainee, proof.idle_variables, stage, shares, course, some)
+    refreshed = RefreshRecord()
+    if stage.refresh_statistics:
+        refreshed = statistics.refreshed(trainee, whole, _one_pass(train, stage, what, number), held_out)
     return StageRecord(
         name=stage.name,
-        epochs=epochs,
-        frozen_digest=whole.digest,
+        epochs=course.epochs,
+        frozen_digest=proof.digest,
         moved=moved,
         seconds=time.monotonic() - start,
-        idle=whole.idle,
+        idle=tuple(map(str, still)),
+        wakings=course.wakings,
+        drift=course.drift,
+        drift_warning=course.drift_warning,
+        refreshed=refreshed,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Course:
+    """What happened in the `fit` of a stage; the last three as in `StageRecord`.
+
+    Attributes:
+        epochs: in order.
+        steps: that were made.
+        awake: names of the layer groups that train at the end.
+        wakings: in order.
+    """
+
+    epochs: tuple[EpochRecord, ...]
+    steps: int
+    awake: tuple[str, ...]
+    wakings: tuple[WakingRecord, ...]
+    drift: tuple[DriftRecord, ...]
+    drift_warning: str
+
+    @property
+    def steps_since_waking(self) -> int:
+        """How many steps what trains at the end has had at least."""
+        stayed = [waking.step for waking in self.wakings if set(waking.woke) & set(self.awake)]
+        return self.steps - max(stayed, default=0)
+
+
+def awake_stage(stage: StagePlan, awake: tuple[str, ...]) -> StagePlan:
+    """Returns a stage as if it trained just these of its groups."""
+    kept = [stage.trained.index(name) for name in awake]
+    return dataclasses.replace(
+        stage,
+        trained=awake,
+        trained_layers=tuple(stage.trained_layers[at] for at in kept),
+        rates=tuple(stage.rates[at] for at in kept),
     )
 
 
@@ -87,9 +166,9 @@ def prepared(model: keras.Model, number: int, stage: StagePlan, what: What) -> k
         VerificationError: other variables would move than the plan says.
     """
     _seed_dropout(model, what.seed, number)
-    trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" and stage.trained else model
+    trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" else model
     # With several names `train` means exactly these, and with none the head.
-    models.freeze(trainee, train=stage.trained or "head", batch_norm=stage.batch_norm)
+    models.freeze(trainee, train=stage.addresses() or "head", batch_norm=stage.batch_norm)
     return compiled(keras.Model(graph.input_of(trainee), trainee.output), model, stage)
 
 
@@ -110,15 +189,12 @@ def compiled(trainee: keras.Model, model: keras.Model, stage: StagePlan) -> kera
 
 def planned_shares(model: keras.Model, stage: StagePlan) -> dict[int, float]:
     """Returns, for the `id` of each variable that the plan trains, its share of the learning rate."""
-    *body, head = graph.layer_groups(model)
-    shares = {id(v): 1.0 for v in head.trainable_variables}
-    rates = dict(zip(stage.trained, stage.rates, strict=True))
-    for group in body:
-        if group.name not in rates:
-            continue
-        held = {id(v) for v in group.batch_norm_variables} if stage.batch_norm == "frozen" else ()
-        shares.update({id(v): rates[group.name] for v in group.trainable_variables if id(v) not in held})
-    return shares
+    places = Places(model)
+    rates = dict(zip(stage.trained, stage.rates, strict=True)) | {places.groups[-1].name: 1.0}
+    meant = [place for place in places.places if place.group == places.groups[-1].name]
+    meant += [place for address in stage.addresses() for place in places.at(address)]
+    held = models.held_batch_norm(places, stage.batch_norm)
+    return {id(place.variable): rates[place.group] for place in meant if id(place.variable) not in held}
 
 
 def verify_trainable(model: keras.Model, stage: StagePlan, shares: dict[int, float]) -> None:
@@ -149,21 +225,80 @@ def _statistics_in_time(trainee: keras.Model, stage: StagePlan) -> contextlib.Ab
     return models.set_batch_norm_momentum(trainee, models.batch_norm_momentum(stage.steps_per_epoch))
 
 
-def _fit(model, number, stage, what, train, validation, tell) -> tuple[EpochRecord, ...]:
-    held_out = batches.ordered_batches(validation, batch_size=what.batch_size)
-    recorder = display.Recorder(stage, tell)
-    first = batches.training_batches(
+def _verify_slots(trainee: keras.Model, stage: StagePlan, shares: dict[int, float]) -> None:
+    """Checks at the end of a stage that the optimizer's variables are exactly those that are to train by then.
+
+    Raises:
+        VerificationError: one more or one less; the message names it.
+    """
+    known = {id(variable): variable.path for variable in trainee.optimizer.trained_variables}
+    paths = known | {id(variable): variable.path for variable in trainee.variables}
+    apart = sorted(paths.get(key, "?") for key in known.keys() ^ shares.keys())
+    if apart:
+        raise VerificationError(
+            f"stage {stage.name} ended with an optimizer of {len(known)} variables, the plan says {len(shares)}; "
+            f"apart: {', '.join(apart[:5])}"
+        )
+
+
+def _explained(trainee, variables, stage: StagePlan, shares, course: _Course, some) -> tuple[idle.Idle, ...]:
+    """Returns why variables stood still that were to train; a fault stops the run."""
+    if course.steps_since_waking < 2:  # a head of zeros lets no gradient through in its first step
+        return tuple(idle.Idle(path=v.path, gradient=0.0, reason="it had one step only") for v in variables)
+    middle = course.steps - course.steps_since_waking // 2
+    rate = float(stage_schedule(stage)(middle)) * (auto_rgn.FLOOR if stage.group_rates == "auto_rgn" else 1.0)
+    return idle.explain(
+        trainee,
+        variables,
+        some,
+        steps_of={key: rate * share for key, share in shares.items()},
+        scaled=isinstance(stage.optimizer, Adam),
+        clip_norm=stage.clip_norm,
+    )
+
+
+def _some_batches(train: Rows, what: What, number: int):
+    """Returns the first batches that a stage trains on."""
+    return batches.training_batches(
         train, batch_size=what.batch_size, start=0, steps=_BATCHES_TO_MEASURE, seed=what.seed, stage=number
     )
-    acting = stage_callbacks(stage, first)
+
+
+def _one_pass(train: Rows, stage: StagePlan, what: What, number: int):
+    """Returns the batches of a stage's first epoch."""
+    return batches.training_batches(
+        train, batch_size=what.batch_size, start=0, steps=stage.steps_per_epoch, seed=what.seed, stage=number
+    )
+
+
+def _fit(model, whole, number, stage, what, train, validation, cached, tell, note) -> _Course:
+    mix = mixing.mixer(what.augment, seed=what.seed, stage=number, cached=cached)
+    held_out = batches.ordered_batches(validation, batch_size=what.batch_size)
+    recorder = display.Recorder(stage, tell)
+    some = _some_batches(train, what, number)
+    waking = unfreezing.unfreezing_callback(stage, whole, note)
+    warnings: list[str] = []
+    drifting = statistics.drift_callback(stage, some, warnings.append)
+    # What wakes comes before what is measured on it.
+    acting = [waking, *stage_callbacks(stage, some), drifting]
+    drift: tuple[DriftRecord, ...] = ()
     # `fit` counts whole epochs; steps that do not fill one are a shorter epoch of their own at the end.
     whole, rest = divmod(stage.steps, stage.steps_per_epoch)
     for start, epochs, steps in ((0, whole, stage.steps_per_epoch), (stage.steps - rest, 1, rest)):
         if not epochs or not steps:
             continue
         dataset = batches.training_batches(
-            train, batch_size=what.batch_size, start=start, steps=epochs * steps, seed=what.seed, stage=number
+            train,
+            batch_size=what.batch_size,
+            start=start,
+            steps=epochs * steps,
+            seed=what.seed,
+            stage=number,
+            mix=mix,
         )
+        before = len(recorder.epochs)
+        # An epoch in one go: a step of a small suffix takes less than a round trip through Python.
+        model.steps_per_execution = 1 if stage.unfreezing.by == "steps" else steps
         model.fit(
             dataset,
             epochs=epochs,
@@ -171,9 +306,20 @@ def _fit(model, number, stage, what, train, validation, tell) -> tuple[EpochReco
             validation_data=held_out,
             verbose=0,
             shuffle=False,
-            callbacks=[*acting, recorder],
+            callbacks=[recorder, *(callback for callback in acting if callback is not None)],
         )
-    return tuple(recorder.epochs)
+        if drifting is not None:
+            drift += statistics.drift_records(drifting.measured, before)
+    for warning in warnings:
+        note(f"stage {stage.name}  warning: {warning}")
+    return _Course(
+        epochs=tuple(recorder.epochs),
+        steps=int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
+        awake=unfreezing.awake_now(stage, waking),
+        wakings=unfreezing.waking_records(stage, waking.changes) if waking is not None else (),
+        drift=drift,
+        drift_warning="; ".join(warnings),
+    )
 
 
 def _seed_dropout(model: keras.Model, seed: int, stage: int) -> None:

@@ -6,7 +6,7 @@ import keras
 import pytest
 
 import tfxfer
-from tfxfer import export, models, pipeline
+from tfxfer import export, models, pipeline, training
 from tfxfer.errors import BackboneError, ConfigError
 
 QUIET = {"show": lambda line: None}
@@ -123,3 +123,13 @@ def test_features_are_float32_under_mixed_precision(reusable):
         assert tfxfer.load_backbone(f"hub:{reusable}").model.outputs[0].dtype == "float32"
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
+
+
+def test_what_cannot_train_has_a_head_that_trains_and_the_run_does_not_end_in_an_error(colours, of_tf1, tmp_path):
+    """Behind the stages everything is to train again that can."""
+    ready = pipeline.prepare(recipe(colours, f"hub:{of_tf1}", stages=(tfxfer.Stage(train="head", epochs=1),)))
+    model = models.swap_head(ready.backbone, ready.plan.what.head)
+    pixels = ready.examples.pixels(ready.plan.what.image_size, "squash")
+    history = training.fit(model, ready.examples, pixels, ready.plan, tmp_path, tell=lambda *_: None)
+    assert [stage.moved for stage in history.stages] == [2]
+    assert {variable.path.split("/")[0] for variable in model.trainable_variables} == {"head_logits"}

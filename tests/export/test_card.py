@@ -1,0 +1,53 @@
+"""The README of a bundle tells what woke within a stage, and what was done to statistics."""
+
+import dataclasses
+
+import pytest
+from sample_facts import backbone_facts, data_facts, machine_facts
+
+from tfxfer import evaluation, files, plans, values
+from tfxfer.export.card import write_card
+from tfxfer.recipes import Gradual, Recipe, Stage
+from tfxfer.training import History, StageRecord
+from tfxfer.training.records import RefreshRecord, WakingRecord
+
+
+@pytest.fixture
+def card(trained):
+    """A function that writes the card of a run with one stage, of which the record is given."""
+    report = values.from_json(evaluation.Report, files.read_json(trained / "report" / "report.json"))
+    stage = Stage(train="all", epochs=9, batch_norm="train", unfreezing=Gradual())
+    plan = plans.resolve(Recipe(stages=(stage,)), data_facts(), backbone_facts(), machine_facts())
+
+    def write(**record):
+        history = History(
+            stages=(StageRecord(name="1 all", epochs=(), frozen_digest="", moved=2, seconds=1.0, **record),)
+        )
+        return write_card(dataclasses.replace(report, history=history), plan, backbone_facts())
+
+    return write
+
+
+def test_what_woke_and_what_was_put_back(card):
+    woke = WakingRecord(epoch=2, step=6, woke=("block2", "block3"), slept=(), reason="tried")
+    slept = WakingRecord(epoch=3, step=12, woke=(), slept=("block2", "block3"), reason="did not help")
+    lines = card(wakings=(woke, slept)).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("- stage 1 all: "))
+    assert lines[at + 1 : at + 3] == [
+        "  - in epoch 2 woke block2, block3 (tried)",
+        "  - in epoch 3 put back to sleep block2, block3 (did not help)",
+    ]
+
+
+def test_statistics_and_what_was_said_of_them(card):
+    refreshed = RefreshRecord(layers=2, examples=1234, shift=0.1, validation_loss=1.0, validation_accuracy=0.5)
+    text = card(refreshed=refreshed, drift_warning="the stored ones\nlag behind")
+    assert "  - statistics of 2 batch norms measured anew on 1,234 training examples\n" in text
+    assert "  - warning: the stored ones lag behind\n" in text
+
+
+def test_where_nothing_of_this_happened_nothing_is_told(card):
+    text = card()
+    assert "woke" not in text
+    assert "measured anew" not in text
+    assert "warning" not in text
