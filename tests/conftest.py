@@ -20,6 +20,14 @@ def pytest_collection_finish(session) -> None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def activations_folder(tmp_path_factory) -> pathlib.Path:
+    """Keeps activations of all tests, and of the processes they start, out of the user's folder."""
+    folder = tmp_path_factory.mktemp("activations")
+    os.environ["TFXFER_CACHE_DIR"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def mirrored():
     """The one strategy of this process, over two logical CPUs; several in one process clash."""

@@ -85,7 +85,7 @@ def test_what_trains_behind_the_first_8_layers_is_exactly_what_keras_counts(reci
     plan = plans.resolve(recipe(FIRST8), data_facts(**DIGITS), backbone.facts, machine_facts())
     (stage,) = plan.what.stages
     model = models.swap_head(backbone, plan.what.head)
-    models.freeze(model, train=stage.trained)
+    models.freeze(model, train=stage.addresses())
     *body, head = graph.layer_groups(model)
     trained = [layer.name for group in body for layer in group.layers if layer.trainable_variables]
     application = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))

@@ -7,15 +7,16 @@ import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts
 
 from tfxfer import display, plans, presets
-from tfxfer.facts import BadImage
+from tfxfer.facts import BadImage, Costs
 from tfxfer.heads import MLP
-from tfxfer.recipes import PRESETS, SGD, Adam, Recipe, Stage
+from tfxfer.recipes import PRESETS, SGD, Adam, Gradual, Recipe, Searching, Stage, WhenStalled
+from tfxfer.reuse import Augment, Cache
 
 
-def shown(recipe=None, data=None, backbone=None, **settings) -> str:
+def shown(recipe=None, data=None, backbone=None, costs=None, **settings) -> str:
     data, backbone = data or data_facts(), backbone or backbone_facts()
     recipe = recipe or Recipe(stages=(Stage(epochs=2), Stage(train=2, epochs=1)))
-    return display.plan_text(plans.resolve(recipe, data, backbone, machine_facts()), data, backbone, **settings)
+    return display.plan_text(plans.resolve(recipe, data, backbone, machine_facts(), costs), data, backbone, **settings)
 
 
 def row(text: str, start: str) -> str:
@@ -27,13 +28,13 @@ def row(text: str, start: str) -> str:
 
 
 def speeds(text: str, stage: str) -> list[str]:
-    """Returns what is said of a stage behind the table: how it trains, and at which rates."""
+    """Returns what is said of a stage behind the table: how it trains, and at which rates, but not what is kept."""
     lines = text.splitlines()
     start = [number for number, line in enumerate(lines) if line.startswith(f" {stage} ")][-1]
     said = [lines[start].removeprefix(f" {stage}")]
     said += itertools.takewhile(lambda line: line.startswith("    "), lines[start + 1 :])
     how, _, rates = " ".join(" ".join(said).split()).partition(" peak rates: ")
-    return [how, rates]
+    return [how, rates.partition(" computed once: ")[0]]
 
 
 def deep_facts():
@@ -72,17 +73,64 @@ def test_the_plan_says_what_was_found():
 
 
 def test_the_plan_has_a_row_for_each_stage():
-    """Stage, what trains, what is frozen, batch norm, steps, weights, slots, cached bytes."""
+    """Stage, what trains, what is frozen, batch norm, steps, weights, slots."""
     text = shown()
     weights = 33 + 6000 - 96
     table = [" ".join(line.split()) for line in text.splitlines()]
-    assert "1 head head stem…block3 frozen 14 33 132 B 9.6 kB" in table
-    assert f"2 2 block2…head stem…block1 frozen 7 {weights:,} 23.7 kB –" in table
+    assert "1 head head stem…block3 frozen 14 33 132 B" in table
+    assert f"2 2 block2…head stem…block1 frozen 7 {weights:,} 23.7 kB" in table
+
+
+def test_the_plan_tells_what_is_computed_once_and_what_it_takes():
+    """Ten features of two bytes are padded to 24; of 210 training pictures and 30 for validation."""
+    said = " ".join(shown().split())
+    assert "computed once: up to features, 24 B a picture in float16, 5.8 kB in memory 2 2 SGD" in said
+    stages = (Stage(epochs=4), Stage(train=1, epochs=3))
+    recipe = Recipe(stages=stages, augment=Augment(views=2), cache=Cache(store="disk", precision="float32"))
+    said = " ".join(shown(recipe).split())
+    assert "up to features from block2, 40 B a picture in float32, 18.0 kB with 2 views each on disk" in said
+    assert "up to block2, 800 B a picture in float32, 360 kB with 2 views each on disk" in said
+    assert "takes" not in said
+    assert "computed once" not in shown(Recipe(stages=stages, cache=Cache(store="off")))
+
+
+@pytest.mark.parametrize("stages", ["partial", "full", "ulmfit"])
+def test_a_measured_plan_tells_seconds_and_fits_a_terminal(stages):
+    groups = deep_facts()
+    count = len(groups.groups) + 1
+    costs = Costs(
+        forward=(0.004,) * count,
+        backward=(0.008,) * count,
+        layers=(9,) * count,
+        step=3e-4,
+        update=2e-9,
+        trace=1.0,
+        gather=1e-10,
+    )
+    recipe = Recipe(stages=stages)
+    plan = plans.resolve(recipe, data_facts(), groups, machine_facts(), costs)
+    text = shown(recipe, backbone=groups, costs=costs)
+    assert max(map(len, text.splitlines())) <= 100
+    for stage, seconds in zip(plan.what.stages, plan.how.stage_seconds, strict=True):
+        assert row(text, stage.name).endswith(f" {display.duration_text(seconds)}")
+    for cache in plan.how.caches:
+        assert f"saves about {display.duration_text(cache.seconds_saved)}" in " ".join(text.split())
+    assert plan.how.caches or stages == "ulmfit"
 
 
 def test_a_block_in_the_middle_leaves_two_runs_frozen():
     text = shown(Recipe(stages=(Stage(train="block1,", epochs=1),)))
     assert row(text, "1 only block1").startswith("1 only block1 block1, head stem, block2…block3 frozen 7 1,017 ")
+
+
+def test_a_group_of_which_some_layers_train_is_named_on_both_sides():
+    text = shown(Recipe(stages=(Stage(frozen="layers[:7]", batch_norm="affine", epochs=1),)))
+    start = next(line for line in text.splitlines() if line.startswith(" 1 all but"))
+    assert [column.strip() for column in start.split("  ") if column][1:3] == [
+        "part of block2,",
+        "stem…block1, rest",
+    ]
+    assert row(text, "1 all but").count("block3…head of block2") == 1
 
 
 def test_the_plan_tells_how_each_stage_trains():
@@ -216,3 +264,38 @@ def test_durations_in_words(seconds, text):
 def test_runs_of_groups_are_named_by_whole_stages_where_they_can(names, shown):
     groups = ["stem", "stage1.block1", "stage1.block2", "stage2.block1", *(f"stage3.block{n}" for n in (1, 2, 3))]
     assert display._span(names, groups) == shown
+
+
+@pytest.mark.parametrize(
+    ("unfreezing", "expected"),
+    [
+        (
+            Gradual(),
+            "wakes: head at first, block3 from epoch 2, block2 from epoch 3, block1 from epoch 4, stem from epoch 5",
+        ),
+        (
+            Gradual(groups=("stem",), every=9, unit="steps"),
+            "wakes: block1…head at first, stem from step 10",
+        ),
+        (
+            WhenStalled(groups=2, patience=3),
+            "wakes when val_loss stalls for 3 epochs: head at first, then block2…block3, then stem…block1",
+        ),
+        (
+            Searching(groups=2, monitor="val_accuracy"),
+            "tries for 1 epoch each and keeps what improves val_accuracy: head at first, then block2…block3, then "
+            "stem…block1",
+        ),
+    ],
+)
+def test_the_plan_says_what_wakes_when(unfreezing, expected):
+    how, _ = speeds(shown(Recipe(stages=(Stage(train="all", epochs=9, unfreezing=unfreezing),))), "1 all")
+    assert how.endswith(expected)
+
+
+def test_the_plan_says_where_statistics_are_measured_anew():
+    moving = Stage(train="all", epochs=9, batch_norm="train")
+    text = shown(Recipe(stages=(moving, dataclasses.replace(moving, refresh_statistics=False))))
+    assert "statistics measured anew at the end" in speeds(text, "1 all")[0]
+    assert "statistics measured anew at the end" not in speeds(text, "2 all")[0]
+    assert "· statistics of batch norm measured anew behind stage 1 all: they move in it" in text

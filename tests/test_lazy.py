@@ -7,11 +7,12 @@ import sys
 import pytest
 
 import tfxfer
-from tfxfer import backbones, lazy
+from tfxfer import activations, backbones, lazy
 
 ROOT = pathlib.Path(tfxfer.__file__).parent
 HOMES = [("tfxfer", name, home) for name, home in tfxfer._HOMES.items()]
 HOMES += [("tfxfer.backbones", name, home) for name, home in backbones._HOMES.items()]
+HOMES += [("tfxfer.activations", name, home) for name, home in activations._HOMES.items()]
 
 
 def test_a_name_is_loaded_at_its_first_use_and_not_before(tmp_path, monkeypatch):

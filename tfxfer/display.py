@@ -9,10 +9,13 @@ import rich.table
 import rich.text
 
 from tfxfer.facts import BackboneFacts, DataFacts
-from tfxfer.plans import Plan, StagePlan
+from tfxfer.plans import Plan, StageCache, StagePlan
+from tfxfer.plans.caching import PIXELS
 from tfxfer.recipes import Adam, Optimizer
 
 _WIDTH = 100
+# How much of a layer group stands still where so much of it trains.
+_REST = {"all": "none", "some": "some", "none": "all"}
 
 
 def plan_text(plan: Plan, data: DataFacts, backbone: BackboneFacts, *, colour: bool = False) -> str:
@@ -100,21 +103,23 @@ def _stages(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for name in ("stage", "trains", "frozen", "batch\nnorm"):
         table.add_column(name, overflow="fold")
-    for name in ("steps", "weights\nthat train", "optimizer\nslots", "computed\nonce"):
+    for name in ("steps", "weights\nthat train", "optimizer\nslots"):
         table.add_column(name, justify="right", no_wrap=True)
     groups = [group.name for group in backbone.groups]
-    cached = dict(zip(plan.how.cached_stages, plan.how.cached_bytes, strict=True))
-    for stage in plan.what.stages:
-        trained = {*stage.trained, "head"}
+    is_measured = any(plan.how.stage_seconds)
+    if is_measured:
+        table.add_column("takes\nabout", justify="right", no_wrap=True)
+    for stage, seconds in zip(plan.what.stages, plan.how.stage_seconds, strict=True):
+        parts = _parts(stage, groups)
         table.add_row(
             rich.text.Text(clean(stage.name)),
-            rich.text.Text(clean(_spans([name in trained for name in groups] + [True], groups))),
-            rich.text.Text(clean(_spans([name not in trained for name in groups] + [False], groups) or "–")),
+            rich.text.Text(clean(_shares([*parts, "all"], groups, "part of "))),
+            rich.text.Text(clean(_shares([_REST[part] for part in [*parts, "all"]], groups, "rest of ") or "–")),
             stage.batch_norm if stage.trained else "frozen",
             f"{stage.steps:,}",
             f"{stage.trainable_weights:,}",
             size_text(stage.slot_bytes),
-            size_text(cached[stage.name]) if stage.name in cached else "–",
+            *([duration_text(seconds)] if is_measured else []),
         )
     return table
 
@@ -130,7 +135,11 @@ def _speeds(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
     for name, stage in zip(names, plan.what.stages, strict=True):
         how = [_optimizer_text(stage.optimizer), _schedule_text(stage), *_extras(stage)]
         table.add_row(rich.text.Text(name), rich.text.Text(_wrapped(how, " · ", width)))
+        if stage.unfreezing.wakings:
+            table.add_row("", rich.text.Text(_wrapped(_wakings(stage, groups), ", ", width)))
         table.add_row("", rich.text.Text(_wrapped(_rates(stage, groups), ", ", width)))
+        if cache := plan.cache_of(stage.name):
+            table.add_row("", rich.text.Text(_wrapped(_cache(cache, stage), ", ", width)))
     return table
 
 
@@ -172,13 +181,58 @@ def _extras(stage: StagePlan) -> list[str]:
         ("clip norm", stage.clip_norm),
         ("label smoothing", stage.label_smoothing),
     )
-    return ["head rescaled first"] * stage.rescale_head + [f"{name} {value:g}" for name, value in numbers if value]
+    said = ["head rescaled first"] * stage.rescale_head + [f"{name} {value:g}" for name, value in numbers if value]
+    return said + ["statistics measured anew at the end"] * stage.refresh_statistics
+
+
+def _cache(cache: StageCache, stage: StagePlan) -> list[str]:
+    """Returns what is computed once for a stage, and what that takes and saves."""
+    views = f" with {stage.views} views each" if stage.views > 1 else ""
+    source = "" if cache.source == PIXELS else f" from {cache.source}"
+    where = {"memory": "in memory", "disk": "on disk"}[cache.store]
+    said = [f"computed once: up to {cache.cut}{source}", f"{size_text(cache.row_bytes)} a picture in {cache.precision}"]
+    said.append(f"{size_text(cache.bytes)}{views} {where}")
+    return said + ([f"saves about {duration_text(cache.seconds_saved)}"] if cache.seconds_saved else [])
+
+
+def _wakings(stage: StagePlan, groups: list[str]) -> list[str]:
+    """Returns what wakes when, epochs and steps counted from 1 as in the output of training."""
+    planned = stage.unfreezing
+    spans = [_spans([name in names for name in groups] + [False], groups) for names in planned.wakings]
+    start = _spans([name in stage.awake(0) for name in groups] + [True], groups)
+    plural = "s" if planned.epochs > 1 else ""
+    if planned.by == "stall":
+        begin = f"wakes when {planned.monitor} stalls for {planned.epochs} epoch{plural}: {start} at first"
+        return [begin, *(f"then {span}" for span in spans)]
+    if planned.by == "search":
+        begin = (
+            f"tries for {planned.epochs} epoch{plural} each and keeps what improves {planned.monitor}: {start} at first"
+        )
+        return [begin, *(f"then {span}" for span in spans)]
+    unit = planned.by.removesuffix("s")
+    said = [f"{span} from {unit} {time + 1:,}" for span, time in zip(spans, planned.times, strict=True)]
+    return [f"wakes: {start} at first", *said]
+
+
+def _parts(stage: StagePlan, groups: list[str]) -> list[str]:
+    """Returns whether all, some or none of the layers of each group train."""
+    layers = dict(zip(stage.trained, stage.trained_layers, strict=True))
+    return ["none" if name not in layers else "some" if layers[name] else "all" for name in groups]
 
 
 def _spans(chosen: list[bool], groups: list[str]) -> str:
     """Returns the runs of groups that are chosen, the head being the last."""
-    runs = itertools.groupby(zip([*groups, "head"], chosen, strict=True), key=lambda pair: pair[1])
-    return ", ".join(_span([name for name, _ in run], groups) for is_chosen, run in runs if is_chosen)
+    return _shares(["all" if is_chosen else "none" for is_chosen in chosen], groups, "")
+
+
+def _shares(parts: list[str], groups: list[str], partly: str) -> str:
+    """Returns the runs of groups of which all are meant, or some after the word `partly`, the head being the last."""
+    runs = itertools.groupby(zip([*groups, "head"], parts, strict=True), key=lambda pair: pair[1])
+    return ", ".join(
+        (partly if part == "some" else "") + _span([name for name, _ in run], groups)
+        for part, run in runs
+        if part != "none"
+    )
 
 
 def _span(names: list[str], groups: list[str]) -> str:

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
+
 from tfxfer import (
+    activations,
     backbones,
     checks,
     display,
@@ -32,11 +35,20 @@ _RECIPE = "recipe.json"
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What is known once a recipe met its data and backbone: enough to show the plan."""
+    """What is known once a recipe met its data and backbone: enough to show the plan.
+
+    Attributes:
+        recipe: what is asked.
+        examples: what there is to train on.
+        backbone: what to start from.
+        model: the backbone with a new head.
+        plan: what was decided.
+    """
 
     recipe: recipes.Recipe
     examples: Examples
     backbone: backbones.Backbone
+    model: keras.Model
     plan: Plan
 
     def __str__(self) -> str:
@@ -79,24 +91,31 @@ def run(
         show(summary(finished, workdir))
         return finished
     prepared = prepare(recipe, data=data, class_names=class_names)
-    examples, backbone, plan = prepared.examples, prepared.backbone, prepared.plan
+    examples, model, plan = prepared.examples, prepared.model, prepared.plan
     show(str(prepared))
     files.remove_leftovers(workdir)
     files.write_json(workdir / _RECIPE, values.to_json(recipe))
     files.write_text(workdir / "plan.txt", str(prepared))
     files.write_json(workdir / "plan.json", values.to_json(plan))
-    with runtime.scope():
-        model = models.swap_head(backbone, plan.what.head, seed=plan.what.seed)
     pixels = examples.pixels(plan.what.image_size, plan.what.resize, _pixel_store(plan, workdir))
-    history = training.fit(model, examples, pixels, plan, workdir, tell=_teller(plan, show))
+    history = training.fit(model, examples, pixels, plan, workdir, tell=_teller(plan, show), note=show)
     report = _measure(model, examples, pixels, plan, history)
     report = _ship(model, prepared, pixels, report, workdir, start)
     show(summary(report, workdir))
     return report
 
 
-def prepare(recipe: recipes.Recipe, *, data: Any = None, class_names: Sequence[str] | None = None) -> Prepared:
-    """Opens the data, loads the backbone and decides the plan: everything before training.
+def prepare(
+    recipe: recipes.Recipe, *, data: Any = None, class_names: Sequence[str] | None = None, with_seconds: bool = True
+) -> Prepared:
+    """Opens the data, loads the backbone, gives it a head and decides the plan: everything before training.
+
+    Args:
+        recipe: what to do.
+        data: examples for a recipe without a source; `class_names` of their labels.
+        class_names: see there.
+        with_seconds: whether to measure what the network costs on this machine, so that the plan foretells seconds
+            and weighs them; it takes one to three.
 
     Raises:
         TfxferError: with what was wrong and what to type instead.
@@ -114,8 +133,14 @@ def prepare(recipe: recipes.Recipe, *, data: Any = None, class_names: Sequence[s
         backbone = backbones.load_backbone(
             asked.handle, image_size=image_size, weights=recipe.weights, at=asked.at or None, **options
         )
-    plan = plans.resolve(recipe, examples.facts, backbone.facts, runtime.probe())
-    return Prepared(recipe, examples, backbone, plan)
+    found = (examples.facts, backbone.facts, runtime.probe())
+    plan = plans.resolve(recipe, *found)  # what is wrong with the recipe is said before anything is measured
+    with runtime.scope():
+        model = models.swap_head(backbone, plan.what.head, seed=plan.what.seed)
+    if with_seconds:
+        costs = activations.measure(model, batch_size=recipe.batch_size)
+        plan = plans.resolve(recipe, *found, costs)
+    return Prepared(recipe, examples, backbone, model, plan)
 
 
 def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
@@ -128,6 +153,8 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
     written = workdir / _RECIPE
     if written.exists():
         kept = values.from_json(recipes.Recipe, files.read_json(written))
+        # Where activations are kept changes nothing that is learned.
+        kept = dataclasses.replace(kept, cache=recipe.cache)
         if kept != recipe:
             changes = "\n".join(f"  {line}" for line in recipes.differences(kept, recipe))
             raise WorkdirError(
@@ -150,10 +177,22 @@ def summary(report: Report, workdir: pathlib.Path) -> str:
         f"{high:.1f} %), balanced {100 * test.balanced_accuracy:.1f} %",
         f"lowest recall {100 * worst.recall:.1f} % for class {display.clean(worst.name)} ({worst.examples} examples)",
         f"training {display.duration_text(report.train.seconds)}, in all {display.duration_text(report.seconds)}",
+        *_expected(report.train.stages),
         f"exported and read back: {exported}",
         f"files: {workdir}/bundle (the network), {workdir}/report (report.json, confusion.png, curves.png)",
     ]
     return "\n".join(lines)
+
+
+def _expected(stages: Sequence[evaluation.StageSeconds]) -> list[str]:
+    """Returns in a line how long each stage took and was to take, where the plan said so."""
+    told = [
+        f"stage {display.clean(stage.name)} {display.duration_text(stage.seconds)} "
+        f"(expected {display.duration_text(stage.expected)})"
+        for stage in stages
+        if stage.expected
+    ]
+    return ["; ".join(told)] if told else []
 
 
 def _finished(workdir: pathlib.Path) -> Report | None:
@@ -186,7 +225,10 @@ def _measure(model, examples: Examples, pixels, plan: Plan, history: training.Hi
         rows = examples.rows(pixels, split)
         return evaluation.measure(model, rows, plan.what.class_names, batch_size=plan.what.batch_size)
 
-    stages = tuple(evaluation.StageSeconds(name=s.name, seconds=s.seconds) for s in history.stages)
+    stages = tuple(
+        evaluation.StageSeconds(name=record.name, seconds=record.seconds, expected=expected)
+        for record, expected in zip(history.stages, plan.how.stage_seconds, strict=True)
+    )
     return Report(
         test=result(examples_of.TEST),
         validation=result(examples_of.VALIDATION),

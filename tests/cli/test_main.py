@@ -11,18 +11,19 @@ from tfxfer.cli import command, main, train
 from tfxfer.errors import DataError, VerificationError
 from tfxfer.recipes import Recipe
 
-COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "backbones")
+COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "backbones", "cache")
 DATA = "--data=folder:photos"
 # Command lines that say something impossible, and what must be in the answer.
 MISTAKES = [
     (
         ["trian"],
         "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, lr-find, evaluate, predict, "
-        "backbones.",
+        "backbones, cache.",
     ),
     (
         ["--data=folder:photos"],
-        "there is no command '--data=folder:photos'. Commands: train, plan, lr-find, evaluate, predict, backbones.",
+        "there is no command '--data=folder:photos'. Commands: train, plan, lr-find, evaluate, predict, backbones, "
+        "cache.",
     ),
     (["train", DATA], "--workdir is missing. Write --workdir=runs/photos."),
     (["train", "--workdir=runs/photos"], "the recipe names no data. Write --data=folder:photos."),
@@ -64,6 +65,12 @@ MISTAKES = [
     (["predict"], "--bundle is missing. Write --bundle=runs/photos/bundle."),
     (["predict", "--bundle=b"], "no images were given. Write tfxfer predict --bundle=DIR image.jpg, or a folder."),
     (["predict", "--bundle=b", "--top=0", "a.jpg"], "--top=0 is no number of classes. Write --top=3."),
+    (["cache"], "say what to do. Write tfxfer cache ls, or tfxfer cache prune --older_than_days=30."),
+    (["cache", "prun"], "there is nothing called 'prun'. Did you mean 'prune'? Write tfxfer cache ls or prune."),
+    (["cache", "ls", "--all"], "--all is for removing. Write tfxfer cache prune --all."),
+    (["cache", "prune"], "say what goes, in one way: --older_than_days=30, --to_gb=10 or --all."),
+    (["cache", "prune", "--all", "--to_gb=1"], "say what goes, in one way: --older_than_days=30, --to_gb=10 or --all."),
+    (["cache", "prune", "--to_gb=much"], "--to_gb=much is no number from 0 up. Write --to_gb=10."),
 ]
 
 
@@ -104,9 +111,11 @@ def test_the_help_of_a_command_names_its_flags_and_an_example(run, name, flag):
     code, shown, errors = run(name, "--workdir=x", flag)
     assert (code, errors) == (0, "")
     first, _, usage = shown.splitlines()[:3]
+    begins = {"backbones": "[SOURCE", "cache": "ls | prune"}
     assert first == f"tfxfer {name}: {main._COMMANDS[name]}"
-    assert usage.startswith(f"usage: tfxfer {name} {'[SOURCE' if name == 'backbones' else '--'}")
-    own = {"train": "workdir", "evaluate": "bundle", "predict": "top", "backbones": "image_size"}.get(name, "data")
+    assert usage.startswith(f"usage: tfxfer {name} {begins.get(name, '--')}")
+    flags = {"train": "workdir", "evaluate": "bundle", "predict": "top", "backbones": "image_size", "cache": "to_gb"}
+    own = flags.get(name, "data")
     assert f"  --{own}=" in shown
     assert f"example:\n  tfxfer {name} " in shown
     assert max(map(len, shown.splitlines())) <= 120

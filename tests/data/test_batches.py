@@ -5,7 +5,8 @@ import numpy as np
 from tfxfer.data import batches
 from tfxfer.data.rows import Rows
 
-ROWS = Rows(np.arange(10, dtype=np.float32)[:, None], np.arange(10, dtype=np.int32) % 3, np.array([9, 7, 5, 3, 1]), 3)
+PLACES = np.array([9, 7, 5, 3, 1])
+ROWS = Rows(np.arange(10, dtype=np.float32)[:, None], (PLACES % 3).astype(np.int32), PLACES, 3)
 
 
 def drawn(**changes):

@@ -25,6 +25,7 @@ _COMMANDS = {
     "evaluate": "measure a bundle on labelled images",
     "predict": "label images with a bundle",
     "backbones": "list the pretrained networks there are, or show the layer groups of one",
+    "cache": "list what was computed once for frozen layers and is kept on disk, or remove some",
 }
 
 

@@ -2,28 +2,42 @@
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.data.mixing import Mix
 from tfxfer.data.rows import Rows
 
 # Batches made ready while a step runs.
 _AHEAD = 2
+# One call of Python gathers so many batches at most, and bytes: for small rows the call costs more than the gathering.
+_TOGETHER, _BYTES_TOGETHER = 64, 4 << 20
 
 
 def order(count: int, *, seed: int, stage: int, epoch: int) -> np.ndarray:
     """Returns the order of `count` examples in one epoch, int64, a pure function of its arguments."""
-    key = hashlib.sha256(f"order:{seed}:{stage}:{epoch}".encode()).digest()[:16]
-    generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key)))
-    return generator.permutation(count)
+    return _generator("order", seed, stage, epoch).permutation(count)
 
 
-def training_batches(rows: Rows, *, batch_size: int, start: int, steps: int, seed: int, stage: int) -> tf.data.Dataset:
+def shown_views(count: int, views: int, *, seed: int, stage: int, epoch: int) -> np.ndarray:
+    """Returns which of its views each example shows in one epoch, int64 `[count]`, 0 ≤ view < `views`.
+
+    Each example begins with a view drawn for it, and shows all of them before it shows one again.
+    """
+    if views == 1:
+        return np.zeros(count, np.int64)
+    return (_generator("views", seed, stage, 0).integers(0, views, count) + epoch) % views
+
+
+def training_batches(
+    rows: Rows, *, batch_size: int, start: int, steps: int, seed: int, stage: int, mix: Mix | None = None
+) -> tf.data.Dataset:
     """Returns `steps` batches of (rows, one-hot labels), epoch after epoch, each in its own order.
 
-    The last batch of an epoch holds what is left.
+    The last batch of an epoch holds what is left. Of an example with several views each epoch shows one.
 
     Args:
         rows: what to train on.
@@ -32,41 +46,82 @@ def training_batches(rows: Rows, *, batch_size: int, start: int, steps: int, see
         steps: number of batches.
         seed: of the order, with `stage` and the epoch.
         stage: counted from 0.
+        mix: what is done to each batch, of `mixing.mixer`.
     """
     per_epoch = -(-len(rows) // batch_size)
 
     @functools.lru_cache(maxsize=2)
-    def order_of(epoch: int) -> np.ndarray:
-        return order(len(rows), seed=seed, stage=stage, epoch=epoch)
+    def in_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        which = {"seed": seed, "stage": stage, "epoch": epoch}
+        positions = order(len(rows), **which)
+        return positions, shown_views(len(rows), rows.views, **which)[positions]
 
-    def places(step: int) -> np.ndarray:
-        epoch, batch = divmod(int(step), per_epoch)
-        return order_of(epoch)[batch * batch_size : (batch + 1) * batch_size]
+    def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch, number = divmod(step, per_epoch)
+        positions, views = in_epoch(epoch)
+        part = slice(number * batch_size, (number + 1) * batch_size)
+        return positions[part], views[part]
 
-    return _gather(tf.data.Dataset.range(start, start + steps), places, rows)
+    return _gather(rows, batch, start, start + steps, batch_size, mix)
 
 
 def ordered_batches(rows: Rows, *, batch_size: int) -> tf.data.Dataset:
-    """Returns batches of (rows, one-hot labels) in order, each once."""
-    steps = tf.data.Dataset.range(-(-len(rows) // batch_size))
-    return _gather(steps, lambda step: np.arange(step * batch_size, min(len(rows), (step + 1) * batch_size)), rows)
+    """Returns batches of (rows, one-hot labels) in order, each example as it is, once."""
+
+    def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        positions = np.arange(step * batch_size, min((step + 1) * batch_size, len(rows)))
+        return positions, np.zeros_like(positions)
+
+    return _gather(rows, batch, 0, -(-len(rows) // batch_size), batch_size)
 
 
-def _gather(steps: tf.data.Dataset, places: Callable[[int], np.ndarray], rows: Rows) -> tf.data.Dataset:
-    """One call of Python for a batch: NumPy gathers rows from memory or from a map of a file alike."""
-    dtypes = (tf.as_dtype(rows.all_rows.dtype), tf.as_dtype(rows.all_labels.dtype))
+def gathered_together(batch_bytes: int) -> int:
+    """Returns how many batches one call of Python gathers."""
+    return max(1, min(_TOGETHER, _BYTES_TOGETHER // max(1, batch_bytes)))
 
-    def pick(step):
-        chosen = rows.places[places(step)]
-        return rows.all_rows[chosen], rows.all_labels[chosen]
 
-    def take(step):
-        batch, labels = tf.numpy_function(pick, [step], dtypes, stateful=False)
-        batch = tf.ensure_shape(batch, (None, *rows.all_rows.shape[1:]))
-        return batch, tf.one_hot(tf.ensure_shape(labels, (None,)), rows.classes)
+def _gather(rows: Rows, batch: Callable, start: int, stop: int, batch_size: int, mix=None) -> tf.data.Dataset:
+    """Returns the batches of steps `start` to `stop`; `batch` tells the positions and views of one.
+
+    One call of Python for several batches: NumPy gathers rows from memory or from a map of a file alike.
+    """
+    shape, dtype = rows.all_rows.shape[1:], tf.as_dtype(rows.all_rows.dtype)
+    together = gathered_together(batch_size * math.prod(shape) * dtype.size)
+    numbers = rows.parameters_of(np.zeros(1, np.int64), np.zeros(1, np.int64)).shape[1]
+
+    def pick(first: int) -> tuple[np.ndarray, ...]:
+        picked = [batch(step) for step in range(first, min(first + together, stop))]
+        positions, views = (np.concatenate(parts) for parts in zip(*picked, strict=True))
+        ends = np.cumsum([0, *(len(part) for part, _ in picked)])
+        labels = rows.labels[positions].astype(np.int32)
+        return rows.take(positions, views), labels, rows.parameters_of(positions, views), ends
+
+    def take(first):
+        kinds = (dtype, tf.int32, tf.float32, tf.int64)
+        taken, labels, parameters, ends = tf.numpy_function(pick, [first], kinds, stateful=False)
+        one_hot = tf.one_hot(tf.ensure_shape(labels, (None,)), rows.classes)
+        parameters = tf.ensure_shape(parameters, (None, numbers))
+        taken = tf.ensure_shape(taken, (None, *shape))
+        decoded = rows.decode(taken, parameters) if rows.decode else taken
+        return decoded, one_hot, tf.ensure_shape(ends, (None,)), first
+
+    def split(decoded, one_hot, ends, first):
+        def part(number):
+            which = slice(ends[number], ends[number + 1])
+            some, labels = decoded[which], one_hot[which]
+            return mix(some, labels, first + number) if mix else (some, labels)
+
+        return tf.data.Dataset.range(tf.size(ends, tf.int64) - 1).map(part)
 
     # The thread that tunes a pipeline sleeps for up to a minute between its looks, and an iterator's end waits for it.
     # There is nothing to tune here.
     options = tf.data.Options()
     options.autotune.enabled = False
-    return steps.map(take).prefetch(_AHEAD).with_options(options)
+    chunks = tf.data.Dataset.range(start, stop, together).map(take).prefetch(1)
+    counted = chunks.flat_map(split).apply(tf.data.experimental.assert_cardinality(stop - start))
+    return counted.prefetch(_AHEAD).with_options(options)
+
+
+def _generator(what: str, seed: int, stage: int, number: int) -> np.random.Generator:
+    key = hashlib.sha256(f"{what}:{seed}:{stage}:{number}".encode()).digest()[:16]
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key)))

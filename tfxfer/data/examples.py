@@ -42,12 +42,14 @@ class Examples:
         pictures: the readable ones.
         labels: int32 `[examples]`, positions in `facts.class_names`.
         splits: int8 `[examples]`: 0 train, 1 validation, 2 test.
+        keys: hex SHA-256 of each picture's content.
     """
 
     facts: DataFacts
     pictures: pictures.Pictures
     labels: np.ndarray
     splits: np.ndarray
+    keys: tuple[str, ...]
 
     def indices(self, split: int) -> np.ndarray:
         """Returns the positions of the examples of a split, int64, ascending."""
@@ -55,7 +57,9 @@ class Examples:
 
     def rows(self, pixels: np.ndarray, split: int) -> Rows:
         """Returns the examples of a split as rows of `pixels`, the array that the method of that name made."""
-        return Rows(pixels, self.labels, self.indices(split), len(self.facts.class_names))
+        at = self.indices(split)
+        keys = tuple(self.keys[index] for index in at)
+        return Rows(pixels, self.labels[at], at, len(self.facts.class_names), keys)
 
     def pixels(self, size: int, policy: str, store: pathlib.Path | None = None) -> np.ndarray:
         """Returns all examples as uint8 `[examples, size, size, 3]`, RGB.
@@ -119,7 +123,7 @@ def settle(
     labels = found.labels[kept]
     _check_training(found, labels[decided == splits.TRAIN])
     facts = _facts(found, labels, decided, how, keys, seen.sizes[kept], tuple(seen.bad.values()))
-    return Examples(facts, _Subset(found.pictures, kept), labels, decided)
+    return Examples(facts, _Subset(found.pictures, kept), labels, decided, tuple(keys))
 
 
 def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str) -> Examples:
@@ -144,7 +148,7 @@ def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str) -
     keys = [seen.keys[index] for index in kept]
     renamed = dataclasses.replace(found, class_names=class_names)
     facts = _facts(renamed, labels, decided, "all for the test", keys, seen.sizes[kept], tuple(seen.bad.values()))
-    return Examples(facts, _Subset(found.pictures, kept), labels, decided)
+    return Examples(facts, _Subset(found.pictures, kept), labels, decided, tuple(keys))
 
 
 def _readable(found: Found, on_bad_image: str) -> tuple[pictures.Survey, np.ndarray]:

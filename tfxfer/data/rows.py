@@ -2,8 +2,38 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
+
+
+class Gathered(Protocol):
+    """What rows are gathered from: an array, a memory map of a file, or a store of cached activations."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, then the shape of one."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """As the rows lie there."""
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        """Returns the rows at int64 `[rows]`, in this order."""
+
+
+class Decode(Protocol):
+    """How rows as they lie there become what the network takes, in a TensorFlow graph."""
+
+    def __call__(self, rows: Any, parameters: Any) -> Any:
+        """Returns float32 of the shape of `rows`; `parameters` float32 `[rows, …]`, those of their views."""
+
+
+class Parameters(Protocol):
+    """What makes one view of an example differ from another."""
+
+    def __call__(self, positions: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """Returns float32 `[rows, numbers]` for the views of the examples at these positions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,28 +41,44 @@ class Rows:
     """Some labelled rows of an array, none of them copied.
 
     Attributes:
-        all_rows: `[…, …]`, an array or a memory map.
-        all_labels: int32, one for each of `all_rows`.
-        places: int64, which of them are meant, in order.
+        all_rows: `[…, …]`, an array, a memory map, or anything rows can be gathered from.
+        labels: int32 `[rows]`, one for each example that is meant.
+        places: int64 `[rows]`, which of `all_rows` are meant, in order; or `[rows, views]`, where each example has
+            several, one of which is shown in an epoch, the example as it is being the first.
         classes: number of classes.
+        keys: hex digests of what each example is, for stores that outlive a run; None where nobody knows.
+        decode: how rows become what the network takes; None: as they are.
+        parameters: of views, for `decode`; None where it needs none.
     """
 
-    all_rows: np.ndarray
-    all_labels: np.ndarray
+    all_rows: Gathered
+    labels: np.ndarray
     places: np.ndarray
     classes: int
+    keys: tuple[str, ...] | None = None
+    decode: Decode | None = None
+    parameters: Parameters | None = None
 
     def __len__(self) -> int:
         return len(self.places)
 
     @property
-    def labels(self) -> np.ndarray:
-        """Labels of the rows that are meant, int32."""
-        return self.all_labels[self.places]
+    def views(self) -> int:
+        """How many views each example has, itself among them."""
+        return self.places.shape[1] if self.places.ndim == 2 else 1
+
+    def take(self, positions: np.ndarray, views: np.ndarray | int = 0) -> np.ndarray:
+        """Returns the rows at these positions of `places`, as they lie there."""
+        return self.all_rows[self.places[positions, views] if self.places.ndim == 2 else self.places[positions]]
+
+    def parameters_of(self, positions: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """Returns the parameters of these views, float32 `[rows, numbers]`; no numbers where there are none."""
+        if self.parameters is None:
+            return np.empty((len(positions), 0), np.float32)
+        return self.parameters(positions, views)
 
     def padded_batches(self, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-        """Yields every row once, in order: batches of exactly `batch_size` rows, and how many of them count."""
+        """Yields every example as it is once, in order: batches of exactly `batch_size`, and how many count."""
         for start in range(0, len(self), batch_size):
-            places = self.places[start : start + batch_size]
-            full = np.resize(places, batch_size) if len(places) < batch_size else places
-            yield self.all_rows[full], len(places)
+            positions = np.arange(start, min(start + batch_size, len(self)))
+            yield self.take(np.resize(positions, batch_size)), len(positions)

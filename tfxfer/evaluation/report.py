@@ -43,10 +43,11 @@ class Measured:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StageSeconds:
-    """How long one stage took."""
+    """How long one stage took, and how long the plan said that it would; 0 where nothing was measured before."""
 
     name: str
     seconds: float
+    expected: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

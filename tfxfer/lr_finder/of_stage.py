@@ -6,7 +6,7 @@ import tempfile
 from typing import Any
 
 from tfxfer import data as examples_of
-from tfxfer import models, pipeline, recipes, runtime
+from tfxfer import pipeline, recipes
 from tfxfer.data import batches
 from tfxfer.errors import ConfigError
 from tfxfer.lr_finder.result import RateSweep
@@ -82,14 +82,12 @@ def sweep_stage(
     """
     if number < 1:
         raise ConfigError(f"stage {number} does not exist: stages are counted from 1. Write --stage=1.")
-    prepared = pipeline.prepare(recipe, data=data, class_names=class_names)
+    prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
     what, how = prepared.plan.what, prepared.plan.how
     if number > len(what.stages):
         names = ", ".join(stage.name for stage in what.stages)
         raise ConfigError(f"stage {number} does not exist: the plan has {len(what.stages)} ({names}).")
     stage = what.stages[number - 1]
-    with runtime.scope():
-        model = models.swap_head(prepared.backbone, what.head, seed=what.seed)
     with tempfile.TemporaryDirectory() as folder:
         store = pathlib.Path(folder) / "pixels.npy" if how.pixel_store == "disk" else None
         pixels = prepared.examples.pixels(what.image_size, what.resize, store)
@@ -97,7 +95,7 @@ def sweep_stage(
         dataset = batches.training_batches(
             rows, batch_size=what.batch_size, start=0, steps=_STEPS, seed=what.seed, stage=number - 1
         )
-        trainee = stages.prepared(model, number - 1, stage, what)
+        trainee = stages.prepared(prepared.model, number - 1, stage, what)
         sweep = find_learning_rate(trainee, dataset, steps=_STEPS, plot=plot)
     preset = recipe.stages if isinstance(recipe.stages, str) else ""
     if preset == "auto":

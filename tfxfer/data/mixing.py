@@ -1,0 +1,64 @@
+"""What is done to a batch of training rows at random, beside views: a function of seed, stage and step alone."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tfxfer.reuse import Augment
+
+Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def mixer(augment: Augment, *, seed: int, stage: int, cached: bool) -> Mix | None:
+    """Returns what makes of (rows, one-hot labels, step) the rows and labels to train on; None for nothing.
+
+    Args:
+        augment: `mixup` and `brightness` count here.
+        seed: of all draws, with the stage and the step.
+        stage: counted from 0.
+        cached: whether rows are activations; only theirs change in brightness.
+    """
+    brightness = augment.brightness if cached else 0.0
+    if not augment.mixup and not brightness:
+        return None
+
+    def mix(rows, labels, step):
+        rows = tf.cast(rows, tf.float32)
+        draws = [tf.stack([tf.constant(seed * 1_000_003 + stage, tf.int64), 4 * step + part]) for part in range(3)]
+        if brightness:
+            rows = brightened(rows, brightness, draws[0])
+        return mixed_up(rows, labels, augment.mixup, draws[1:]) if augment.mixup else (rows, labels)
+
+    return mix
+
+
+def mixed_up(rows: tf.Tensor, labels: tf.Tensor, alpha: float, seeds) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns rows and labels, each mixed with its neighbour's in the shuffled batch (Zhang et al. 2018).
+
+    Args:
+        rows: float32 `[batch, …]`.
+        labels: float32 `[batch, classes]`.
+        alpha: > 0; each share is drawn from Beta(alpha, alpha), and at least half stays.
+        seeds: two of int64 `[2]`.
+    """
+    count = tf.shape(rows)[0]
+    # The share of one of two gamma variables in their sum has a beta distribution.
+    first, second = (tf.random.stateless_gamma([count], seed, alpha) for seed in seeds)
+    share = first / tf.maximum(first + second, 1e-30)
+    share = tf.maximum(share, 1 - share)
+    others = [tf.roll(values, 1, axis=0) for values in (rows, labels)]
+    shaped = tf.reshape(share, tf.concat([[count], tf.ones(tf.rank(rows) - 1, tf.int32)], 0))
+    return shaped * rows + (1 - shaped) * others[0], share[:, None] * labels + (1 - share[:, None]) * others[1]
+
+
+def brightened(rows: tf.Tensor, most: float, seed) -> tf.Tensor:
+    """Returns feature maps in which each channel of each example is shifted within its own range (c²FroFA).
+
+    Args:
+        rows: float32 `[batch, height, width, channels]`.
+        most: of the shift, as a share of the channel's range in the example.
+        seed: int64 `[2]`.
+    """
+    low, high = (reduce(rows, axis=[1, 2], keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
+    shift = tf.random.stateless_uniform(tf.shape(low), seed, -most, most) * (high - low)
+    return tf.clip_by_value(rows + shift, low, high)
