@@ -77,7 +77,7 @@ def test_the_weights_are_those_of_the_cache(no_assets, recipe, path):
 def test_retraining_the_head_trains_nothing_below_it_and_caches_the_rest(recipe, backbone):
     plan = plans.resolve(recipe(HEAD), data_facts(**DIGITS), backbone.facts, machine_facts())
     assert [stage.trained for stage in plan.what.stages] == [()]
-    assert plan.how.cached_stages == (plan.what.stages[0].name,)
+    assert [(cache.stage, cache.cut) for cache in plan.how.caches] == [(plan.what.stages[0].name, "features")]
 
 
 def test_what_trains_behind_the_first_8_layers_is_exactly_what_keras_counts(recipe, backbone):

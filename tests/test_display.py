@@ -130,7 +130,7 @@ def test_a_group_of_which_some_layers_train_is_named_on_both_sides():
         "part of block2,",
         "stem…block1, rest",
     ]
-    assert row(text, "1 all but").count("block3…head of block2") == 1
+    assert "block3…head         of block2" in text
 
 
 def test_the_plan_tells_how_each_stage_trains():

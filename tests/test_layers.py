@@ -20,7 +20,7 @@ CANARIES = [
     ("files.py", "def late():\n    from tfxfer import graph", LAYERS, "tfxfer.files -> tfxfer.graph"),
     ("plans/rules.py", "import numpy", PURE, "tfxfer.plans.rules -> numpy"),
     ("lr_finder/suggestions.py", "import numpy", PURE, "tfxfer.lr_finder.suggestions -> numpy"),
-    ("recipes.py", "import tensorflow", PURE, "tfxfer.recipes -> tensorflow"),
+    ("recipes/stage.py", "import tensorflow", PURE, "tfxfer.recipes.stage -> tensorflow"),
     ("export/card.py", "from tfxfer import testing", SHIPPED, "tfxfer.export.card -> tfxfer.testing"),
 ]
 

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfxfer
-from tfxfer.activations import filling
+from tfxfer.activations import filling, prefix
+from tfxfer.activations.store import CacheFullError, MemoryStore
 from tfxfer.errors import ConfigError
 
 layers = keras.layers
@@ -134,7 +135,7 @@ def test_a_prefix_whose_statistics_would_move_is_refused_by_name():
 
 
 def test_a_prefix_that_trains_is_refused_by_name():
-    with pytest.raises(ConfigError, match="behind layer 'low', which trains. Freeze it"):
+    with pytest.raises(ConfigError, match=r"behind layer 'low', which trains\. Freeze it"):
         tfxfer.cached_prefix(network(), dataset(), cut="low_pool")
     with pytest.raises(ConfigError, match=r"nothing of .* can be computed once: its layer 'low' trains"):
         tfxfer.cached_prefix(network(), dataset())
@@ -147,6 +148,14 @@ def test_a_dataset_without_batches_or_with_several_inputs_is_refused():
     pairs = tf.data.Dataset.from_tensor_slices(((PICTURES, PICTURES), LABELS)).batch(8)
     with pytest.raises(ConfigError, match="tuple"):
         tfxfer.cached_prefix(model, pairs)
+
+
+def test_more_than_fits_into_memory_is_an_error_that_names_the_disk(monkeypatch):
+    model = frozen(network(), "low", "low_bn")
+    small = MemoryStore("float16", (4, 4, 4), limit_bytes=1_500)  # of 20 rows of 128 bytes
+    monkeypatch.setattr(prefix, "_in_memory", lambda *_: small)
+    with pytest.raises(CacheFullError, match=r"1\.0 kB do not fit beside 1\.0 kB within 1\.5 kB.*store='disk'"):
+        tfxfer.cached_prefix(model, dataset())
 
 
 @pytest.fixture

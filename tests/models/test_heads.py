@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import tfxfer
 from tfxfer import activations, heads, load_backbone, models, swap_head
+from tfxfer.activations.store import MemoryStore
 from tfxfer.addressing import Places
 from tfxfer.backbones import model_scan
 from tfxfer.data.rows import Rows
@@ -319,9 +320,12 @@ def test_heads_share_their_pooling_where_they_pool_alike(several, shape):
     assert models.pooled_features(model).shape == shape
     poolings = [call for call in names(model) if call.startswith("head_pool")]
     assert len(poolings) == len(set(poolings))
-    cut = activations.cut_tensors(model, ())
-    rows = activations.extract(model, cut, Rows(PIXELS, np.zeros(2, np.int32), np.arange(2), 2), batch_size=2)
-    behind = activations.suffix(model, cut)(rows.all_rows)
+    cut = activations.cut_at(model, "features")
+    prefix = activations.part(model, cut)
+    examples = Rows(PIXELS, np.zeros(2, np.int32), np.arange(2), 2)
+    with MemoryStore("float32", prefix.output_shape[1:]) as store:
+        rows = activations.cached(store, prefix, examples, batch_size=2, text="").take(np.arange(2))
+    behind = activations.suffix(model, cut)(rows)
     for name, logits in model(PIXELS).items():
         np.testing.assert_allclose(behind[name], logits, atol=1e-5)
 

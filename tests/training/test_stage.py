@@ -8,6 +8,7 @@ import pytest
 
 import tfxfer
 from tfxfer import activations, data, models, pipeline
+from tfxfer.activations.store import MemoryStore
 from tfxfer.data.rows import Rows
 from tfxfer.errors import VerificationError
 from tfxfer.reuse import Cache
@@ -22,7 +23,7 @@ def prepared(plugin, colours):
 
     def prepare(*stages_, **changes):
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=stages_, batch_size=8, **changes)
-        ready = pipeline.prepare(recipe)
+        ready = pipeline.prepare(recipe, with_seconds=False)
         model = tfxfer.swap_head(ready.backbone, ready.plan.what.head)
         pixels = ready.examples.pixels(24, "squash")
         train, validation = (ready.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
@@ -107,14 +108,14 @@ def test_the_rate_of_a_group_is_its_share(prepared):
 def test_a_frozen_variable_that_moves_stops_the_run(prepared, monkeypatch):
     """The canary of the digest: a callback that touches a frozen kernel is caught."""
     model, *rest = prepared(BLOCK2)
-    fit = stages._fit
+    fit = stages.fit_stage
 
     def touching(*arguments):
         record = fit(*arguments)
         model.get_layer("stem_conv").kernel.assign_add(np.full((3, 3, 3, 4), 1e-7))
         return record
 
-    monkeypatch.setattr(stages, "_fit", touching)
+    monkeypatch.setattr(stages, "fit_stage", touching)
     with pytest.raises(VerificationError, match="stem_conv/kernel moved, but is frozen"):
         run(model, *rest)
 
@@ -165,13 +166,13 @@ def test_dropout_is_a_function_of_the_seed(prepared):
 
 def test_activations_are_what_the_prefix_computes(prepared):
     model, _, train, _ = prepared(BLOCK2)
-    cut = activations.cut_tensors(model, ("stage3.block1",))
-    kept = activations.extract(model, cut, train, batch_size=8)
-    assert kept.all_rows.shape == (len(train), 6, 6, 8)
-    prefix = keras.Model(model.input, cut)
-    expected = prefix.predict_on_batch(train.all_rows[train.places[:8]])
-    np.testing.assert_array_equal(kept.all_rows[:8], expected)
-    np.testing.assert_array_equal(kept.labels, train.labels)
+    prefix = activations.part(model, activations.cut_at(model, "stage2.block1"))
+    with MemoryStore("float32", prefix.output_shape[1:]) as store:
+        kept = activations.cached(store, prefix, train, batch_size=8, text="")
+        assert kept.all_rows.shape == (len(train), 6, 6, 8)
+        expected = prefix.predict_on_batch(train.all_rows[train.places[:8]])
+        np.testing.assert_array_equal(kept.take(np.arange(8)), expected)
+        np.testing.assert_array_equal(kept.labels, train.labels)
 
 
 def test_activations_of_two_tensors_go_through_the_cut_and_give_the_same_logits():
@@ -183,10 +184,10 @@ def test_activations_of_two_tensors_go_through_the_cut_and_give_the_same_logits(
     model = keras.Model(pixels, layers.Dense(3, name="logits")(layers.Concatenate()(pooled)))
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     rows = Rows(images, np.zeros(5, np.int32), np.arange(5), 3)
-    kept = activations.extract(model, (before, after), rows, batch_size=2)
-    assert kept.all_rows.shape == (5, 8 * 8 * 4 + 4 * 4 * 6)
+    prefix = activations.part(model, (before, after))
+    with MemoryStore("float32", prefix.output_shape[1:]) as store:
+        kept = activations.cached(store, prefix, rows, batch_size=2, text="").take(np.arange(5))
+    assert kept.shape == (5, 8 * 8 * 4 + 4 * 4 * 6)
     behind = activations.suffix(model, (before, after))
-    np.testing.assert_allclose(
-        behind.predict_on_batch(kept.all_rows), model.predict_on_batch(images), rtol=1e-5, atol=1e-3
-    )
+    np.testing.assert_allclose(behind.predict_on_batch(kept), model.predict_on_batch(images), rtol=1e-5, atol=1e-3)
     assert {id(v) for v in behind.trainable_variables} == {id(v) for v in model.get_layer("logits").weights}

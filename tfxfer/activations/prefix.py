@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import math
 import os
 from typing import Literal
@@ -11,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import graph
+from tfxfer import graph, runtime
 from tfxfer.activations import cuts, filling
 from tfxfer.activations.disk import DiskStore
 from tfxfer.activations.keys import Key
@@ -22,7 +21,6 @@ from tfxfer.reuse import Precision
 
 # More would rarely be smaller than what is one stage nearer to the input.
 _MOST_TENSORS = 2
-_LIBRARIES = ("tfxfer", "tensorflow", "keras")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +36,8 @@ class CachedPrefix:
         prefix: what is below the cut, in inference mode: from pictures to activations.
         row_bytes: of one example's activations; `bytes` of all.
         bytes: likewise.
+        batch_size: of the dataset.
+        precision: in which activations are kept.
     """
 
     model: keras.Model
@@ -46,12 +46,13 @@ class CachedPrefix:
     prefix: keras.Model
     row_bytes: int
     bytes: int
+    batch_size: int
+    precision: Precision
 
     def cached(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Returns other examples, such as those for validation, as batches for `model`, in order, in memory."""
-        store = MemoryStore("float16", self.prefix.output_shape[1:])
-        batch_size = next(iter(self.dataset.take(1)))[0].shape[0]
-        return _batches(_filled(store, self.prefix, dataset, batch_size), batch_size, shuffle=False, seed=0)
+        store = _in_memory(self.precision, self.prefix.output_shape[1:])
+        return _batches(_filled(store, self.prefix, dataset, self.batch_size), self.batch_size, shuffle=False, seed=0)
 
     def __iter__(self):
         return iter((self.model, self.dataset))
@@ -89,7 +90,8 @@ def cached_prefix(
             that trains, is random, or moves its statistics lies below.
         batch_size: of the batches made; None: that of `dataset`.
         precision: of the numbers kept; see `Cache`.
-        store: "memory", or "disk": a folder that the next call with the same frozen layers and examples finds again.
+        store: "memory", at most half of it; or "disk": a folder in which the next call with the same frozen layers and
+            examples finds them again.
         folder: of the stores on disk; None: `$TFXFER_CACHE_DIR`, else a folder of the user's.
         shuffle: whether each pass has an order of its own.
         seed: of these orders.
@@ -108,7 +110,7 @@ def cached_prefix(
     size = batch_size or _batch_size(dataset)
     shape = prefix.output_shape[1:]
     if store == "memory":
-        kept: Store = MemoryStore(precision, shape)
+        kept: Store = _in_memory(precision, shape)
     else:
         key = Key(
             network=model.name,
@@ -119,7 +121,7 @@ def cached_prefix(
             views="",
             precision=precision,
             row_shape=shape,
-            versions=tuple(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES),
+            versions=tuple(f"{library} {version}" for library, version in runtime.probe().versions),
         )
         kept = DiskStore(key, folder)
     rows = _filled(kept, prefix, dataset, size)
@@ -130,6 +132,8 @@ def cached_prefix(
         prefix=prefix,
         row_bytes=kept.row_bytes,
         bytes=kept.row_bytes * len(rows.places),
+        batch_size=size,
+        precision=precision,
     )
 
 
@@ -198,6 +202,11 @@ def _why_active(operation: keras.Operation, ignore_randomness: bool) -> str:
         if random and not ignore_randomness:
             return "is random in training (ignore_randomness=True leaves that out)"
     return "trains" if operation.trainable_variables else ""
+
+
+def _in_memory(precision: Precision, shape: tuple[int, ...]) -> MemoryStore:
+    """Returns a store that takes no more than half of main memory: beyond that the system would swap, or kill us."""
+    return MemoryStore(precision, shape, limit_bytes=runtime.probe().memory_bytes // 2)
 
 
 def _batch_size(dataset: tf.data.Dataset) -> int:

@@ -252,6 +252,7 @@ class MemoryStore(Store):
         return words
 
     def _write(self, names: np.ndarray, words: np.ndarray) -> None:
+        self._check_room(words.nbytes)  # of examples whose number nobody knew nothing was asked before
         start, end = len(self._table), len(self._table) + len(names)
         while len(self._blocks) * self._rows_of_block < end:
             self._blocks.append(np.empty((self._rows_of_block, self._words), np.uint64))
@@ -270,5 +271,5 @@ class MemoryStore(Store):
         if len(self._table) * self.row_bytes + wanted > self._limit:
             raise CacheFullError(
                 f"activations of {size_text(wanted)} do not fit beside {size_text(self.bytes)} within "
-                f"{size_text(self._limit)} of memory."
+                f"{size_text(self._limit)} of memory. Keep them on disk: store='disk'."
             )

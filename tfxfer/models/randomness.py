@@ -32,8 +32,8 @@ def steady(model: keras.Model, *, awake: Collection[str] = ()) -> Iterator[tuple
         Names of layers there that stay random, since they have no rate, such as those that turn pictures.
     """
     layers = [layer for layer in _below(model, awake) if _is_random(layer)]
-    rates = {id(layer): [name for name in _RATES if isinstance(getattr(layer, name, None), float)] for layer in layers}
-    before = [(layer, name, getattr(layer, name)) for layer in layers for name in rates[id(layer)]]
+    rates = {id(layer): _rates(layer) for layer in layers}
+    before = [(layer, name, rate) for layer in layers for name, rate in rates[id(layer)].items()]
     try:
         for layer, name, _ in before:
             setattr(layer, name, 0.0)
@@ -54,6 +54,11 @@ def _below(model: keras.Model, awake: Collection[str]) -> list[keras.layers.Laye
 
 def _is_random(layer: keras.layers.Layer) -> bool:
     """Whether a layer draws in training: dropout of any kind, noise, changes of pictures."""
-    generator = getattr(layer, "seed_generator", None)
-    # That of ConvNeXt draws from Keras's own generator.
-    return isinstance(generator, keras.random.SeedGenerator) or hasattr(layer, "drop_path_rate")
+    # Layers of Keras call it `seed_generator` or `generator`; that of ConvNeXt draws from Keras's own.
+    held = any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
+    return held or hasattr(layer, "drop_path_rate")
+
+
+def _rates(layer: keras.layers.Layer) -> dict[str, float]:
+    values = {name: getattr(layer, name, None) for name in _RATES}
+    return {name: value for name, value in values.items() if isinstance(value, (int, float))}

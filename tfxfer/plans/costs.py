@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from tfxfer.facts import Costs
 
+# Reading a byte of a row over gathering it with NumPy: from the store through a queue into a graph, where it becomes
+# float32. An estimate: a gathering, a copy and a cast.
+_READING = 3.0
 # Beside steps and tracing, `fit` takes so long for an epoch and its validation (measured, two cores).
 _EPOCH_SECONDS = 0.03
 # Tracing a training step over tracing the forward pass of the same layers: the loss, the gradients of each layer and
@@ -13,6 +16,8 @@ _EPOCH_SECONDS = 0.03
 _TRAINING_TRACE = 4.0
 # Of a stage whatever trains: tracing loss, metrics, head and validation (measured).
 _LEAST_TRACE = 0.4
+# Of each part that is computed once: the least that making its function takes. An estimate.
+_LEAST_FILL = 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,14 +72,15 @@ class Forecast:
             if at >= work.first
         )
         passes = work.epochs * work.train_examples
-        seconds = passes * (behind + backward + row_bytes * costs.gather)
-        seconds += work.epochs * work.validation_examples * (behind + row_bytes * costs.gather)
+        seconds = passes * (behind + backward + row_bytes * costs.gather * _READING)
+        seconds += work.epochs * work.validation_examples * (behind + row_bytes * costs.gather * _READING)
         seconds += work.steps * (costs.step + work.weights * costs.update) + math.ceil(work.epochs) * _EPOCH_SECONDS
         seconds += _LEAST_TRACE + costs.trace * self._traced(work.first, start)
         if depth is not None:
             rows = work.train_examples * work.views + work.validation_examples
             for below, above in [(0, depth)] if fills is None else fills:
-                seconds += rows * sum(costs.forward[below:above]) + costs.trace * self._share(below, above)
+                seconds += rows * sum(costs.forward[below:above])
+                seconds += _LEAST_FILL + costs.trace * self._share(below, above)
         return seconds
 
     def _traced(self, first: int, start: int) -> float:

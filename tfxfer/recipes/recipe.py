@@ -1,0 +1,94 @@
+"""Everything that is asked of one run, as a value, and how two of them differ."""
+
+import dataclasses
+import typing
+from typing import Literal
+
+from tfxfer import values
+from tfxfer.errors import suggest
+from tfxfer.heads import Head, Linear
+from tfxfer.recipes.inputs import Backbone, Data
+from tfxfer.recipes.stage import Stage
+from tfxfer.reuse import Augment, Cache
+
+# Presets that need nothing but their name; `tfxfer.presets` has others, which need an argument.
+Preset = Literal[
+    "feature_extraction", "partial", "full", "fastai_fine_tune", "ulmfit", "lp_ft", "caffe", "keras_guide",
+    "layer_decay", "auto_rgn", "gradual", "searching", "scratch",
+]  # fmt: skip
+PRESETS: tuple[str, ...] = typing.get_args(Preset)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything the user decides about one run.
+
+    Attributes:
+        data: the examples; a text is read as `Data(source=text)`.
+        backbone: the pretrained network; a text is read as `Backbone(handle=text)`.
+        head: what stands on it.
+        stages: the stages of training; or the name of a preset (see `tfxfer.presets`); "auto": the preset
+            that the plan's rule picks from the facts.
+        image_size: height and width that the network sees, in pixels, 16 to 2048; "auto": the backbone's own,
+            or 128 for small pictures.
+        batch_size: examples in one optimizer step, ≥ 1.
+        seed: of the split, the order and every random number in the network, ≥ 0.
+        augment: what is done to training pictures.
+        cache: where activations of frozen layers are kept.
+    """
+
+    data: Data = dataclasses.field(default_factory=Data)
+    backbone: Backbone = dataclasses.field(default_factory=Backbone)
+    head: Head = dataclasses.field(default_factory=Linear)
+    stages: tuple[Stage, ...] | Preset | Literal["auto"] = "auto"
+    image_size: int | Literal["auto"] = "auto"
+    batch_size: int = 32
+    seed: int = 0
+    augment: Augment = dataclasses.field(default_factory=Augment)
+    cache: Cache = dataclasses.field(default_factory=Cache)
+
+    def __post_init__(self):
+        """Reads texts as data and backbone; refuses values outside their ranges."""
+        if isinstance(self.data, str):
+            object.__setattr__(self, "data", Data(source=self.data))
+        if isinstance(self.backbone, str):
+            object.__setattr__(self, "backbone", Backbone(handle=self.backbone))
+        if isinstance(self.stages, list):
+            object.__setattr__(self, "stages", tuple(self.stages))
+        if isinstance(self.stages, str) and self.stages not in (*PRESETS, "auto"):
+            names = ", ".join(("auto", *PRESETS))
+            near = suggest(self.stages, PRESETS)
+            values.refuse(
+                self, [f"stages={self.stages!r} is no preset, expected one of {names}{'.' if near else ''}{near}"]
+            )
+        problems = values.check_fields(self)
+        if not problems:
+            if self.stages == ():
+                problems.append("stages=() trains nothing; write stages='auto' or a tuple of Stage(…)")
+            if self.image_size != "auto" and not 16 <= self.image_size <= 2048:
+                problems.append(f"image_size={self.image_size} must be 16 to 2048 pixels")
+            if not 1 <= self.batch_size <= 65_536:
+                problems.append(f"batch_size={self.batch_size} must be 1 to 65536")
+            if not 0 <= self.seed < 2**31:
+                problems.append(f"seed={self.seed} must be 0 to {2**31 - 1}")
+        values.refuse(self, problems)
+
+    @property
+    def weights(self) -> str:
+        """The backbone's starting weights: the `scratch` preset implies "random"."""
+        return "random" if self.stages == "scratch" else self.backbone.weights
+
+
+def differences(one: Recipe, other: Recipe) -> list[str]:
+    """Returns `path: old → new` for each field in which two recipes differ."""
+    return _differences(values.to_json(one), values.to_json(other), "")
+
+
+def _differences(one, other, path: str) -> list[str]:
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [line for key in one for line in _differences(one[key], other[key], f"{path}.{key}".lstrip("."))]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [
+            line for i, pair in enumerate(zip(one, other, strict=True)) for line in _differences(*pair, f"{path}[{i}]")
+        ]
+    return [] if one == other else [f"{path}: {one!r} → {other!r}"]
