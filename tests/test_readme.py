@@ -46,7 +46,7 @@ def photos(tmp_path, monkeypatch):
 def test_there_are_two_lines_of_set_up():
     assert len(SETUP) == 2
     assert "tfxfer train --config=configs/digits.py" in SETUP[0]
-    assert "pytest -m 'not slow'" in SETUP[1]
+    assert "pytest -n 2 --dist loadfile -m 'not slow'" in SETUP[1]
 
 
 @pytest.mark.real

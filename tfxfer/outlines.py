@@ -153,7 +153,7 @@ def _wanted(outline: Outline, address: str) -> Callable[[LayerFacts], bool]:
         return lambda layer: any(of == network and at in positions for of, at in layer.positions)
     if address == HEAD:  # whatever the last group of someone else's network is called
         return lambda layer: layer.group == outline.groups[-1]
-    inner = [name for layer in outline.layers for name in (*layer.within, layer.name) if layer.variables]
+    inner = [name for layer in outline.layers for name in (*layer.within, layer.name)]
     names = [HEAD, *blocks.addressable(outline.groups), *dict.fromkeys(inner)]
     raise ConfigError(
         f"{address!r} is neither a layer group nor a layer of {outline.name!r}.{suggest(address, names)} "

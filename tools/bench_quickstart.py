@@ -109,7 +109,11 @@ def main() -> int:
 def default_tier() -> list[Figure]:
     """Measures the tests that the README's command runs, without the installation before them."""
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "not slow"], cwd=_ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not slow"],
+        cwd=_ROOT,
+        check=False,
+    )
     seconds = time.monotonic() - start
     return [
         _at_most("default test tier, s", seconds, 480),

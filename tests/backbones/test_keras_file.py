@@ -131,7 +131,7 @@ def test_cut_at_a_named_layer_of_the_nested_base(folder, name):
 
 
 def test_an_unknown_layer_is_named_with_the_nearest(folder):
-    with pytest.raises(ConfigError, match=r"no layer or group 'stem_rellu'.*Did you mean 'stem_relu'"):
+    with pytest.raises(ConfigError, match=r"neither a layer group nor a layer.*Did you mean 'stem_relu'"):
         build(f"{folder / 'plain.keras'}#pixels=-1..1&at=stem_rellu")
 
 

@@ -106,7 +106,10 @@ def test_an_unknown_layer_group(train, colours, tmp_path):
     config.write_text(f"from tfxfer import *\ndef get_config(): return {recipe}")
     code, message = train(colours, f"--config={config}")
     assert code == CONFIG
-    assert "train='stage3.blok1' is no layer group. Did you mean 'stage3.block1'?" in message
+    assert (
+        "train='stage3.blok1' is neither a layer group nor a layer of 'tiny:cnn'. Did you mean 'stage3.block1'?"
+        in message
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def card(trained):
         history = History(
             stages=(StageRecord(name="1 all", epochs=(), frozen_digest="", moved=2, seconds=1.0, **record),)
         )
-        return write_card(dataclasses.replace(report, history=history), plan, backbone_facts())
+        train = dataclasses.replace(report.train, stages=(evaluation.StageSeconds(name="1 all", seconds=1.0),))
+        return write_card(dataclasses.replace(report, history=history, train=train), plan, backbone_facts())
 
     return write
 
