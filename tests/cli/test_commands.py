@@ -33,7 +33,7 @@ def test_train_plan_evaluate_predict_from_a_shell(program, colours, tmp_path):
 def test_plan_shows_what_train_does_and_writes_nothing(colours, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["plan", f"--data=folder:{colours}", "--backbone=tiny:cnn", "--batch_size=8"]) == 0
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())  # where a line ends depends on the length of a path
     for words in ("42 train, 6 validation, 12 test", "blue, green, red", "partial", "stage2…head", "frozen"):
         assert words in shown
     assert list(tmp_path.iterdir()) == []

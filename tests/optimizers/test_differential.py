@@ -192,6 +192,26 @@ def test_what_is_excluded_from_weight_decay_does_not_decay(by):
     np.testing.assert_array_equal(bias.numpy(), 1.0)
 
 
+@pytest.mark.parametrize("decays", ["re:kernel$", ("re:^a/kernel$", "re:[bc]/kernel$")])
+def test_what_decays_can_be_told_by_address(decays):
+    model = chain()
+    settings = {"model": model, "decays": decays}
+    optimizer = DifferentialLearningRate(keras.optimizers.AdamW(0.1, weight_decay=0.2), lambda _: 1.0, **settings)
+    before = numbers(model.weights)
+    optimizer.apply([keras.ops.zeros(variable.shape) for variable in model.weights], model.trainable_variables)
+    for variable, old in zip(model.weights, before, strict=True):
+        share = 0.98 if variable.name == "kernel" else 1.0
+        np.testing.assert_allclose(variable.numpy(), share * old, rtol=1e-6)
+
+
+def test_an_address_that_means_nothing_or_has_no_model_is_an_error():
+    wrapped = keras.optimizers.AdamW(0.1)
+    with pytest.raises(ConfigError, match="'re:gamma' matches no variable"):
+        DifferentialLearningRate(wrapped, lambda _: 1.0, model=chain(), decays="re:gamma")
+    with pytest.raises(ConfigError, match=r"names in a model\. Write model=… beside them"):
+        DifferentialLearningRate(wrapped, lambda _: 1.0, decays="re:kernel")
+
+
 # Averages
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfxfer import addressing
 from tfxfer.errors import ConfigError
 from tfxfer.optimizers import multipliers as rules
 from tfxfer.optimizers.cohorts import Cohort, copy_slots
@@ -61,7 +62,7 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
         *,
         model: keras.Model | None = None,
         weight_decay_follows: bool = True,
-        decays: Callable[[keras.Variable], bool] | None = None,
+        decays: Callable[[keras.Variable], bool] | str | Sequence[str] | None = None,
         name: str = "differential",
         cohorts: Sequence[dict[str, Any]] = (),
         asleep: Sequence[Sequence] = (),
@@ -75,7 +76,8 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
                 `tfxfer.multipliers`, that covers every variable of `model`.
             model: built; needed for a mapping, to find the names.
             weight_decay_follows: whether weight decay is multiplied too.
-            decays: which variables weight decay shrinks; by default those that the wrapped optimizer does not exclude.
+            decays: which variables weight decay shrinks: a function, or one or more addresses in `model`, such as
+                "re:kernel$"; by default those that the wrapped optimizer does not exclude.
             name: of the optimizer.
             cohorts: what `get_config` says about variables in training, for loading.
             asleep: what it says about others that may wake.
@@ -87,6 +89,8 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
         wrapped = Wrapped(optimizer)
         super().__init__(wrapped.rate, name=name, **wrapped.shared)
         self._wrapped = wrapped
+        if isinstance(decays, (str, list, tuple)):
+            decays = _meant(decays, model)
         self._decays = decays or (lambda variable: not wrapped.excludes(variable))
         self._follows = weight_decay_follows
         self._checkpointed = tf.Module()
@@ -409,6 +413,20 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
         before = tf.identity(variable)
         plain(gradient, variable, rate)
         variable.assign(before + (variable - before) * share.multiplier)
+
+
+def _meant(addresses: str | Sequence[str], model: keras.Model | None) -> Callable[[keras.Variable], bool]:
+    """Returns whether a variable is meant by any of the addresses.
+
+    Raises:
+        ConfigError: there is no model to look them up in, or one means nothing.
+    """
+    if model is None:
+        raise ConfigError(f"decays={addresses!r} are names in a model. Write model=… beside them.")
+    places = addressing.Places(model)
+    each = [addresses] if isinstance(addresses, str) else addresses
+    meant = {id(place.variable) for address in each for place in places.at(address)}
+    return lambda variable: id(variable) in meant
 
 
 def _place(variable: keras.Variable) -> str:
