@@ -1,6 +1,7 @@
 """Fills a store with the activations of examples, and makes rows of it that a model trains on."""
 
 import hashlib
+import math
 from collections.abc import Callable
 
 import keras
@@ -14,6 +15,8 @@ from tfxfer.data.rows import Decode, Rows
 
 # Bytes get the range of each channel in so many rows; what later ones have beyond it is clipped.
 _ROWS_FOR_RANGE = 256
+# Graphs hold at most 2 GB; with so many numbers as constants it is far from that.
+_MOST_FOLDED = 100_000_000
 # Rows that were damaged are computed anew so many times: on a disk that loses every one of them nothing helps.
 _ATTEMPTS = 3
 
@@ -78,12 +81,32 @@ def computing(store: Store, prefix: keras.Model, decode: Decode | None = None) -
     # Keras's own `predict` may compile with XLA, which takes minutes for a pass of seconds on a CPU.
     kept = {"float16": tf.float16, "bfloat16": tf.bfloat16}.get(store.precision, tf.float32)
 
+    forward = _folded(prefix) if store.precision != "float32" else None
+
     @tf.function(reduce_retracing=True)
     def compute(batch, parameters=None):
         decoded = decode(batch, parameters) if decode else batch
-        return tf.cast(prefix(decoded, training=False), kept)
+        return tf.cast(forward(decoded) if forward else prefix(decoded, training=False), kept)
 
     return compute
+
+
+def _folded(prefix: keras.Model) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """Returns the forward pass with its variables as constants, for use in a graph; None for very large networks.
+
+    TensorFlow then folds batch norm into the convolution before it, which makes a pass a third shorter (measured on
+    EfficientNet-Lite0) and changes results by some 1e-6 of their size: below what float16 and its like can tell.
+    """
+    if sum(math.prod(variable.shape) for variable in prefix.variables) > _MOST_FOLDED:
+        return None
+    kinds = (prefix.trainable_variables, prefix.non_trainable_variables)
+    numbers = [[variable.numpy() for variable in variables] for variables in kinds]
+
+    def forward(batch: tf.Tensor) -> tf.Tensor:
+        constants = [[tf.constant(value) for value in values] for values in numbers]
+        return prefix.stateless_call(*constants, batch, training=False)[0]
+
+    return forward
 
 
 class Appender:

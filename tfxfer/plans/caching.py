@@ -65,7 +65,7 @@ class _Chooser:
     def __init__(self, what, data, backbone, machine, cache, costs):
         self.what, self.data, self.backbone, self.cache = what, data, backbone, cache
         self.groups = backbone.groups
-        self.forecast = None if costs is None else Forecast(costs, what.batch_size)
+        self.forecast = None if costs is None else Forecast(costs, what.batch_size, folds=cache.precision != "float32")
         limit = cache.memory_gb
         self.memory = _MEMORY_SHARE * machine.memory_bytes if limit == "auto" else limit * _GB
         self.disk = cache.disk_gb * _GB
