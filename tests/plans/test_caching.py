@@ -22,6 +22,7 @@ def no_constants(monkeypatch):
     """Leaves the seconds that were measured, without those that every stage, epoch and part takes."""
     for name in ("_EPOCH_SECONDS", "_LEAST_TRACE", "_LEAST_FILL"):
         monkeypatch.setattr(foretelling, name, 0.0)
+    monkeypatch.setattr(foretelling, "_FOLDED", 1.0)
 
 
 def costs(**changes) -> Costs:
@@ -164,6 +165,15 @@ def test_seconds_of_each_stage_and_what_is_saved():
     assert with_cache == pytest.approx(behind + below)
     assert on.how.caches[0].seconds_saved == pytest.approx(9 * below)
     assert resolve(stage).how.stage_seconds == (0.0,)
+
+
+def test_a_pass_with_batch_norm_folded_is_shorter(monkeypatch):
+    monkeypatch.setattr(foretelling, "_FOLDED", 0.5)
+    folded, exact = (
+        resolve(Stage(epochs=10), measured=costs(), cache=Cache(precision=precision)).how.stage_seconds[0]
+        for precision in ("float16", "float32")
+    )
+    assert exact - folded == pytest.approx(0.5 * 240 * 4e-3)
 
 
 def test_a_derived_stage_pays_for_what_is_filled_first_and_the_next_one_finds_it():
