@@ -34,14 +34,14 @@ def three(key, names, floats, tmp_path) -> list[pathlib.Path]:
         ({"TFXFER_CACHE_DIR": "/a", "TFXFER_CACHE": "/b", "XDG_CACHE_HOME": "/c"}, "/a"),
         ({"TFXFER_CACHE": "/b", "XDG_CACHE_HOME": "/c"}, "/b/activations"),
         ({"XDG_CACHE_HOME": "/c"}, "/c/tfxfer/activations"),
-        ({"TFXFER_CACHE_DIR": "~/x"}, "/home/me/x"),
-        ({}, "/home/me/.cache/tfxfer/activations"),
+        ({"TFXFER_CACHE_DIR": "~/x"}, "/users/me/x"),
+        ({}, "/users/me/.cache/tfxfer/activations"),
     ],
 )
 def test_the_folder_of_all_stores(monkeypatch, variables, expected):
     for name in ("TFXFER_CACHE_DIR", "TFXFER_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in {"HOME": "/home/me", **variables}.items():
+    for name, value in {"HOME": "/users/me", **variables}.items():
         monkeypatch.setenv(name, value)
     assert inventory.root() == pathlib.Path(expected)
 
