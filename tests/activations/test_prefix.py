@@ -1,5 +1,7 @@
 """`cached_prefix`: the frozen part of anyone's model is computed once, and training is as without it."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -125,6 +127,17 @@ def test_a_random_layer_ends_what_is_computed_once_unless_it_is_to_be_ignored():
     model = frozen(network(dropout=0.5), "low", "low_bn")
     assert tfxfer.cached_prefix(model, dataset()).cut == ("low_relu",)
     assert tfxfer.cached_prefix(model, dataset(), ignore_randomness=True).cut == ("low_pool",)
+
+
+def test_every_kind_of_random_layer_is_known():
+    convnext = importlib.import_module("keras.src.applications.convnext")
+    for noisy in (layers.GaussianNoise(0.1, name="noisy"), convnext.StochasticDepth(0.5, name="noisy")):
+        pixels = keras.Input((8, 8, 3))
+        low = layers.Conv2D(4, 3, trainable=False, name="low")(pixels)
+        model = keras.Model(pixels, layers.Dense(3)(layers.Flatten()(noisy(low))))
+        assert tfxfer.cached_prefix(model, dataset()).cut == ("low",)
+        with pytest.raises(ConfigError, match="behind layer 'noisy', which is random in training"):
+            tfxfer.cached_prefix(model, dataset(), cut="noisy")
 
 
 def test_a_prefix_whose_statistics_would_move_is_refused_by_name():

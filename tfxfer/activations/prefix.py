@@ -17,6 +17,7 @@ from tfxfer.activations.keys import Key
 from tfxfer.activations.store import MemoryStore, Store
 from tfxfer.data.batches import gathered_together
 from tfxfer.errors import ConfigError
+from tfxfer.models import randomness
 from tfxfer.reuse import Precision
 
 # More would rarely be smaller than what is one stage nearer to the input.
@@ -198,8 +199,7 @@ def _why_active(operation: keras.Operation, ignore_randomness: bool) -> str:
     for layer in graph.flatten(operation):
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
             return "moves its statistics in training"
-        random = getattr(layer, "seed_generator", None) is not None and getattr(layer, "rate", 1) != 0
-        if random and not ignore_randomness:
+        if randomness.is_random(layer) and not ignore_randomness:
             return "is random in training (ignore_randomness=True leaves that out)"
     return "trains" if operation.trainable_variables else ""
 

@@ -31,7 +31,7 @@ def steady(model: keras.Model, *, awake: Collection[str] = ()) -> Iterator[tuple
     Yields:
         Names of layers there that stay random, since they have no rate, such as those that turn pictures.
     """
-    layers = [layer for layer in _below(model, awake) if _is_random(layer)]
+    layers = [layer for layer in _below(model, awake) if is_random(layer)]
     rates = {id(layer): _rates(layer) for layer in layers}
     before = [(layer, name, rate) for layer in layers for name, rate in rates[id(layer)].items()]
     try:
@@ -52,11 +52,12 @@ def _below(model: keras.Model, awake: Collection[str]) -> list[keras.layers.Laye
     return list({id(layer): layer for layer in layers}.values())
 
 
-def _is_random(layer: keras.layers.Layer) -> bool:
-    """Whether a layer draws in training: dropout of any kind, noise, changes of pictures."""
+def is_random(layer: keras.layers.Layer) -> bool:
+    """Whether a layer itself draws in training: dropout of any kind, noise, changes of pictures; not at a rate of 0."""
     # Layers of Keras call it `seed_generator` or `generator`; that of ConvNeXt draws from Keras's own.
     held = any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
-    return held or hasattr(layer, "drop_path_rate")
+    rates = _rates(layer).values()
+    return (held or hasattr(layer, "drop_path_rate")) and (any(rates) or not rates)
 
 
 def _rates(layer: keras.layers.Layer) -> dict[str, float]:
