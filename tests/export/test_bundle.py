@@ -104,6 +104,20 @@ def test_a_graph_that_draws_random_numbers_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_tables_of_layers_are_in_the_saved_model(tmp_path):
+    """Keras does not count them among the variables, and TensorFlow refuses a function without them."""
+    inputs = keras.Input((24, 24, 3))
+    brightest = keras.ops.cast(keras.layers.GlobalMaxPooling2D()(inputs), "int64")
+    found = keras.layers.IntegerLookup(vocabulary=np.array([253, 254, 255]))(brightest)
+    model = keras.Model(inputs, keras.ops.cast(found, "float32"))
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    saved_model.write(model, ("a", "b", "c"), tmp_path / "labels.txt", tmp_path / "out")
+    served = tf.saved_model.load(str(tmp_path / "out"))
+    pixels = np.full((1, 24, 24, 3), [254, 255, 7], np.float32)
+    np.testing.assert_array_equal(model(pixels), [[2, 3, 0]])
+    np.testing.assert_array_equal(served(tf.constant(pixels) / 255), [[2, 3, 0]])
+
+
 def test_a_failed_export_leaves_nothing_behind(trained, tmp_path, monkeypatch, colours):
     from conftest import tiny_recipe
 

@@ -5,6 +5,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from tfxfer.backbones.hub.layer import SavedModelLayer
 from tfxfer.errors import VerificationError
 
 # Shown to whoever opens the SavedModel.
@@ -47,12 +48,28 @@ def write(model: keras.Model, class_names: tuple[str, ...], labels: pathlib.Path
 
     reusable = _Reusable()
     reusable.__call__ = call
-    reusable.variables = [variable.value for variable in model.variables]
+    reusable.resources = _resources(model)
+    within = [resource for resource in reusable.resources if isinstance(resource, tf.Variable)]
+    reusable.variables = [*(variable.value for variable in model.variables), *within]
     reusable.trainable_variables = [variable.value for variable in model.trainable_variables]
     reusable.regularization_losses = []
     reusable.labels = tf.saved_model.Asset(str(labels))
     reusable.class_names = tf.Variable(class_names, trainable=False, name="class_names")
     tf.saved_model.save(reusable, str(folder), signatures={"serving_default": serve})
+
+
+def _resources(model: keras.Model) -> list:
+    """Returns the lookup tables of all layers, and what SavedModels within keep from Keras.
+
+    TensorFlow refuses to save a function that reads something which the saved object does not own.
+    """
+    found = []
+    for part in tf.train.TrackableView(model).descendants():
+        if isinstance(part, SavedModelLayer):
+            found += part.kept_within
+        elif isinstance(part, tf.saved_model.experimental.TrackableResource):
+            found.append(part)
+    return found
 
 
 def _check_deterministic(function) -> None:

@@ -135,6 +135,95 @@ def of_tf1(tmp_path_factory) -> pathlib.Path:
     return place
 
 
+@pytest.fixture(scope="session")
+def with_table(tmp_path_factory) -> pathlib.Path:
+    """A reusable SavedModel for pictures that looks a word, which a variable holds, up in a list of words."""
+    place = tmp_path_factory.mktemp("hub")
+    (place / "words.txt").write_text("good\nbad\n")
+    table = table_of_words(str(place / "words.txt"))
+    kernel, word = tf.Variable(tf.eye(3), name="kernel"), tf.Variable("bad", trainable=False, name="word")
+
+    def call(images):
+        return tf.reduce_mean(images, [1, 2]) @ kernel + tf.cast(table.lookup(word), tf.float32)
+
+    listed = {"variables": [kernel], "trainable_variables": [kernel]}
+    return write_function(place / "table", call, tf.TensorSpec([None, SIZE, SIZE, 3]), table=table, word=word, **listed)
+
+
+@pytest.fixture(scope="session")
+def signature_with_table(with_table, tmp_path_factory) -> pathlib.Path:
+    """The same as a signature only."""
+    place = tmp_path_factory.mktemp("hub") / "signature"
+    loaded = tf.saved_model.load(str(with_table))
+    module = tf.Module()
+    module.loaded = loaded
+    module.serve = tf.function(lambda images: {"features": loaded(images)})
+    spec = tf.TensorSpec([None, SIZE, SIZE, 3], name="images")
+    tf.saved_model.save(module, str(place), signatures=module.serve.get_concrete_function(spec))
+    return place
+
+
+@pytest.fixture(scope="session")
+def tf1_with_table(tmp_path_factory) -> pathlib.Path:
+    """A TF1 module that looks a word up in a list of words, and has a variable that no checkpoint holds."""
+
+    def network(images, table):
+        shift = tf.compat.v1.get_variable(
+            "shift", [], initializer=tf.compat.v1.constant_initializer(0.5), collections=["local_variables"]
+        )
+        return tf.reduce_mean(images, [1, 2]) + tf.cast(table.lookup(tf.constant("bad")), tf.float32) + shift
+
+    return write_tf1_with_table(
+        tmp_path_factory.mktemp("hub") / "tf1_table", tf.float32, [None, SIZE, SIZE, 3], network
+    )
+
+
+@pytest.fixture(scope="session")
+def tf1_text(tmp_path_factory) -> pathlib.Path:
+    """A TF1 module from words to rows of three numbers: `good` 0, 1, 2; `bad` 3, 4, 5; others 6, 7, 8."""
+
+    def network(words, table):
+        start = tf.compat.v1.constant_initializer(np.arange(9).reshape(3, 3))
+        return tf.gather(tf.compat.v1.get_variable("rows", [3, 3], initializer=start), table.lookup(words))
+
+    return write_tf1_with_table(tmp_path_factory.mktemp("hub") / "tf1_text", tf.string, [None], network)
+
+
+def table_of_words(path) -> tf.lookup.StaticHashTable:
+    """A table from each line of a file to its number; 2 for what is not in it."""
+    initializer = tf.lookup.TextFileInitializer(
+        path, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
+    )
+    return tf.lookup.StaticHashTable(initializer, 2)
+
+
+def write_tf1_with_table(place: pathlib.Path, dtype: tf.DType, shape: list, network) -> pathlib.Path:
+    """Writes `network(inputs, table)` as a TF1 Hub module whose table is filled from an asset; returns `place`."""
+    v1 = tf.compat.v1
+    words = place.parent / "words.txt"
+    words.write_text("good\nbad\n")
+    with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
+        asset = tf.constant(str(words))
+        v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, asset)
+        inputs = v1.placeholder(dtype, shape)
+        info = v1.saved_model.build_tensor_info
+        outputs = {"default": info(network(inputs, table_of_words(asset)))}
+        start = tf.group(v1.tables_initializer(), v1.local_variables_initializer())
+        session.run([v1.global_variables_initializer(), start])
+        builder = v1.saved_model.builder.SavedModelBuilder(str(place))
+        builder.add_meta_graph_and_variables(
+            session,
+            [],
+            signature_def_map={"default": v1.saved_model.build_signature_def({"x": info(inputs)}, outputs)},
+            assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+            main_op=start,
+        )
+    builder.save()
+    (place / "tfhub_module.pb").write_bytes(b"\x08\x03")
+    words.unlink()
+    return place
+
+
 def keras_model() -> keras.Model:
     """A tiny model of Keras 3: two convolutions, one with batch norm."""
     keras.utils.set_random_seed(0)

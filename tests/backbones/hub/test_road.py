@@ -1,13 +1,19 @@
 """A SavedModel as the backbone of the whole road: plan, training in part, bundle, and prediction with it."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import keras
+import numpy as np
 import pytest
 
 import tfxfer
 from tfxfer import export, models, pipeline, training
+from tfxfer.cli.main import main
 from tfxfer.errors import BackboneError, ConfigError
+from tfxfer.export import saved_model
 
 QUIET = {"show": lambda line: None}
 
@@ -60,7 +66,64 @@ def test_a_signature_alone_can_be_frozen_and_not_trained(of_tf1):
         tfxfer.freeze(model, train="all")
 
 
-def test_text_and_pictures_are_told_apart(colours, tmp_path):
+def answers_elsewhere(saved_models, folder):
+    """What SavedModels give for the file pixels.npy in a process that has neither tfxfer nor Keras."""
+    code = """
+import sys
+sys.modules["tfxfer"] = sys.modules["keras"] = None
+import numpy as np, tensorflow as tf
+folder, *places = sys.argv[1:]
+fractions = np.load(folder + "/pixels.npy").astype("float32") / 255
+np.save(folder + "/logits.npy", [tf.saved_model.load(place)(fractions) for place in places])
+"""
+    command = [sys.executable, "-c", code, folder, *saved_models]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return np.load(folder / "logits.npy")
+
+
+@pytest.fixture
+def pixels(tmp_path) -> np.ndarray:
+    """Six pictures of noise, which also lie in the file pixels.npy."""
+    made = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", made)
+    return made
+
+
+def test_a_tf1_module_from_a_shell_to_a_bundle_that_needs_it_no_more(program, colours, of_tf1, pixels, tmp_path):
+    """Its variables are none of Keras's, and yet the exported function reads them."""
+    module = shutil.copytree(of_tf1, tmp_path / "module")
+    trained = program("train", f"--data=folder:{colours}", f"--backbone=hub:{module}", "--workdir=run", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    shutil.rmtree(module)
+    bundle = tmp_path / "run" / "bundle"
+    (found,) = answers_elsewhere([bundle / "saved_model" / "1"], tmp_path)
+    np.testing.assert_allclose(found, export.open_bundle(bundle).model(pixels), atol=1e-5)
+    assert np.ptp(found, axis=0).min() > 1e-3
+    assert main(["evaluate", f"--bundle={bundle}"]) == 0
+    assert main(["predict", f"--bundle={bundle}", str(colours / "red" / "000.png")]) == 0
+
+
+@pytest.mark.parametrize("writer", ["exported", "with_table", "signature_with_table", "of_tf1", "tf1_with_table"])
+def test_what_a_savedmodel_keeps_from_keras_is_in_the_bundle(writer, colours, pixels, request, tmp_path):
+    """Words, tables and what fills them: none of it trains, and yet the answer hangs on it."""
+    module = shutil.copytree(request.getfixturevalue(writer), tmp_path / "module")
+    given = recipe(colours, f"hub:{module}", stages=(tfxfer.Stage(train="head", epochs=1, learning_rate=0.5),))
+    report = tfxfer.run(given, workdir=tmp_path / "run", **QUIET)
+    assert all(parity.largest_difference < 1e-5 for parity in report.export)
+    shutil.rmtree(module)
+    bundle, again = tmp_path / "run" / "bundle", tmp_path / "again"
+    model = export.open_bundle(bundle).model
+    saved_model.write(model, ("blue", "green", "red"), bundle / "labels.txt", again)
+    backbone = tfxfer.load_backbone(f"hub:{bundle}/saved_model/1")
+    answers = [*answers_elsewhere([bundle / "saved_model" / "1", again], tmp_path), backbone.model(pixels)]
+    for found in answers:
+        np.testing.assert_allclose(found, model(pixels), atol=1e-5)
+    if writer == "of_tf1":
+        assert backbone.facts.card.parameters == 3 * 3 * 3 * 4 + 4 * 3 + 3
+
+
+def test_text_and_video_and_pictures_are_told_apart(colours, tf1_text, tmp_path):
     import tensorflow as tf
 
     from . import conftest
@@ -71,8 +134,12 @@ def test_text_and_pictures_are_told_apart(colours, tmp_path):
     )  # fmt: skip
     backbone = tfxfer.load_backbone(f"hub:{place}")
     assert (backbone.facts.card.takes, backbone.facts.channels, backbone.facts.feature_channels) == ("text", 0, 2)
-    with pytest.raises(BackboneError, match="takes text, not pictures"):
-        tfxfer.run(recipe(colours, f"hub:{place}"), workdir=tmp_path / "run", **QUIET)
+    video = conftest.write_function(
+        tmp_path / "video", lambda video: tf.reduce_mean(video, [1, 2, 3]), tf.TensorSpec([None, None, 24, 24, 3])
+    )
+    for kind, folder in (("text", place), ("text", tf1_text), ("video", video)):
+        with pytest.raises(BackboneError, match=rf"takes {kind}, not pictures.* As a feature extractor"):
+            tfxfer.run(recipe(colours, f"hub:{folder}"), workdir=tmp_path / "run", **QUIET)
 
 
 def test_another_size_than_the_traced_one_is_refused(colours, reusable, tmp_path):
@@ -108,8 +175,6 @@ def test_what_cannot_train_is_planned_with_a_head_alone_and_other_plans_are_refu
 
 
 def test_a_link_out_of_the_folder_is_refused(reusable, tmp_path):
-    import shutil
-
     folder = shutil.copytree(reusable, tmp_path / "linked")
     (tmp_path / "secret.txt").write_text("secret")
     (folder / "variables" / "y.txt").symlink_to(tmp_path / "secret.txt")

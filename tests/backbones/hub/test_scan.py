@@ -34,6 +34,7 @@ def changed(folder: pathlib.Path, change) -> pathlib.Path:
 
 
 WRITERS = ["reusable", "sizeless", "of_tf_keras", "of_tfxfer", "of_archive", "exported", "saved", "of_tf1"]
+WRITERS += ["with_table", "signature_with_table", "tf1_with_table", "tf1_text"]
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -174,6 +175,87 @@ def test_the_saver_of_tf1_may_restore_its_own_file_only(of_tf1, tmp_path):
     ):
         folder = changed(shutil.copytree(of_tf1, tmp_path / str(number)), change)
         assert op in {finding.op for finding in scan.findings(folder)}
+
+
+def test_a_table_of_tf1_is_filled_from_an_asset_while_it_is_initialised_only(tf1_text, tmp_path):
+    """At other times the graph's own name of the file holds, which may be any."""
+
+    def filling(graph):
+        return next(node for node in graph.graph_def.node if node.op.startswith("InitializeTableFrom"))
+
+    def other_file(graph):
+        filling(graph).input[1] = "elsewhere"
+        graph.graph_def.node.add(name="elsewhere", op="Const")
+
+    def while_answering(graph):
+        next(node for node in graph.graph_def.node if node.op == "LookupTableFindV2").input.append(
+            f"^{filling(graph).name}"
+        )
+
+    def while_restoring(graph):
+        node = next(node for node in graph.graph_def.node if node.name == graph.saver_def.restore_op_name)
+        node.input.append(f"^{filling(graph).name}")
+
+    def when_a_signature_names_it(graph):
+        graph.signature_def["default"].outputs["more"].name = filling(graph).name
+
+    def through_a_variable(graph):
+        nodes = graph.graph_def.node
+        nodes.add(name="kept", op="VarHandleOp")
+        nodes.add(name="put", op="AssignVariableOp", input=["kept", filling(graph).input[1]])
+        nodes.add(name="taken", op="ReadVariableOp", input=["kept"])
+        filling(graph).input[1] = "taken"
+
+    def in_a_function(graph):
+        node, function = filling(graph), graph.graph_def.library.function.add()
+        function.signature.name = "fill"
+        for name in ("table", "path"):
+            function.signature.input_arg.add(name=name)
+        function.node_def.add().CopyFrom(node)
+        function.node_def[0].input[:] = ["table", "path"]
+        node.op = "StatefulPartitionedCall"
+        node.attr["f"].func.name = "fill"
+
+    def in_a_function_while_answering(graph):
+        name = filling(graph).name
+        in_a_function(graph)
+        next(node for node in graph.graph_def.node if node.op == "LookupTableFindV2").input.append(f"^{name}")
+
+    assert scan.findings(changed(shutil.copytree(tf1_text, tmp_path / "function"), in_a_function)) == ()
+    changes = (other_file, while_answering, while_restoring, when_a_signature_names_it, through_a_variable)
+    changes += (in_a_function_while_answering,)
+    for number, change in enumerate(changes):
+        folder = changed(shutil.copytree(tf1_text, tmp_path / str(number)), change)
+        assert {f.reason for f in scan.findings(folder)} == {"reads a file that is no asset of the SavedModel"}
+
+
+def test_an_asset_of_tf1_that_leads_out_of_the_savedmodel_is_refused(tf1_text, tmp_path):
+    def outside(graph):
+        (packed, *_) = graph.collection_def["saved_model_assets"].any_list.value
+        packed.value = packed.value.replace(b"words.txt", b"../../a.x")
+
+    def unreadable(graph):
+        (packed, *_) = graph.collection_def["saved_model_assets"].any_list.value
+        packed.value = packed.value[:-3]
+
+    for change, message in (
+        (outside, r"its asset '\.\./\.\./a\.x' leads out"),
+        (unreadable, "list of assets cannot be read"),
+    ):
+        folder = changed(shutil.copytree(tf1_text, tmp_path / change.__name__), change)
+        with pytest.raises(BackboneError, match=message):
+            scan.check(folder)
+
+
+def test_objects_are_no_excuse_for_a_saver_that_tensorflow_runs(reusable, tmp_path):
+    """With a second graph TensorFlow loads as TF1 does, and runs the functions of the saver."""
+    assert scan.findings(reusable) == ()
+    folder = shutil.copytree(reusable, tmp_path / "two")
+    path = folder / reading.PROGRAM
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    saved_model.meta_graphs.add().meta_info_def.tags.append("other")
+    path.write_bytes(saved_model.SerializeToString())
+    assert {"SaveV2", "RestoreV2"} <= {finding.op for finding in scan.findings(folder)}
 
 
 def test_the_function_that_saves_is_refused_where_the_network_calls_it(reusable, tmp_path):

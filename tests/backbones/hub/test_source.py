@@ -1,5 +1,6 @@
 """`hub:` builds backbones for pictures, text and video, and says why it builds no other."""
 
+import shutil
 import subprocess
 import sys
 
@@ -108,6 +109,22 @@ def test_text_becomes_features(tmp_path):
     model.save(tmp_path / "text.keras")
     loaded = keras.models.load_model(tmp_path / "text.keras", safe_mode=False)
     np.testing.assert_array_equal(loaded(tf.constant(["good"])), model(tf.constant(["good"])))
+
+
+def test_a_tf1_module_for_text_becomes_features_and_is_kept_whole_in_a_file(tf1_text, tmp_path):
+    module = shutil.copytree(tf1_text, tmp_path / "module")
+    model = SOURCE.build(request_for(module))
+    np.testing.assert_array_equal(model(tf.constant(["bad", "what"])), [[3, 4, 5], [6, 7, 8]])
+    model.save(tmp_path / "text.keras")
+    shutil.rmtree(module)
+    code = f"""
+import keras, tensorflow as tf
+import tfxfer.backbones.hub.layer
+model = keras.models.load_model({str(tmp_path / "text.keras")!r}, safe_mode=False)
+print(model(tf.constant(["good", "bad"])).numpy().tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "[[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]", done.stderr[-3000:]
 
 
 def test_video_becomes_features(tmp_path):

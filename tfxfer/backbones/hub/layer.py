@@ -171,6 +171,20 @@ class SavedModelLayer(keras.layers.Layer):
             named.setdefault(name, variable)
         return named
 
+    @property
+    def kept_within(self) -> tuple[Any, ...]:
+        """What the SavedModel reads that is no variable of the layer: other variables; in TF1 what fills tables too.
+
+        An object to be saved with a function that calls the layer must own these, the layer's variables and the lookup
+        tables. Files that it does not own would be saved as paths to where they are now.
+        """
+        self._open_if_closed()
+        held = {id(variable.value) for variable in self._held}
+        within = [v for v in _read_by(self._saved_model, self._offer) if id(v) not in held]
+        if self._offer.kind == "tf1":
+            within += [self._saved_model.initializer, *self._saved_model.asset_paths]
+        return tuple(within)
+
     def variable_groups(self) -> tuple[VariableGroup, ...]:
         """Returns groups of variables by saved name, input first as far as the order of creation tells.
 
@@ -452,17 +466,25 @@ class SavedModelLayer(keras.layers.Layer):
 
 
 def _variables_of(saved_model, offer: contract.Contract) -> list[tf.Variable]:
-    """Returns the variables that the function reads, in the publisher's order where there is a list.
-
-    Those of TF1 stay within: they are not always to be had.
-    """
+    """Returns the variables that become those of the layer; those of TF1 and all that are no numbers stay within."""
     if offer.kind == "tf1":
         return []
+    kept = (tf.string, tf.variant, tf.resource)
+    return [variable for variable in _read_by(saved_model, offer) if variable.dtype not in kept]
+
+
+def _read_by(saved_model, offer: contract.Contract) -> list[tf.Variable]:
+    """Returns the variables that the function reads, in the publisher's order where there is a list.
+
+    For TF1 all of the graph: what the function and the initialiser read of them is not told apart.
+    """
+    if offer.kind == "tf1":
+        return list(saved_model.variables)
     listed = list(getattr(saved_model, "variables", None) or ()) if offer.kind == "reusable" else []
     function = saved_model.__call__ if offer.kind == "reusable" else saved_model.signatures[offer.endpoint]
     for trace in getattr(function, "concrete_functions", None) or [function]:
         listed += trace.variables
-    return [v for v in {id(v): v for v in listed}.values() if v.dtype not in (tf.string, tf.variant, tf.resource)]
+    return list({id(variable): variable for variable in listed}.values())
 
 
 def _is_same(given: tf.Variable, wanted: Mapping[str, Any]) -> bool:

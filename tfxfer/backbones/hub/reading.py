@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from tfxfer.errors import BackboneError
 
 if TYPE_CHECKING:
-    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 # Graphs take a few megabytes; those of TF1 with frozen weights inside a few hundred. Weights lie in other files.
 MOST_BYTES = 512 << 20
 PROGRAM = "saved_model.pb"
+_TF1_ASSETS = "saved_model_assets"
 _OTHER_PROGRAMS = ("saved_model.pbtxt", "saved_model.cpb")
 
 
@@ -28,6 +29,27 @@ def read(folder: pathlib.Path) -> saved_model_pb2.SavedModel:
     saved_model = _parse(path.resolve(), state.st_mtime_ns, state.st_size)
     _check_assets(saved_model, pathlib.Path(folder))
     return saved_model
+
+
+def assets(graph: meta_graph_pb2.MetaGraphDef) -> tuple[meta_graph_pb2.AssetFileDef, ...]:
+    """Returns the files that come with a graph, found where TensorFlow looks: TF1 keeps them in a collection.
+
+    Raises:
+        BackboneError: the collection is damaged.
+    """
+    from google.protobuf import message
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    if graph.asset_file_def or _TF1_ASSETS not in graph.collection_def:
+        return tuple(graph.asset_file_def)
+    found = []
+    for packed in graph.collection_def[_TF1_ASSETS].any_list.value:
+        found.append(meta_graph_pb2.AssetFileDef())
+        try:
+            packed.Unpack(found[-1])
+        except message.DecodeError as error:
+            raise BackboneError(f"{PROGRAM} is damaged: its list of assets cannot be read ({error}).") from error
+    return tuple(found)
 
 
 def forget() -> None:
@@ -77,7 +99,7 @@ def _check_assets(saved_model: saved_model_pb2.SavedModel, folder: pathlib.Path)
                 f"{folder} is refused: {path.relative_to(folder)} is a link out of it, or no plain file."
             )
     for graph in saved_model.meta_graphs:
-        for asset in graph.asset_file_def:
+        for asset in assets(graph):
             name = pathlib.PurePosixPath(asset.filename)
             if name.is_absolute() or ".." in name.parts or "\\" in asset.filename or "\0" in asset.filename:
                 raise BackboneError(f"{folder} is refused: its asset {asset.filename!r} leads out of the SavedModel.")

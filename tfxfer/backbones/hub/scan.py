@@ -94,7 +94,10 @@ def findings(folder: pathlib.Path) -> tuple[Finding, ...]:
     graphs = reading.read(folder).meta_graphs
     for graph in graphs:
         _check_names(folder, graph)
-    return tuple(dict.fromkeys(finding for graph in graphs for finding in _Program(graph).findings()))
+    # As TensorFlow decides: several graphs are loaded as TF1 loads them, whatever objects they tell of.
+    has_objects = len(graphs) == 1 and graphs[0].HasField("object_graph_def")
+    programs = [_Program(graph, has_objects=has_objects) for graph in graphs]
+    return tuple(dict.fromkeys(finding for program in programs for finding in program.findings()))
 
 
 def _check_names(folder: pathlib.Path, graph: meta_graph_pb2.MetaGraphDef) -> None:
@@ -106,21 +109,28 @@ def _check_names(folder: pathlib.Path, graph: meta_graph_pb2.MetaGraphDef) -> No
 
 
 class _Program:
-    """One MetaGraph: its main graph, called "" below, and its functions."""
+    """One MetaGraph: its main graph, called "" below, and its functions.
 
-    def __init__(self, graph: meta_graph_pb2.MetaGraphDef):
+    Args:
+        graph: the MetaGraph.
+        has_objects: whether TensorFlow loads objects and functions, and never runs the main graph.
+    """
+
+    def __init__(self, graph: meta_graph_pb2.MetaGraphDef, *, has_objects: bool):
         self._graph = graph
+        self._has_objects = has_objects
         self._functions = {function.signature.name: function for function in graph.graph_def.library.function}
         self._bodies = {name: {node.name: node for node in f.node_def} for name, f in self._functions.items()}
         self._bodies[""] = {node.name: node for node in graph.graph_def.node}
         self._arguments = {name: [a.name for a in f.signature.input_arg] for name, f in self._functions.items()}
-        self._assets = {_node_of(asset.tensor_info.name) for asset in graph.asset_file_def}
+        self._assets = {_node_of(asset.tensor_info.name) for asset in reading.assets(graph)}
         self._callers: dict[str, list[tuple[str, node_def_pb2.NodeDef]]] = {}
         for place, body in self._bodies.items():
             for node in body.values():
                 for name in self._called(node):
                     self._callers.setdefault(name, []).append((place, node))
         self._saving, self._restoring, self._saving_functions = self._of_saver()
+        self._computing = set() if has_objects else self._beyond_initializing()
 
     def findings(self) -> Iterator[Finding]:
         """Yields what is refused."""
@@ -178,10 +188,9 @@ class _Program:
         return only_saving, only_restoring, of_saver
 
     def _is_of_saver(self, place: str, node: node_def_pb2.NodeDef) -> bool:
-        has_objects = self._graph.HasField("object_graph_def")
         if place:
             # With an object graph TensorFlow restores on its own and never calls these.
-            return has_objects and place in self._saving_functions
+            return self._has_objects and place in self._saving_functions
         if node.op in _SAVES:
             return node.name in self._saving
         filename = _node_of(self._graph.saver_def.filename_tensor_name)
@@ -218,7 +227,7 @@ class _Program:
 
     def _is_asset(self, place: str, node: node_def_pb2.NodeDef) -> bool:
         """Whether the file name that a table is filled from is, on all ways it can come, an asset."""
-        if len(node.input) < 2:
+        if len(node.input) < 2 or (not place and node.name in self._computing):
             return False
         left, seen = [(place, _node_of(node.input[1]))], set()
         while left:
@@ -232,6 +241,16 @@ class _Program:
             left += origins
         return True
 
+    def _beyond_initializing(self) -> set[str]:
+        """Returns the nodes of a main graph of TF1 that run at other times than while it is initialised.
+
+        Only then TensorFlow puts paths of assets in place of the names that the graph has, which may be of any file.
+        """
+        saver, signatures = self._graph.saver_def, self._graph.signature_def
+        outputs = [info.name for n, s in signatures.items() if not n.startswith("__") for info in s.outputs.values()]
+        read = [tensor for node in self._bodies[""].values() if node.op != "NoOp" for tensor in node.input]
+        return self._ancestors([*outputs, *read, saver.save_tensor_name, saver.restore_op_name])
+
     def _origins(self, place: str, name: str) -> list[tuple[str, str]] | None:
         """Returns where a tensor comes from, [] if it is an asset, None if it may be something else."""
         if not place and name in self._assets:
@@ -239,7 +258,7 @@ class _Program:
         if name in self._arguments.get(place, ()):
             return self._origins_of_argument(place, self._arguments[place].index(name))
         node = self._bodies[place].get(name)
-        if not place and node is not None and node.op == "ReadVariableOp" and node.input:
+        if self._has_objects and not place and node is not None and node.op == "ReadVariableOp" and node.input:
             return self._origins_of_variable(_node_of(node.input[0]))
         return [(place, _node_of(node.input[0]))] if node is not None and node.op == "Identity" and node.input else None
 
@@ -259,7 +278,8 @@ class _Program:
             is_fed = True
         for place, node in self._callers.get(function, ()):
             inputs = [name for name in node.input if not name.startswith("^")]
-            if (node.op not in _CALLS and node.op != function) or position >= len(inputs):
+            is_call = node.op in _CALLS or node.op == function
+            if not is_call or position >= len(inputs) or (not place and node.name in self._computing):
                 return None
             origins.append((place, _node_of(inputs[position])))
         return origins if origins or is_fed else None
