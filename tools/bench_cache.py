@@ -243,23 +243,27 @@ def exactness(_: argparse.Namespace) -> list[Figure]:
 
 
 def forecast(given: argparse.Namespace) -> list[Figure]:
-    """Compares the seconds that a plan foretold with those that the run took, in five runs."""
+    """Compares the seconds that a plan foretold with those that the run behind it took, in five runs or more."""
     import tfxfer
 
-    stages = tuple(tfxfer.Stage(train=train, epochs=6) for train in ("head", "stage5.block3"))
-    ratios = {0: [], 1: []}
-    for _ in range(5):
+    stages = tuple(
+        tfxfer.Stage(train=train, epochs=epochs) for train, epochs in (("head", 6), ("stage5.block3", 6), ("stage3", 3))
+    )
+    names = ("stage head", "stage last 3 blocks", "stage last 13 blocks", "all three")
+    ratios = []
+    for _ in range(max(5, given.turns)):
         history, plan = _run(stages, given.examples // 2)
-        for number, found in ratios.items():
-            found.append(plan.how.stage_seconds[number] / history.stages[number].seconds)
-        told = ", ".join(f"{seconds:.1f}" for seconds in plan.how.stage_seconds)
-        print(f"foretold {told} s, took {', '.join(f'{stage.seconds:.1f}' for stage in history.stages)} s", flush=True)
+        told, took = [*plan.how.stage_seconds], [stage.seconds for stage in history.stages]
+        print(f"foretold {_seconds(told)}, took {_seconds(took)} s, stage by stage", flush=True)
+        ratios.append([a / b for a, b in zip([*told, sum(told)], [*took, sum(took)], strict=True)])
     return [
-        Figure(
-            f"seconds foretold over seconds taken, stage {name}", f"{value:.2f}", "0.75 … 1.25", 0.75 <= value <= 1.25
-        )
-        for name, value in zip(("head", "last 3 blocks"), map(statistics.median, ratios.values()), strict=True)
+        Figure(f"seconds foretold over seconds taken, {name}", f"{value:.2f}", "0.75 … 1.25", 0.75 <= value <= 1.25)
+        for name, value in zip(names, map(statistics.median, zip(*ratios, strict=True)), strict=True)
     ]
+
+
+def _seconds(values: list[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in values)
 
 
 def digits(count: int, *, test: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ def test_the_sum_of_the_groups_is_about_a_forward_pass():
     run = tf.function(lambda pictures: model(pictures, training=False))
     pictures = tf.zeros([32, 32, 32, 3])
     run(pictures)
-    whole = costs._fastest(lambda: run(pictures)) / 32
+    whole = costs._usual(lambda: run(pictures)) / 32
     assert whole / 4 < sum(found.forward) < whole * 4  # other processes measure too
 
 
@@ -161,3 +161,13 @@ def test_groups_are_measured_from_coarse_to_fine_and_each_once(count):
     assert order[0] == count - 1
     if count == 8:
         assert order == [7, 3, 5, 1, 6, 4, 2, 0]
+
+
+def test_the_middle_one_of_a_few_runs_counts(monkeypatch):
+    """The first one behind making a graph is slower; a run that waited for another process may be any of them."""
+    seconds = iter([0.9, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0])
+    monkeypatch.setattr(costs, "_timed", lambda run: (next(seconds), None))
+    assert costs._usual(lambda: None) == 0.2  # three runs, however long they take
+    seconds = iter([0.001] * 7)
+    assert costs._usual(lambda: None) == 0.001
+    assert next(seconds, None) is None  # seven short ones

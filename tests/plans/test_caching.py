@@ -20,7 +20,7 @@ ONE_VIEW = Augment(views=1)
 @pytest.fixture(autouse=True)
 def no_constants(monkeypatch):
     """Leaves the seconds that were measured, without those that every stage, epoch and part takes."""
-    for name in ("_EPOCH_SECONDS", "_LEAST_TRACE", "_LEAST_FILL"):
+    for name in ("_EPOCH_SECONDS", "_LEAST_LAYERS", "_LEAST_FILL"):
         monkeypatch.setattr(foretelling, name, 0.0)
     monkeypatch.setattr(foretelling, "_FOLDED", 1.0)
 

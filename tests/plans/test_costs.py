@@ -14,7 +14,7 @@ FORWARD, BACKWARD = (4e-3, 2e-3, 1e-3, 1e-4), (8e-3, 4e-3, 2e-3, 2e-4)
 @pytest.fixture(autouse=True)
 def no_constants(monkeypatch):
     """Leaves what was measured for this network alone."""
-    for name in ("_EPOCH_SECONDS", "_LEAST_TRACE", "_LEAST_FILL"):
+    for name in ("_EPOCH_SECONDS", "_LEAST_LAYERS", "_LEAST_FILL"):
         monkeypatch.setattr(costs, name, 0.0)
 
 
@@ -67,13 +67,19 @@ def test_each_step_moves_weights_and_each_row_is_gathered():
 
 def test_graphs_are_made_of_what_trains_of_what_lies_before_it_and_of_what_is_filled():
     measured = {"trace": 1.0}
-    training = costs._TRAINING_TRACE
+    training, frozen, filled = costs._TRAINING_TRACE, costs._FROZEN_TRACE, costs._FILL_TRACE
     traced = {
-        (None, 3): 0.9 * 2 + 0.1 * training,
-        (3, 3): 0.1 * training + 0.9,
-        (1, 1): 0.5 * training + 0.5,
+        (None, 3): 0.9 * frozen + 0.1 * training,
+        (3, 3): 0.1 * training + 0.9 * filled,
+        (1, 1): 0.5 * training + 0.5 * filled,
         (None, 0): 1.0 * training,
     }
     for (depth, first), expected in traced.items():
         changes = {"first": first, "trained": tuple(range(first, 3))}
         assert seconds(depth, measured=measured, **changes) - seconds(depth, **changes) == pytest.approx(expected)
+
+
+def test_what_every_stage_has_takes_as_long_as_the_graphs_of_so_many_layers(monkeypatch):
+    plain = seconds(3, measured={"trace": 1.0})
+    monkeypatch.setattr(costs, "_LEAST_LAYERS", 20)  # of 10 that the network has
+    assert seconds(3, measured={"trace": 1.0}) - plain == pytest.approx(2.0)

@@ -8,6 +8,7 @@ blocks of a network do, are measured once.
 import dataclasses
 import functools
 import json
+import statistics
 import time
 from collections.abc import Callable, Sequence
 
@@ -19,13 +20,16 @@ from tfxfer import graph
 from tfxfer.errors import BackboneError
 from tfxfer.facts import Costs
 
-# A pass takes as many pictures as have so many pixels together: 21 of 96×96, 4 of 224×224. A GPU takes whole batches.
-_PIXELS = 200_000
+# A pass takes a batch as training does, since what is done once for it, as with weights, is up to a third of a step
+# (measured with 32 pictures of 96×96); but no more pictures than have so many pixels together: 15 of 224×224. A GPU
+# takes whole batches.
+_PIXELS = 800_000
 # Gradients are measured group by group until so many seconds have passed, or so many times as long as a forward pass
 # takes; the others get the ratio of those that were. Where forward passes alone take too long, nothing is told.
-_SECONDS, _PASSES, _MOST_SECONDS = 1.0, 20, 15.0
-# One graph is run so often at most, or for so long; the fastest run counts, since others only waited longer.
-_RUNS, _RUN_SECONDS = 5, 0.03
+_SECONDS, _PASSES, _MOST_SECONDS = 1.5, 20, 15.0
+# One graph is run so often at least and at most, in between for so long; the middle run counts, since the first one
+# behind making the graph takes a tenth to a fifth more, and a stage is as slow as usual too.
+_FEWEST_RUNS, _MOST_RUNS, _RUN_SECONDS = 3, 7, 0.03
 # What is updated and gathered for a measurement: numbers, and bytes.
 _WEIGHTS, _GATHERED, _ROW = 1 << 18, 4 << 20, 4096
 # Of one step of `fit` beside everything else, where an epoch is one call (measured on two cores: a head on pooled
@@ -67,7 +71,7 @@ class _Measured:
 def measure(model: keras.Model, *, batch_size: int) -> Costs | None:
     """Returns the seconds of `model` on this machine; None where they cannot be measured.
 
-    Nothing of the model, and no random state, changes. It takes one to three seconds for a network of 150 layers.
+    Nothing of the model, and no random state, changes. It takes three to five seconds for a network of 150 layers.
 
     Args:
         model: on pictures, with a head of `swap_head`.
@@ -175,7 +179,7 @@ def _forward(part: _Part, inputs: list[tf.Tensor]) -> _Measured:
         return _Measured(outputs=[], training=0.0)
     run = tf.function(lambda *tensors: tf.nest.flatten(part.model(list(tensors), training=False)))
     first, outputs = _timed(lambda: run(*inputs))
-    seconds = _fastest(lambda: run(*inputs))
+    seconds = _usual(lambda: run(*inputs))
     return _Measured(outputs=outputs, forward=seconds, trace=max(0.0, first - seconds))
 
 
@@ -194,7 +198,7 @@ def _training(part: _Part, inputs: list[tf.Tensor], *, is_first: bool) -> float:
         return [gradient for gradient in gradients if gradient is not None]
 
     run(*inputs)
-    return _fastest(lambda: run(*inputs))
+    return _usual(lambda: run(*inputs))
 
 
 def _completed(found: Sequence[_Measured]) -> list[float]:
@@ -217,15 +221,17 @@ def _coarse_to_fine(count: int) -> list[int]:
 @functools.cache
 def _update_seconds() -> float:
     """Returns the seconds for one weight in a step of SGD with momentum and a limit of the gradient's norm."""
-    weights, slots, gradients = (tf.zeros([_WEIGHTS]) for _ in range(3))
+    gradients = tf.zeros([_WEIGHTS])
+    weights, slots = tf.Variable(gradients), tf.Variable(gradients)
 
+    @tf.function  # called one by one, operations allocate each result anew, which takes half as long again
     def run():
         clipped = gradients / tf.maximum(tf.reduce_sum(gradients * gradients), 1.0)
-        moved = 0.9 * slots - 0.1 * clipped
-        return moved, weights + 0.9 * moved - 0.1 * clipped
+        slots.assign(0.9 * slots - 0.1 * clipped)
+        weights.assign_add(0.9 * slots - 0.1 * clipped)
 
     run()
-    return _fastest(run) / _WEIGHTS
+    return _usual(run) / _WEIGHTS
 
 
 @functools.cache
@@ -233,15 +239,15 @@ def _gather_seconds() -> float:
     """Returns the seconds to gather one byte of rows that lie apart."""
     rows = np.ones((4 * _GATHERED // _ROW, _ROW), np.uint8)
     places = np.random.default_rng(0).permutation(len(rows))[: _GATHERED // _ROW]
-    return _fastest(lambda: rows[places]) / _GATHERED
+    return _usual(lambda: rows[places]) / _GATHERED
 
 
-def _fastest(run: Callable[[], object]) -> float:
-    """Returns the seconds of the fastest of a few runs."""
+def _usual(run: Callable[[], object]) -> float:
+    """Returns the median of the seconds of a few runs."""
     seconds: list[float] = []
-    while not seconds or (len(seconds) < _RUNS and sum(seconds) < _RUN_SECONDS):
+    while len(seconds) < _FEWEST_RUNS or (len(seconds) < _MOST_RUNS and sum(seconds) < _RUN_SECONDS):
         seconds.append(_timed(run)[0])
-    return min(seconds)
+    return statistics.median(seconds)
 
 
 def _timed(run: Callable):

@@ -10,16 +10,21 @@ from tfxfer.facts import Costs
 # float32. An estimate: a gathering, a copy and a cast.
 _READING = 3.0
 # Beside steps and tracing, `fit` takes so long for an epoch and its validation (measured, two cores).
-_EPOCH_SECONDS = 0.03
-# Tracing a training step over tracing the forward pass of the same layers: the loss, the gradients of each layer and
-# its optimizer's ops (measured on EfficientNet-Lite0 with its last 3, 5 and 8 blocks training: 3.9 to 4.2).
-_TRAINING_TRACE = 4.0
-# Of a stage whatever trains: tracing loss, metrics, head and validation (measured).
-_LEAST_TRACE = 0.4
+_EPOCH_SECONDS = 0.05
+# The first epoch over later ones, in forward passes whose graphs are made as fast: of layers that train, whose step has
+# gradients and the optimizer's ops, and of frozen ones before them; validation is in both. Measured on EfficientNet-
+# Lite0 at 96 px (two busy cores, medians of three; such a pass 0.9 to 1.1 s) with its head and its last 3, 8 and 13
+# blocks training: 0.45, 1.1, 2.6, 3.2 s behind a cut; with these and all of it from pixels: 2.8, 3.0, 3.4, 4.2, 4.2 s.
+_TRAINING_TRACE, _FROZEN_TRACE = 3.8, 2.5
+# Of a stage whatever trains: 0.45 s in its first epoch, for loss, metrics and the head, and 0.45 s beside its epochs,
+# for building the model, proving what stood still, and ends of `fit` (measured likewise). It is slow where making
+# graphs is, and told as so many layers of a forward pass, of which each took 6 to 7 ms.
+_LEAST_LAYERS = 120
 # A forward pass in which batch norm is folded into convolutions over one in which it is not (measured, two cores).
 _FOLDED = 0.67
-# Of each part that is computed once: the least that making its function takes. An estimate.
-_LEAST_FILL = 0.05
+# Making the graphs of a part that is computed once, over one forward pass: one for training and one for validation
+# examples, with the weights as constants (measured on EfficientNet-Lite0: 0.5 to 1.0 each); and the least of it.
+_FILL_TRACE, _LEAST_FILL = 1.6, 0.05
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,17 +83,18 @@ class Forecast:
         seconds = passes * (behind + backward + row_bytes * costs.gather * _READING)
         seconds += work.epochs * work.validation_examples * (behind + row_bytes * costs.gather * _READING)
         seconds += work.steps * (costs.step + work.weights * costs.update) + math.ceil(work.epochs) * _EPOCH_SECONDS
-        seconds += _LEAST_TRACE + costs.trace * self._traced(work.first, start)
+        seconds += costs.trace * (_LEAST_LAYERS / max(1, sum(costs.layers)) + self._traced(work.first, start))
         if depth is not None:
             rows = work.train_examples * work.views + work.validation_examples
             for below, above in [(0, depth)] if fills is None else fills:
                 seconds += self._fill * rows * sum(costs.forward[below:above])
-                seconds += _LEAST_FILL + costs.trace * self._share(below, above)
+                seconds += _LEAST_FILL + _FILL_TRACE * costs.trace * self._share(below, above)
         return seconds
 
     def _traced(self, first: int, start: int) -> float:
         """Returns how many forward passes of the whole network take as long to trace."""
-        return self._share(start, first) * 2 + self._share(first, len(self._costs.layers)) * _TRAINING_TRACE
+        trained = self._share(first, len(self._costs.layers))
+        return self._share(start, first) * _FROZEN_TRACE + trained * _TRAINING_TRACE
 
     def _share(self, start: int, stop: int) -> float:
         return sum(self._costs.layers[start:stop]) / max(1, sum(self._costs.layers))
