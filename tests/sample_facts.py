@@ -98,5 +98,12 @@ def backbone_facts(**changes) -> BackboneFacts:
 
 def machine_facts(**changes) -> MachineFacts:
     """One processor and a memory of 1 GB."""
-    settings = {"devices": ("cpu:0",), "cores": 2, "memory_bytes": 1_000_000_000, "versions": (("keras", "3.12"),)}
+    settings = {
+        "devices": ("cpu:0",),
+        "strategy": "one_device",
+        "strategy_reason": "no GPU is there",
+        "cores": 2,
+        "memory_bytes": 1_000_000_000,
+        "versions": (("keras", "3.12"),),
+    }
     return MachineFacts(**{**settings, **changes})

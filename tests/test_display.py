@@ -72,6 +72,34 @@ def test_the_plan_says_what_was_found():
     assert "left out" not in text
 
 
+@pytest.mark.parametrize(
+    ("count", "batch", "steps", "strategy"),
+    [
+        (1, 32, "32 examples on gpu:0, seed 0", "one_device (no GPU is there)"),
+        (
+            2,
+            32,
+            "32 examples on gpu:0, gpu:1 (16 on each), seed 0",
+            "mirrored (2 GPUs are there); learning rate not scaled with the number of devices",
+        ),
+        (
+            2,
+            33,
+            "33 examples on gpu:0, gpu:1 (at most 17 on each), seed 0",
+            "mirrored (2 GPUs are there); learning rate not scaled with the number of devices",
+        ),
+    ],
+)
+def test_the_plan_tells_how_devices_share_a_step(count, batch, steps, strategy):
+    machine = machine_facts(devices=tuple(f"gpu:{number}" for number in range(count)))
+    if count > 1:
+        machine = dataclasses.replace(machine, strategy="mirrored", strategy_reason=f"{count} GPUs are there")
+    data, backbone = data_facts(), backbone_facts()
+    text = display.plan_text(plans.resolve(Recipe(batch_size=batch), data, backbone, machine), data, backbone)
+    assert row(text, "steps") == f"steps of {steps}"
+    assert row(text, "strategy") == f"strategy {strategy}"
+
+
 def test_the_plan_has_a_row_for_each_stage():
     """Stage, what trains, what is frozen, batch norm, steps, weights, slots."""
     text = shown()
@@ -140,6 +168,8 @@ def test_the_plan_tells_how_each_stage_trains():
         "head 0.01",
     ]
     assert speeds(text, "2 2")[1] == "block2…block3 0.003, head 0.03"
+    text = shown(Recipe(stages=(Stage(train=2, epochs=1, bias_rate=2.0),)))
+    assert speeds(text, "1 2")[1] == "block2…block3 0.003, head 0.03, biases 2 times as much"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +182,21 @@ def test_the_plan_tells_how_each_stage_trains():
             "Adam 0.9, 0.999, epsilon 1e-07 · constant · weight decay 0.05 · clip norm 1 · label smoothing 0.1",
         ),
         ({"schedule": "constant", "warmup": 0.5}, "constant after 4 steps of warm-up · clip norm 1"),
-        ({"schedule": "one_cycle", "warmup": 0.25}, "one cycle, peak at step 2 · clip norm 1"),
+        ({"schedule": "one_cycle", "warmup": 0.25}, "one cycle from 0.04 of the peak, peak at step 2 · clip norm 1"),
+        (
+            {
+                "schedule": "one_cycle",
+                "warmup": 0.25,
+                "cycle_start": 0.2,
+                "optimizer": Adam(beta_1=0.95, beta_1_at_peak=0.85, epsilon_of="pytorch"),
+            },
+            "Adam 0.95 (at the peak 0.85), 0.999, epsilon 1e-07 as in PyTorch · one cycle from 0.2 of the peak, peak "
+            "at step 2 · clip norm 1",
+        ),
+        (
+            {"optimizer": SGD(nesterov=False, decay_in_gradient=True), "weight_decay": 0.01},
+            "SGD, momentum 0.9 · cosine to 0 · weight decay in the gradient 0.01 · clip norm 1",
+        ),
         ({"schedule": "slanted_triangular", "warmup": 0.1}, "slanted triangular, peak at step 1 · clip norm 1"),
         ({"schedule": "staircase", "decay_at": (0.4, 0.8)}, "a tenth behind steps 3, 6 · clip norm 1"),
         ({"rescale_head": True}, "cosine to 0 · head rescaled first · clip norm 1"),

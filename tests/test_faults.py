@@ -75,5 +75,5 @@ def test_sigterm_stops_and_says_how_to_go_on(plugin, colours, tmp_path):
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 75, errors
-    assert "stopped; the same command goes on behind the last finished stage" in errors
+    assert "stopped; the same command goes on where it stopped" in errors
     assert (tmp_path / "run" / "checkpoints" / "progress.json").exists()

@@ -41,7 +41,9 @@ def test_fastai_goes_one_cycle_with_the_head_and_one_with_all():
     assert (whole.train, whole.learning_rate, whole.warmup) == ("all", 1e-3, 0.3)
     assert whole.layer_decay**12 == pytest.approx(0.01)
     assert {stage.schedule for stage in (head, whole)} == {"one_cycle"}
-    assert {stage.optimizer for stage in (head, whole)} == {Adam(beta_1=0.9, beta_2=0.99, epsilon=1e-5)}
+    assert (head.cycle_start, whole.cycle_start) == (1 / 25, 1 / 5)
+    adam = Adam(beta_1=0.95, beta_1_at_peak=0.85, beta_2=0.99, epsilon=1e-5, epsilon_of="pytorch")
+    assert {stage.optimizer for stage in (head, whole)} == {adam}
     assert {(stage.weight_decay, stage.clip_norm) for stage in (head, whole)} == {(0.01, None)}
 
 
@@ -64,7 +66,8 @@ def test_caffe_has_a_base_rate_of_a_thousandth_and_ten_times_that_for_the_head()
     (stage,) = presets.caffe()
     assert (stage.learning_rate, stage.head_to_body, stage.weight_decay) == (0.01, 10.0, 5e-4)
     assert (stage.schedule, stage.decay_at, stage.warmup) == ("staircase", (0.2, 0.4, 0.6, 0.8), 0.0)
-    assert stage.optimizer == SGD(momentum=0.9, nesterov=False)
+    assert stage.optimizer == SGD(momentum=0.9, nesterov=False, decay_in_gradient=True)
+    assert stage.bias_rate == 2.0
 
 
 def test_the_guide_of_keras_holds_batch_norm_and_has_two_constant_rates():

@@ -149,6 +149,20 @@ def test_a_backbone_of_another_type():
         ({"group_factor": 0.5}, "group_factor=0.5 must be 1 to 100"),
         ({"group_factor": NAN}, "group_factor=nan must be 1 to 100"),
         ({"rescale_head": 1}, "rescale_head=1 is not true or false"),
+        ({"bias_rate": 0.001}, "bias_rate=0.001 must be 0.01 to 100"),
+        ({"bias_rate": 101}, "bias_rate=101 must be 0.01 to 100"),
+        ({"bias_rate": NAN}, "bias_rate=nan must be 0.01 to 100"),
+        ({"schedule": "one_cycle", "cycle_start": 0.0}, "cycle_start=0.0 must be above 0 and at most 1"),
+        ({"schedule": "one_cycle", "cycle_start": 1.1}, "cycle_start=1.1 must be above 0 and at most 1"),
+        ({"cycle_start": 0.2}, "cycle_start=0.2 belongs to schedule='one_cycle', not to 'cosine'"),
+        (
+            {"optimizer": Adam(beta_1_at_peak=0.85)},
+            "beta_1_at_peak=0.85 belongs to schedule='one_cycle', not to 'cosine'",
+        ),
+        (
+            {"optimizer": SGD(decay_in_gradient=True)},
+            "decay_in_gradient=true says where weight decay goes, and there is none; write weight_decay=0.0005",
+        ),
         ({"decay_at": (0.5,)}, "decay_at=(0.5,) belongs to schedule='staircase', not to 'cosine'"),
         (
             {"schedule": "staircase"},
@@ -209,6 +223,10 @@ def test_a_stage_that_cannot_be(settings, message):
             "Adam: beta_1=1 must be at least 0 and below 1; beta_2=nan must be at least 0 and below 1.",
         ),
         (Adam, {"epsilon": 0.0}, "Adam: epsilon=0.0 must be above 0 and at most 1."),
+        (Adam, {"beta_1_at_peak": 1.0}, "Adam: beta_1_at_peak=1.0 must be at least 0 and below 1."),
+        (Adam, {"beta_1_at_peak": "low"}, "Adam: beta_1_at_peak='low' is not a number or 'same'."),
+        (Adam, {"epsilon_of": "jax"}, "Adam: epsilon_of='jax' is not one of 'keras', 'pytorch'."),
+        (SGD, {"decay_in_gradient": 1}, "SGD: decay_in_gradient=1 is not true or false."),
     ],
 )
 def test_an_optimizer_that_cannot_be(optimizer, settings, message):
@@ -247,6 +265,8 @@ def test_values_at_the_ends_of_their_ranges_are_accepted():
     Stage(steps=1, schedule="staircase", warmup=0, decay_at=[0.001, 0.999], group_factor=100, optimizer=Adam(beta_1=0))
     Stage(steps=1, group_factor=1, layer_decay=0.5, optimizer=SGD(momentum=0, nesterov=False), schedule="constant")
     Stage(steps=1, warmup=0, head_to_body=1, layer_decay=1, weight_decay=0, clip_norm=None, learning_rate=10)
+    Stage(steps=1, schedule="one_cycle", cycle_start=1, optimizer=Adam(beta_1_at_peak=0), bias_rate=100)
+    Stage(steps=1, bias_rate=0.01)
     Stage(epochs=1, warmup=0.99, head_to_body=10_000, layer_decay=0.01, weight_decay=1, label_smoothing=0.9)
     Recipe(image_size=16, batch_size=1, seed=0)
     Recipe(image_size=2048, batch_size=65_536, seed=2**31 - 1)
@@ -317,6 +337,8 @@ def test_an_unknown_keyword_is_an_error_of_python():
                 Stage(train=("block2", "block9"), epochs=1, optimizer=Adam(beta_2=0.99), rescale_head=True),
                 Stage(frozen=("stem", "layers[4:8]"), epochs=1),
                 Stage(train="re:a{1,2}", epochs=1),
+                Stage(epochs=1, bias_rate=2.0, optimizer=SGD(decay_in_gradient=True), weight_decay=0.1),
+                Stage(epochs=1, schedule="one_cycle", cycle_start=0.2, optimizer=Adam(beta_1_at_peak=0.85)),
                 Stage(train="30%", epochs=1, schedule="staircase", decay_at=(0.5, 0.75), group_rates="auto_rgn"),
             ),
         ),
@@ -335,7 +357,8 @@ def test_the_mlp_in_json_says_that_it_is_one():
 
 def test_a_recipe_of_before_there_were_optimizers_has_the_one_of_then():
     written = values.to_json(Recipe(stages=(Stage(epochs=1),)))
-    for name in ("optimizer", "schedule", "decay_at", "group_rates", "group_factor", "rescale_head"):
+    later = "optimizer schedule decay_at group_rates group_factor rescale_head bias_rate cycle_start"
+    for name in later.split():
         del written["stages"][0][name]
     back = values.from_json(Recipe, written)
     assert back.stages[0].optimizer == SGD(momentum=0.9, nesterov=True)
@@ -358,6 +381,7 @@ def test_a_recipe_of_before_there_were_optimizers_has_the_one_of_then():
         ("group_rates=auto_rgn", "group_rates", "auto_rgn"),
         ("group_factor=2.6", "group_factor", 2.6),
         ("rescale_head=true", "rescale_head", True),
+        ("bias_rate=2", "bias_rate", 2.0),
     ],
 )
 def test_each_field_of_a_stage_can_be_typed(text, field, value):

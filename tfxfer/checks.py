@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 
-from tfxfer import backbones, data, recipes
+from tfxfer import backbones, clusters, data, devices, recipes
 from tfxfer.errors import ConfigError
 
 
@@ -12,10 +12,13 @@ def check_recipe(recipe: recipes.Recipe) -> None:
     """Refuses a recipe that cannot work. (Its own constructor has checked types and ranges.)
 
     Raises:
-        ConfigError: an unknown kind of data source, an unknown source or name of the backbone, or an image
-            size below what it needs.
+        ConfigError: an unknown kind of data source, an unknown source or name of the backbone, an image size below
+            what it needs, a malformed TF_CONFIG, or a strategy that does not go with devices or workers.
     """
     data.check_source(recipe.data.source)
+    running = recipe.running
+    cluster = clusters.find_cluster(running.workers, running.task_index, os.environ.get("TF_CONFIG"))
+    devices.check_strategy(running.strategy, devices.parse_devices(running.devices), cluster)
     card = backbones.card(recipe.backbone.handle)
     backbones.check_takes_pictures(card)
     if recipe.image_size != "auto":

@@ -84,11 +84,27 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
                    f"{how.pixel_store}; "
                    f"the network's own scale, {backbone.card.pixels}, is applied in its graph"),
         ("head", _head_text(what.head)),
-        ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}, seed {what.seed}"),
+        ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}{_share(plan)}, seed {what.seed}"),
+        ("strategy", _strategy(plan)),
     ]  # fmt: skip
     if data.skipped:
         rows.insert(1, ("left out", f"{len(data.skipped)} unreadable images (listed in the report)"))
     return rows
+
+
+def _share(plan: Plan) -> str:
+    """Returns how many examples of a step each device gets, where there are several."""
+    how = plan.how
+    if len(how.devices) == 1:
+        return ""
+    even = how.per_replica_batch * len(how.devices) == plan.what.batch_size
+    return f" ({'' if even else 'at most '}{how.per_replica_batch} on each)"
+
+
+def _strategy(plan: Plan) -> str:
+    """Returns how devices share the work, why, and what that does to the learning rate."""
+    several = "; learning rate not scaled with the number of devices" if len(plan.how.devices) > 1 else ""
+    return f"{plan.how.strategy} ({plan.how.strategy_reason}){several}"
 
 
 def _head_text(head) -> str:
@@ -157,7 +173,9 @@ def _wrapped(parts: list[str], separator: str, width: int) -> str:
 
 def _optimizer_text(optimizer: Optimizer) -> str:
     if isinstance(optimizer, Adam):
-        return f"Adam {optimizer.beta_1:g}, {optimizer.beta_2:g}, epsilon {optimizer.epsilon:g}"
+        peak = "" if optimizer.beta_1_at_peak == "same" else f" (at the peak {optimizer.beta_1_at_peak:g})"
+        where = " as in PyTorch" if optimizer.epsilon_of == "pytorch" else ""
+        return f"Adam {optimizer.beta_1:g}{peak}, {optimizer.beta_2:g}, epsilon {optimizer.epsilon:g}{where}"
     if not optimizer.momentum:
         return "SGD without momentum"
     return f"SGD, {'Nesterov ' if optimizer.nesterov else ''}momentum {optimizer.momentum:g}"
@@ -172,12 +190,14 @@ def _schedule_text(stage: StagePlan) -> str:
         return f"constant{rise}"
     if stage.schedule == "staircase":
         return f"a tenth behind steps {', '.join(f'{step:,}' for step in stage.decay_steps)}{rise}"
-    return f"{stage.schedule.replace('_', ' ')}, peak at step {stage.warmup_steps:,}"
+    start = f" from {stage.cycle_start:g} of the peak" if stage.schedule == "one_cycle" else ""
+    return f"{stage.schedule.replace('_', ' ')}{start}, peak at step {stage.warmup_steps:,}"
 
 
 def _extras(stage: StagePlan) -> list[str]:
+    coupled = getattr(stage.optimizer, "decay_in_gradient", False)
     numbers = (
-        ("weight decay", stage.weight_decay),
+        (f"weight decay{' in the gradient' if coupled else ''}", stage.weight_decay),
         ("clip norm", stage.clip_norm),
         ("label smoothing", stage.label_smoothing),
     )
@@ -265,6 +285,8 @@ def _rates(stage: StagePlan, groups: list[str]) -> list[str]:
             runs.append((names, text))
         before = text if len(own) == 1 else ""
     first, *rest = [f"{_span(names, groups)} {text}" for names, text in runs]
+    if stage.bias_rate != 1:
+        rest.append(f"biases {stage.bias_rate:g} times as much")
     if stage.group_rates == "auto_rgn":
         return [f"peak rates: at most {first}", *rest, "measured in each epoch (auto-RGN)"]
     return [f"peak rates: {first}", *rest]

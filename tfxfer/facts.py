@@ -227,13 +227,17 @@ class MachineFacts:
     """Facts about this machine: what the *how* of a plan may use.
 
     Attributes:
-        devices: names of the devices that train, such as `cpu:0`, `gpu:0`.
+        devices: names of the devices that train, such as `cpu:0`, `gpu:0`; on other machines `gpu:0@host:port`.
+        strategy: how they share the work: "one_device", "mirrored", "multi_worker_mirrored" or "tpu".
+        strategy_reason: why it is that one, in words.
         cores: logical processor cores.
         memory_bytes: of main memory, in all.
         versions: library name and version.
     """
 
     devices: tuple[str, ...]
+    strategy: str
+    strategy_reason: str
     cores: int
     memory_bytes: int
     versions: tuple[tuple[str, str], ...]

@@ -25,12 +25,13 @@ from tfxfer import (
 )
 from tfxfer import data as examples_of
 from tfxfer.data import Examples
-from tfxfer.errors import WorkdirError
+from tfxfer.errors import TfxferError, WorkdirError
 from tfxfer.evaluation import Report
 from tfxfer.plans import Plan
 
 # Its presence makes a folder a run of tfxfer.
 _RECIPE = "recipe.json"
+_PLAN = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +70,8 @@ def run(
     >>> report.test.accuracy
     0.97...
 
-    The same call on an unfinished `workdir` goes on behind the last finished stage; on a finished one it
-    returns the report. Seeds and op determinism are set for the whole process.
+    The same call on an unfinished `workdir` goes on behind the last checkpoint and ends in the same weights; on a
+    finished one it returns the report. Seeds and op determinism are set for the whole process.
 
     Args:
         recipe: what to do.
@@ -90,13 +91,13 @@ def run(
         show(f"{workdir} is finished; this is its report.")
         show(summary(finished, workdir))
         return finished
-    prepared = prepare(recipe, data=data, class_names=class_names)
+    prepared = prepare(recipe, data=data, class_names=class_names, before=_plan_before(workdir, recipe))
     examples, model, plan = prepared.examples, prepared.model, prepared.plan
     show(str(prepared))
     files.remove_leftovers(workdir)
     files.write_json(workdir / _RECIPE, values.to_json(recipe))
     files.write_text(workdir / "plan.txt", str(prepared))
-    files.write_json(workdir / "plan.json", values.to_json(plan))
+    files.write_json(workdir / _PLAN, values.to_json(plan))
     pixels = examples.pixels(plan.what.image_size, plan.what.resize, _pixel_store(plan, workdir))
     history = training.fit(model, examples, pixels, plan, workdir, tell=_teller(plan, show), note=show)
     report = _measure(model, examples, pixels, plan, history)
@@ -106,7 +107,12 @@ def run(
 
 
 def prepare(
-    recipe: recipes.Recipe, *, data: Any = None, class_names: Sequence[str] | None = None, with_seconds: bool = True
+    recipe: recipes.Recipe,
+    *,
+    data: Any = None,
+    class_names: Sequence[str] | None = None,
+    with_seconds: bool = True,
+    before: Plan | None = None,
 ) -> Prepared:
     """Opens the data, loads the backbone, gives it a head and decides the plan: everything before training.
 
@@ -116,12 +122,15 @@ def prepare(
         class_names: see there.
         with_seconds: whether to measure what the network costs on this machine, so that the plan foretells seconds
             and weighs them; it takes one to three.
+        before: the plan of a run that this one goes on with; where nothing that is learned has changed, activations
+            are kept as there, so that both end in the same bits.
 
     Raises:
         TfxferError: with what was wrong and what to type instead.
     """
     checks.check_recipe(recipe)
     runtime.check_environment()
+    strategy = runtime.strategy_for(recipe.running)  # before anything touches TensorFlow's devices
     runtime.make_reproducible(recipe.seed)
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
     asked = recipe.backbone
@@ -129,15 +138,17 @@ def prepare(
     card = backbones.inspect(asked.handle, weights=recipe.weights, **options)
     backbones.check_takes_pictures(card)
     image_size, _ = plans.choose_image_size(recipe, examples.facts, card)
-    with runtime.scope():
+    with strategy.scope():
         backbone = backbones.load_backbone(
             asked.handle, image_size=image_size, weights=recipe.weights, at=asked.at or None, **options
         )
-    found = (examples.facts, backbone.facts, runtime.probe())
+    found = (examples.facts, backbone.facts, runtime.probe(recipe.running))
     plan = plans.resolve(recipe, *found)  # what is wrong with the recipe is said before anything is measured
-    with runtime.scope():
+    with strategy.scope():
         model = models.swap_head(backbone, plan.what.head, seed=plan.what.seed)
-    if with_seconds:
+    if before is not None and before.digest == plan.digest:
+        plan = plans.as_before(plan, before)
+    elif with_seconds:
         costs = activations.measure(model, batch_size=recipe.batch_size)
         plan = plans.resolve(recipe, *found, costs)
     return Prepared(recipe, examples, backbone, model, plan)
@@ -153,8 +164,8 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
     written = workdir / _RECIPE
     if written.exists():
         kept = values.from_json(recipes.Recipe, files.read_json(written))
-        # Where activations are kept changes nothing that is learned.
-        kept = dataclasses.replace(kept, cache=recipe.cache)
+        # Where activations are kept, and on which devices, changes nothing that is learned.
+        kept = dataclasses.replace(kept, cache=recipe.cache, running=recipe.running)
         if kept != recipe:
             changes = "\n".join(f"  {line}" for line in recipes.differences(kept, recipe))
             raise WorkdirError(
@@ -201,6 +212,17 @@ def _finished(workdir: pathlib.Path) -> Report | None:
     report = values.from_json(Report, files.read_json(workdir / "bundle" / "report.json"))
     _write_report(report, workdir)  # a kill may have come between the two
     return report
+
+
+def _plan_before(workdir: pathlib.Path, recipe: recipes.Recipe) -> Plan | None:
+    """Returns the plan of the run that is to go on; None for a new one, or where activations are to be kept anew."""
+    if not (workdir / _PLAN).exists() or not (workdir / _RECIPE).exists():
+        return None
+    try:
+        kept = values.from_json(recipes.Recipe, files.read_json(workdir / _RECIPE))
+        return values.from_json(Plan, files.read_json(workdir / _PLAN)) if kept.cache == recipe.cache else None
+    except TfxferError:  # of another version, or half a file
+        return None
 
 
 def _pixel_store(plan: Plan, workdir: pathlib.Path) -> pathlib.Path | None:

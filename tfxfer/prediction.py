@@ -22,9 +22,15 @@ def logits(model: Callable, rows: Rows, *, batch_size: int = 32) -> np.ndarray:
     parts = []
     with progress.bar("predicting", len(rows), kind="images") as advance:
         for batch, count in rows.padded_batches(batch_size):
-            parts.append(model.predict_on_batch(batch)[:count])
+            parts.append(logits_of(model, batch)[:count])
             advance(count)
     return np.concatenate(parts)
+
+
+def logits_of(model: keras.Model, batch: np.ndarray) -> np.ndarray:
+    """Returns the model's logits for one batch, float32 `[rows, classes]`."""
+    # Under a strategy Keras gives every replica the whole batch and joins their answers.
+    return model.predict_on_batch(batch)[: len(batch)]
 
 
 def softmax(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ sources have. `surgical` and `bit_hyperrule` need an argument, so they have no n
 from tfxfer import recipes
 from tfxfer.recipes import SGD, Adam, Gradual, Searching, Stage, Train
 
-# Published rates of lp_ft, caffe and BiT go with plain momentum.
+# Published rates of lp_ft and BiT go with plain momentum.
 _MOMENTUM = SGD(momentum=0.9, nesterov=False)
 
 
@@ -48,13 +48,13 @@ def fastai_fine_tune(*, epochs: int = 10, freeze_epochs: int = 1, label_smoothin
 
     `Learner.fine_tune` of fastai 2.8.12 (callback/schedule.py): first the head with a peak of 0.002 after 99 % of the
     steps, then all with 0.001 for the head and, in even ratios, a hundredth of it for the input, peaks after 30 %.
-    Adam with 0.9, 0.99 and epsilon 1e-5, decoupled weight decay 0.01 but for biases and batch norm, no clipping.
+    The first cycle begins at 1/25 of its peak, the second at 1/5. Adam, its first number from 0.95 to 0.85 at the peak
+    and back, 0.99 and epsilon 1e-5, decoupled weight decay 0.01 but for biases and batch norm, no clipping.
 
-    Not as there: fastai cycles Adam's first number too (0.95, 0.85, 0.95), begins the second cycle at 1/5 of its peak
-    (here at 1/25, as the first), spreads the hundredth over its two or three groups (here over all), and trains batch
-    norm throughout, in frozen layers too (here as the plan's rule decides).
+    Not as there: fastai spreads the hundredth over its two or three groups (here over all), and trains batch norm
+    throughout, in frozen layers too (here as the plan's rule decides). Peaks are at whole steps.
     """
-    adam = Adam(beta_1=0.9, beta_2=0.99, epsilon=1e-5)
+    adam = Adam(beta_1=0.95, beta_1_at_peak=0.85, beta_2=0.99, epsilon=1e-5, epsilon_of="pytorch")
     common = {
         "optimizer": adam,
         "schedule": "one_cycle",
@@ -70,6 +70,7 @@ def fastai_fine_tune(*, epochs: int = 10, freeze_epochs: int = 1, label_smoothin
             epochs=epochs,
             learning_rate=1e-3,
             warmup=0.3,
+            cycle_start=1 / 5,
             head_to_body=1.0,
             layer_decay=hundredth_at_the_input,
             **common,
@@ -143,21 +144,23 @@ def caffe(*, epochs: int = 20, label_smoothing: float = 0.0) -> tuple[Stage, ...
     """Everything at once, the new layer ten times as fast, down to a tenth after each fifth of the run.
 
     models/finetune_flickr_style of Caffe: base rate 0.001 (so 0.01 for the head), `lr_mult` 10 for the new layer,
-    step policy with gamma 0.1 at 20,000 steps of 100,000, momentum 0.9, weight decay 5e-4 on kernels alone.
+    step policy with gamma 0.1 at 20,000 steps of 100,000, momentum 0.9; biases at twice the rate of their kernels, and
+    weight decay 5e-4 on kernels alone, as a part of the gradient that momentum carries on.
 
-    Not as there: Caffe gives biases twice the rate of their kernels, and its weight decay is part of the gradient, so
-    that momentum carries it on; here it is decoupled. Its batches have 50 examples.
+    Not as there: its batches have 50 examples, and its stairs come a step earlier. Its network has no batch norm; here
+    the shift of one is a bias.
     """
     return (
         Stage(
             train="all",
             epochs=epochs,
-            optimizer=_MOMENTUM,
+            optimizer=SGD(momentum=0.9, nesterov=False, decay_in_gradient=True),
             learning_rate=0.01,
             schedule="staircase",
             warmup=0.0,
             decay_at=(0.2, 0.4, 0.6, 0.8),
             head_to_body=10.0,
+            bias_rate=2.0,
             weight_decay=5e-4,
             clip_norm=None,
             label_smoothing=label_smoothing,

@@ -95,11 +95,15 @@ def test_the_model_of_the_stage_is_swept_as_training_has_it(colours, monkeypatch
         return lr_finder.RateSweep(rates=(), losses=(), smoothed=(), suggestions=(), ended="")
 
     monkeypatch.setattr(of_stage, "find_learning_rate", look)
-    stage = tfxfer.Stage(train="stage3.block1", epochs=1, learning_rate=0.1, head_to_body=4.0, label_smoothing=0.2)
+    stage = tfxfer.Stage(train="stage3.block1", epochs=1, learning_rate=0.1, head_to_body=4.0, label_smoothing=0.2,
+                         bias_rate=2.0)  # fmt: skip
     recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8)
     swept = lr_finder.sweep_stage(recipe)
     rates = seen["model"].optimizer.effective_rates()
-    assert max(rates.values()) == pytest.approx(4 * min(rates.values()))
+    assert max(rates.values()) == pytest.approx(2 * 4 * min(rates.values()))
+    # What is swept, and then told, is the rate of the head's kernel, whatever the biases have.
+    head = next(rate for path, rate in rates.items() if path.endswith("head_logits/kernel"))
+    assert head == pytest.approx(float(seen["model"].optimizer.learning_rate))
     assert seen["model"].loss.label_smoothing == 0.2
     trained = {variable.path.partition("/")[0] for variable in seen["model"].trainable_variables}
     assert trained >= {"block2_conv", "head_logits"}

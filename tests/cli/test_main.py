@@ -9,7 +9,7 @@ import pytest
 
 from tfxfer.cli import command, main, train
 from tfxfer.errors import DataError, VerificationError
-from tfxfer.recipes import Recipe
+from tfxfer.recipes import Recipe, Running
 
 COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "backbones", "cache")
 DATA = "--data=folder:photos"
@@ -134,13 +134,17 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
     """Each short flag reads a text that its field accepts."""
     texts = {
         "data": "folder:x", "on_bad_image": "skip", "backbone": "keras:VGG16", "stages": "full", "image_size": "96",
-        "batch_size": "8", "seed": "3", "allow_unsafe_model_code": "true",
+        "batch_size": "8", "seed": "3", "allow_unsafe_model_code": "true", "strategy": "multi_worker_mirrored",
+        "devices": "gpu:0", "workers": "a:1,b:2", "task_index": "1", "checkpoint_seconds": "5",
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
     assert (recipe.data.source, recipe.data.on_bad_image, recipe.backbone.handle) == ("folder:x", "skip", "keras:VGG16")
     assert (recipe.stages, recipe.image_size, recipe.batch_size, recipe.seed) == ("full", 96, 8, 3)
     assert recipe.backbone.allow_unsafe_model_code is True
+    assert recipe.running == Running(
+        strategy="multi_worker_mirrored", devices="gpu:0", workers=("a:1", "b:2"), task_index=1, checkpoint_seconds=5.0
+    )
     assert texts.keys() == command.RECIPE_FLAGS.keys()
 
 
@@ -266,7 +270,7 @@ def test_a_stop_is_75_and_says_how_to_go_on(run, train_does):
     train_does(raises(KeyboardInterrupt()))
     code, _, errors = run("train")
     assert code == 75
-    assert errors == "stopped; the same command goes on behind the last finished stage.\n"
+    assert errors == "stopped; the same command goes on where it stopped.\n"
 
 
 def test_the_code_of_an_action_is_that_of_the_program(run, train_does):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfxfer import recipes
 from tfxfer.errors import ConfigError
-from tfxfer.optimizers.schedules import StageSchedule
+from tfxfer.optimizers.schedules import MomentumCycle, StageSchedule
 
 KINDS = typing.get_args(recipes.Schedule)
 
@@ -39,6 +39,22 @@ def test_constant_stays():
 def test_one_cycle_goes_up_from_a_25th_and_down_to_a_100000th():
     """Half of the way along a cosine is the mean of both ends."""
     assert rates("one_cycle", [0, 1, 2, 6, 10]) == pytest.approx([0.04, 0.52, 1, (1 + 1e-5) / 2, 1e-5], abs=1e-7)
+
+
+def test_one_cycle_begins_where_it_is_told():
+    schedule = StageSchedule("one_cycle", 1.0, steps=10, warmup_steps=2, cycle_start=0.2)
+    assert [float(schedule(step)) for step in (0, 1, 2, 10)] == pytest.approx([0.2, 0.6, 1, 1e-5], abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "expected"), [(2, [0.95, 0.9, 0.85, 0.9, 0.95]), (10, [0.95, 0.947553, 0.940451, 0.884549, 0.85])]
+)
+def test_momentum_goes_the_other_way_about(warmup, expected):
+    momentum = MomentumCycle(0.95, 0.85, steps=10, warmup_steps=warmup)
+    assert [float(momentum(step)) for step in (0, 1, 2, 6, 10)] == pytest.approx(expected)
+    assert float(momentum(99)) == float(momentum(10))
+    back = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(momentum))
+    assert [float(back(step)) for step in range(12)] == [float(momentum(step)) for step in range(12)]
 
 
 def test_one_cycle_with_its_peak_at_the_end_does_not_fall():

@@ -240,6 +240,12 @@ def test_the_head_s_rate_is_scaled_by_the_batch():
     assert one_stage(learning_rate=0.2).learning_rate == 0.2
 
 
+def test_biases_have_a_rate_of_their_own_where_there_are_any():
+    assert one_stage(train=1, bias_rate=2).bias_rate == 2.0
+    with pytest.raises(ConfigError, match=r"^bias_rate=2 in a stage in which no variable .* called a bias \(bias, "):
+        resolve(stages=(Stage(epochs=1, bias_rate=2.0),), head=Cosine())
+
+
 def test_nothing_is_left_open_in_a_plan():
     plan = resolve()
     text = str(values.to_json(plan))
@@ -450,6 +456,7 @@ def test_the_digest_is_blind_to_how(changes):
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, schedule="constant"),))},
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, group_rates="auto_rgn"),))},
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, rescale_head=True),))},
+        {"recipe": dataclasses.replace(BASE, stages=(Stage(train=1, epochs=2, bias_rate=2.0),))},
         {"recipe": dataclasses.replace(BASE, stages=(Stage(train="layers[9]", epochs=2),))},
     ],
 )

@@ -85,3 +85,21 @@ def test_the_rate_of_adam(settings, batch_size, rate):
 def test_what_cannot_train_gets_a_head_alone():
     chosen, why = rules.choose_preset(data_facts(train_counts=(500,) * 3), card(trainable=False))
     assert (chosen, "cannot train" in why) == ("feature_extraction", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_bias"),
+    [
+        ("bias", True),
+        ("beta", True),
+        ("resnet_block1_conv_biases", True),
+        ("block_bn_offset", True),
+        ("b", True),
+        ("kernel", False),
+        ("gamma", False),
+        ("relative_bias_table", False),
+        ("unbias", False),
+    ],
+)
+def test_a_bias_is_told_by_the_last_word_of_its_name(name, is_bias):
+    assert rules.is_called_bias(name) is is_bias

@@ -105,6 +105,24 @@ def test_the_rate_of_a_group_is_its_share(prepared):
     assert distances[0] == pytest.approx(100 * distances[1], rel=0.02)
 
 
+def test_biases_move_as_much_more_as_they_are_to(prepared):
+    """One step of plain descent: in the body, and in the head, whose share is 1 already."""
+    distances = []
+    for bias_rate in (1.0, 3.0):
+        stage = tfxfer.Stage(
+            train="stage3.block1", steps=1, learning_rate=0.01, warmup=0.0, clip_norm=None, bias_rate=bias_rate,
+            optimizer=tfxfer.recipes.SGD(momentum=0, nesterov=False), batch_norm="affine",
+        )  # fmt: skip
+        model, *rest = prepared(stage)
+        model.get_layer("head_logits").kernel.assign(np.ones((8, 3)) * [[1.0, 0.5, -1.0]])
+        before = numbers(model)
+        run(model, *rest)
+        distances.append({path: np.abs(value - before[path]).max() for path, value in numbers(model).items()})
+    more = {path: distances[1][path] / distance for path, distance in distances[0].items() if distance > 0}
+    assert more == pytest.approx({path: 3.0 if path.endswith(("bias", "beta")) else 1.0 for path in more}, rel=0.02)
+    assert {"head_logits/bias", "head_logits/kernel", "block2_bn/beta", "block2_bn/gamma"} <= more.keys()
+
+
 def test_a_frozen_variable_that_moves_stops_the_run(prepared, monkeypatch):
     """The canary of the digest: a callback that touches a frozen kernel is caught."""
     model, *rest = prepared(BLOCK2)

@@ -5,7 +5,8 @@ size is what the new examples want changed.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -64,6 +65,8 @@ class AutoRGN(keras.callbacks.Callback):
         self._planned: dict[int, float] = {}
         self._factors: dict[int, float] = {}
         self._traced: tuple[tuple, tf.types.experimental.PolymorphicFunction] | None = None
+        self._goes_on: tuple[dict[str, Any], np.ndarray] | None = None
+        self._epoch = -1
 
     def on_train_begin(self, logs=None):
         """Keeps the multipliers as they are.
@@ -76,6 +79,23 @@ class AutoRGN(keras.callbacks.Callback):
         for variable in (v for group in graph.layer_groups(self.model) for v in group.trainable_variables):
             with contextlib.suppress(LookupError, ConfigError):  # a rule may know only what trains
                 self._planned[id(variable)] = optimizer.multiplier(variable)
+        if self._goes_on is not None:
+            told, factors = self._goes_on
+            self.measured = list(told["measured"])
+            if told["has_factors"]:
+                body = self._body()
+                self._factors = {id(v): float(factor) for v, factor in zip(body, factors, strict=True)}
+                self._set()
+
+    def remembered(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns what it knows in the middle of a `fit`, for a process that goes on with it: JSON types and arrays."""
+        factors = [self._factors.get(id(variable), 1.0) for variable in self._body()]
+        told = {"measured": self.measured, "has_factors": bool(self._factors), "epoch": self._epoch}
+        return told, [np.array(factors)]
+
+    def go_on(self, told: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
+        """Takes what `remembered` gave, before `fit(initial_epoch=…)` of the same model, frozen as it was."""
+        self._goes_on = told, arrays[0]
 
     def on_epoch_begin(self, epoch, logs=None):
         """Measures, and sets the multipliers.
@@ -83,8 +103,11 @@ class AutoRGN(keras.callbacks.Callback):
         Raises:
             ConfigError: there are no batches, or none with labels.
         """
-        head = {id(variable) for variable in graph.layer_groups(self.model)[-1].trainable_variables}
-        body = [variable for variable in self.model.trainable_variables if id(variable) not in head]
+        self._epoch = epoch
+        goes_on, self._goes_on = self._goes_on, None
+        if goes_on is not None and goes_on[0]["epoch"] == epoch:
+            return  # measured at the begin of the epoch, by another process
+        body = self._body()
         if not body:
             return
         norms = self._relative_norms(body)
@@ -100,6 +123,11 @@ class AutoRGN(keras.callbacks.Callback):
         """Sets the multipliers to what they were."""
         self._factors, self._traced = {}, None
         self._set()
+
+    def _body(self) -> list[keras.Variable]:
+        """Returns what trains below the head."""
+        head = {id(variable) for variable in graph.layer_groups(self.model)[-1].trainable_variables}
+        return [variable for variable in self.model.trainable_variables if id(variable) not in head]
 
     def _set(self) -> None:
         self._optimizer().set_multipliers(self._multiplier)
@@ -139,9 +167,14 @@ class AutoRGN(keras.callbacks.Callback):
         key = tuple(map(id, body))
         if self._traced is None or self._traced[0] != key:
             signature = [statistics.signature_of(tuple(batch))]
-            measure = tf.function(
-                lambda batch: _gradient_norms(self.model, body, batch), input_signature=signature, autograph=False
-            )
+            strategy = self.model.distribute_strategy
+
+            def norms(batch):
+                # Each replica does the same; outside of one a variable has no gradient.
+                found = strategy.run(lambda own: _gradient_norms(self.model, body, own), args=(batch,))
+                return strategy.experimental_local_results(found)[0]
+
+            measure = tf.function(norms, input_signature=signature, autograph=False)
             self._traced = key, measure
         return self._traced[1](tuple(batch))
 

@@ -8,6 +8,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -96,11 +97,21 @@ class BatchNormDrift(keras.callbacks.Callback):
         self._tell = tell or _warn
         self._told = False
         self._functions: dict[tuple[int, ...], Callable] = {}
+        self._goes_on: dict[str, Any] = {"measured": [], "told": False}
 
     def on_train_begin(self, logs=None):
         """Forgets what was measured in a `fit` before; the model may have been compiled or frozen anew since."""
-        self.measured, self._told = [], False
+        told, self._goes_on = self._goes_on, {"measured": [], "told": False}
+        self.measured, self._told = [Drift(**drift) for drift in told["measured"]], told["told"]
         self._functions.clear()
+
+    def remembered(self) -> tuple[dict[str, Any], list]:
+        """Returns what it knows in the middle of a `fit`, for a process that goes on with it: JSON types and arrays."""
+        return {"measured": [dataclasses.asdict(drift) for drift in self.measured], "told": self._told}, []
+
+    def go_on(self, told: dict[str, Any], arrays: list) -> None:
+        """Takes what `remembered` gave, before `fit(initial_epoch=…)`."""
+        self._goes_on = told
 
     def on_epoch_end(self, epoch, logs=None):
         """Measures, and warns if this measurement and the one before are beyond the limits."""

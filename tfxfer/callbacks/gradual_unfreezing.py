@@ -6,10 +6,12 @@ present rate; `DifferentialLearningRate` sees to both. When to change is decided
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 
-from tfxfer import models, optimizers
+from tfxfer import models, optimizers, values
 from tfxfer.addressing import Places
 from tfxfer.callbacks import unfreezing_schedules as schedules
 from tfxfer.callbacks.unfreezing_schedules import Train
@@ -93,6 +95,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
         self._reset, self._show, self._named_by = tuple(reset), show, named_by
         self._epoch = 0
         self._trial: _State | None = None
+        self._goes_on = False
         self._proof: models.Proof | None = None
         self.changes: list[Change] = []
 
@@ -163,8 +166,10 @@ class GradualUnfreezing(keras.callbacks.Callback):
             )
         self._schedule.check(self.params["epochs"], self.params.get("steps"))
         self._check_trains(optimizer)
-        self._schedule.begin()
-        self.changes, self._trial = [], None
+        if not self._goes_on:
+            self._schedule.begin()
+            self.changes, self._trial = [], None
+        self._goes_on = False
         self._watch()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -186,6 +191,34 @@ class GradualUnfreezing(keras.callbacks.Callback):
         self._follow(self._schedule.at_end())
         if self._proof is not None:
             self._proof.check(steps=0)  # whether all has moved is no question after `restore_best_weights`
+
+    def steps_to_change(self) -> int | None:
+        """Returns how many steps the optimizer makes until the next change by steps; `None` for none."""
+        return self._schedule.steps_to_change(self._step())
+
+    def remembered(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns what it knows in the middle of a `fit`, for a process that goes on with it: JSON types and arrays."""
+        told = {
+            "schedule": self._schedule.remembered(),
+            "changes": [values.to_json(change) | {"done": None} for change in self.changes],
+            "tries": self._trial is not None,
+        }
+        return told, self._trial.arrays if self._trial is not None else []
+
+    def go_on(self, told: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
+        """Takes what `remembered` gave, before `fit(initial_epoch=…)` of the same model, frozen as at the beginning.
+
+        It makes the changes of before again, so that the optimizer has the slots that it had; their numbers, and those
+        of the model, are the caller's to put back.
+        """
+        self.changes = []
+        for number, change in enumerate(told["changes"]):
+            if told["tries"] and number == len(told["changes"]) - 1:
+                self._trial = _State(self.model, arrays)
+            train = tuple(change["train"]) if isinstance(change["train"], list) else change["train"]
+            self.changes.append(Change(**change | {"train": train, "done": self._frozen(train, self._warmup_steps)}))
+        self._schedule.go_on(told["schedule"])
+        self._goes_on = True
 
     def _check_trains(self, optimizer: optimizers.DifferentialLearningRate) -> None:
         """Finds entries that mean nothing, the same as the one before, or variables without a multiplier."""
@@ -272,11 +305,12 @@ def _short(train: Train) -> str:
 class _State:
     """The numbers of a model and its optimizer before a trial."""
 
-    def __init__(self, model: keras.Model):
-        self._variables = [(variable, variable.numpy()) for variable in model.variables]
-        self._slots = [(variable, variable.numpy()) for variable in model.optimizer.variables]
+    def __init__(self, model: keras.Model, arrays: Sequence[np.ndarray] | None = None):
+        """Takes the numbers as they are, or `arrays` as they were."""
+        self._variables = [*model.variables, *model.optimizer.variables]
+        self.arrays = [variable.numpy() for variable in self._variables] if arrays is None else list(arrays)
 
     def restore(self) -> None:
         """Puts them back once what woke sleeps again; a search only unlocks more, so the slots are the same objects."""
-        for variable, numbers in (*self._variables, *self._slots):
+        for variable, numbers in zip(self._variables, self.arrays, strict=True):
             variable.assign(numbers)

@@ -37,6 +37,17 @@ class Schedule:
     trains: tuple[Train, ...] = ()
     counts_steps = False
     only_grows = False
+    # What changes in a `fit`: attributes by name.
+    _state: tuple[str, ...] = ()
+
+    def remembered(self) -> dict[str, float]:
+        """Returns what it knows of this `fit`."""
+        return {name: getattr(self, name) for name in self._state}
+
+    def go_on(self, told: Mapping[str, float]) -> None:
+        """Takes what it knew when another process stopped."""
+        for name in self._state:
+            setattr(self, name, told[name])
 
     def check(self, epochs: int, steps: int | None) -> None:
         """Raises a ConfigError where the schedule does not fit into `epochs` of `steps` each (`None`: unknown)."""
@@ -56,9 +67,14 @@ class Schedule:
     def at_end(self) -> Decision | None:
         """Returns what is to be done when training ends."""
 
+    def steps_to_change(self, step: int) -> int | None:
+        """Returns how many steps behind `step` the next change by steps comes; None for none."""
+
 
 class AtTimes(Schedule):
     """Changes at given epochs or steps."""
+
+    _state = ("_now",)
 
     def __init__(self, schedule: Mapping[int, Train], *, by: str):
         """Takes from when → what; raises a ConfigError for what is no such mapping."""
@@ -100,6 +116,11 @@ class AtTimes(Schedule):
         """Returns the entry in force, if it is another than before."""
         return self._at(step) if self.counts_steps else None
 
+    def steps_to_change(self, step: int) -> int | None:
+        """Returns the steps from `step` to the next entry."""
+        later = [time - step for time in self._times if time > step] if self.counts_steps else []
+        return min(later, default=None)
+
     def _at(self, time: int) -> Decision | None:
         number = sum(start <= time for start in self._times) - 1
         if number == self._now:
@@ -140,6 +161,8 @@ class _Metric:
 class WhenStalled(Schedule):
     """Goes on to the next when a metric has not improved for some epochs."""
 
+    _state = ("_number", "_best", "_waited")
+
     def __init__(self, trains: Sequence[Train], monitor: str, patience: int, min_delta: float, mode: str):
         """Takes what trains one after the other; raises a ConfigError for numbers out of range."""
         self.trains = _checked(trains)
@@ -175,6 +198,7 @@ class Searching(Schedule):
     """Tries one after the other as long as the metric improves."""
 
     only_grows = True
+    _state = ("_number", "_passed", "_before", "_last")
 
     def __init__(self, trains: Sequence[Train], monitor: str, epochs: int, min_delta: float, mode: str):
         """Takes what trains one after the other; raises a ConfigError for numbers out of range."""

@@ -35,6 +35,19 @@ RECIPE_FLAGS = {
     "image_size": ("image_size", "PIXELS", "height and width that the network sees, or auto"),
     "batch_size": ("batch_size", "N", "examples in one optimizer step"),
     "seed": ("seed", "N", "of the split, the order and all random numbers"),
+    "strategy": (
+        "running.strategy",
+        "NAME",
+        f"how devices share the work: auto, one_device, mirrored, multi_worker_mirrored,\n{_INDENT}tpu (experimental)",
+    ),
+    "devices": (
+        "running.devices",
+        "DEVICES",
+        "auto, gpu:all, gpu:0,1, cpu, or cpu:4 for four logical ones, to try a strategy",
+    ),
+    "workers": ("running.workers", "ADDRESSES", "host:port of each process that trains along, split by commas"),
+    "task_index": ("running.task_index", "N", "which of the workers this process is, from 0"),
+    "checkpoint_seconds": ("running.checkpoint_seconds", "S", "from one checkpoint within a stage to the next"),
 }
 # A flag of commands that open files of others, and what it says in them.
 CONSENT = {"allow_unsafe_model_code": ("true|false", "whether code that a model file brings may run")}

@@ -20,7 +20,7 @@ def _find(values: Values) -> int:
         raise WorkdirError(f"{plot} exists and is not overwritten. Choose another --plot.")
     checks.check_recipe(recipe)
     checks.check_environment()
-    quiet.load_tensorflow()
+    quiet.load_tensorflow(recipe.running)
     from tfxfer import lr_finder
 
     print(lr_finder.sweep_stage(recipe, int(number), plot=plot))

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; the same command goes on behind the last finished stage.", file=sys.stderr)
+        print("stopped; the same command goes on where it stopped.", file=sys.stderr)
         return _STOPPED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # nobody reads on; nothing more to say

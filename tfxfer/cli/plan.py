@@ -9,7 +9,7 @@ def _plan(values: Values) -> int:
     recipe = values.recipe()
     checks.check_recipe(recipe)
     checks.check_environment()
-    quiet.load_tensorflow()
+    quiet.load_tensorflow(recipe.running)
     from tfxfer import pipeline
 
     print(pipeline.prepare(recipe), end="")

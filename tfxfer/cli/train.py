@@ -10,7 +10,7 @@ def _train(values: Values) -> int:
     workdir = values.need("workdir", "runs/photos")
     checks.check_recipe(recipe)
     checks.check_environment()
-    quiet.load_tensorflow()
+    quiet.load_tensorflow(recipe.running)
     from tfxfer import pipeline
 
     pipeline.run(recipe, workdir=workdir)

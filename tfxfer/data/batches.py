@@ -75,6 +75,28 @@ def ordered_batches(rows: Rows, *, batch_size: int) -> tf.data.Dataset:
     return _gather(rows, batch, 0, -(-len(rows) // batch_size), batch_size)
 
 
+def shared(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
+    """Returns a dataset whose batches the replicas of a strategy on one machine share, as evenly as can be.
+
+    Keras and TensorFlow split by static sizes, and stop at a first batch that does not divide. Here any batch may be
+    split, and a replica's share may be empty.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return dataset
+
+    def parts(*tensors):
+        count = tf.shape(tensors[0], tf.int64)[0]
+
+        def part(number):
+            return tuple(tensor[number * count // replicas : (number + 1) * count // replicas] for tensor in tensors)
+
+        return tf.data.Dataset.range(replicas).map(part)
+
+    split = dataset.flat_map(parts).with_options(dataset.options())
+    return strategy.distribute_datasets_from_function(lambda _: split)
+
+
 def gathered_together(batch_bytes: int) -> int:
     """Returns how many batches one call of Python gathers."""
     return max(1, min(_TOGETHER, _BYTES_TOGETHER // max(1, batch_bytes)))

@@ -104,13 +104,13 @@ def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tupl
         VerificationError: a probability differs by more than 1e-5.
     """
     pictures = sample.take(np.arange(min(_COMPARED, len(sample))))
-    expected = prediction.softmax(model.predict_on_batch(pictures))
+    expected = prediction.softmax(prediction.logits_of(model, pictures))
     with saved_models_allowed(allow_unsafe_model_code=True):  # this very process has run them
         reloaded = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=False)
     served = tf.saved_model.load(str(folder / "saved_model" / "1"))
     fractions = tf.constant(pictures, tf.float32) / 255.0
     answers = {
-        "model.keras": prediction.softmax(reloaded.predict_on_batch(pictures)),
+        "model.keras": prediction.softmax(prediction.logits_of(reloaded, pictures)),
         "saved_model/1": served.signatures["serving_default"](images=fractions)["probabilities"].numpy(),
     }
     found = []

@@ -57,6 +57,11 @@ class Proof:
         return hashlib.sha256("".join(digest for _, digest in self._still).encode()).hexdigest()[:16]
 
     @property
+    def still(self) -> set[int]:
+        """The `id` of each weight that is to stand still."""
+        return {id(variable) for variable, _ in self._still}
+
+    @property
     def idle_variables(self) -> list[keras.Variable]:
         """What was to train and has not moved until now."""
         return [variable for variable, digest in self._moving if _digest(variable) == digest]

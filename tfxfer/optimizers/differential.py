@@ -63,6 +63,9 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
         model: keras.Model | None = None,
         weight_decay_follows: bool = True,
         decays: Callable[[keras.Variable], bool] | str | Sequence[str] | None = None,
+        decay_in_gradient: bool = False,
+        highest: float = 1.0,
+        beta_1: keras.optimizers.schedules.LearningRateSchedule | None = None,
         name: str = "differential",
         cohorts: Sequence[dict[str, Any]] = (),
         asleep: Sequence[Sequence] = (),
@@ -78,21 +81,35 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
             weight_decay_follows: whether weight decay is multiplied too.
             decays: which variables weight decay shrinks: a function, or one or more addresses in `model`, such as
                 "re:kernel$"; by default those that the wrapped optimizer does not exclude.
+            decay_in_gradient: whether weight decay is a part of the gradient, added behind clipping, so that momentum
+                carries it on, as in Caffe and PyTorch; apart from it otherwise (decoupled).
+            highest: multiplier that there may be, ≥ 1; above 1 where something is to move faster than `learning_rate`
+                tells, such as biases under Caffe's rule.
+            beta_1: of Adam or AdamW at each step, in place of a fixed one; not for other optimizers.
             name: of the optimizer.
             cohorts: what `get_config` says about variables in training, for loading.
             asleep: what it says about others that may wake.
 
         Raises:
             ConfigError: an optimizer that cannot be wrapped, a mapping without its model, a multiplier out of range,
-                a variable without a rule or with two.
+                a variable without a rule or with two, arguments that do not go together.
         """
         wrapped = Wrapped(optimizer)
+        if decay_in_gradient and not weight_decay_follows:
+            raise ConfigError(
+                "weight decay in the gradient is multiplied with it. Leave weight_decay_follows=False out, or "
+                "decay_in_gradient=True."
+            )
+        if beta_1 is not None:
+            wrapped.check_beta_1()
         super().__init__(wrapped.rate, name=name, **wrapped.shared)
         self._wrapped = wrapped
         if isinstance(decays, (str, list, tuple)):
             decays = _meant(decays, model)
         self._decays = decays or (lambda variable: not wrapped.excludes(variable))
         self._follows = weight_decay_follows
+        self._decay_in_gradient, self._beta_1 = decay_in_gradient, beta_1
+        self._highest = rules.checked_highest(highest)
         self._checkpointed = tf.Module()
         self._keep(
             _rule=None, _known={}, _order=[], _to_load=list(cohorts), _asleep=[_Share(*share) for share in asleep]
@@ -168,7 +185,7 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
         else:
             known = {
                 self._var_key(variable): self._new_share(variable, value, label)
-                for variable, value, label in rules.resolved(multipliers, model)
+                for variable, value, label in rules.resolved(multipliers, model, self._highest)
             }
         for variable in self._trainable_variables:
             self._found(variable, known, rule)
@@ -242,6 +259,9 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
             "name": self.name,
             "optimizer": keras.saving.serialize_keras_object(template),
             "weight_decay_follows": self._follows,
+            "decay_in_gradient": self._decay_in_gradient,
+            "highest": self._highest,
+            "beta_1": keras.saving.serialize_keras_object(self._beta_1),
             "cohorts": [
                 {
                     "positions": [place[self._var_key(v)] for v in cohort.variables],
@@ -266,8 +286,9 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
                 "Load with compile=False and compile again."
             )
         config = dict(config)
-        optimizer = keras.saving.deserialize_keras_object(config.pop("optimizer"), custom_objects=custom_objects)
-        return cls(optimizer, {}, **config)
+        for name in ("optimizer", "beta_1"):
+            config[name] = keras.saving.deserialize_keras_object(config.get(name), custom_objects=custom_objects)
+        return cls(config.pop("optimizer"), {}, **config)
 
     def _loaded(self, variables: list[keras.Variable]) -> list[Cohort]:
         """Returns the cohorts of the optimizer that was saved, on the variables of the model that was loaded."""
@@ -310,7 +331,7 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
                     "of what trained when it was saved. Give them for this model: "
                     "optimizer.set_multipliers(multipliers, model=model)."
                 )
-            value = rules.checked(rule(variable), f"the multiplier of {variable.path}")
+            value = rules.checked(rule(variable), f"the multiplier of {variable.path}", self._highest)
             known[key] = self._new_share(variable, value, variable.path)
         return known[key]
 
@@ -354,7 +375,7 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
         with self._scope():
             optimizer = self._wrapped.fresh(0.0)
             optimizer.build(variables)
-        optimizer.update_step = functools.partial(self._update, optimizer.update_step)
+        optimizer.update_step = functools.partial(self._update, optimizer, optimizer.update_step)
         optimizer._all_reduce_sum_gradients = lambda pairs: pairs  # done before clipping, for all cohorts at once
         return Cohort(variables, optimizer, warmup_steps)
 
@@ -397,16 +418,36 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
             own = [v for v in cohort.variables if self._var_key(v) in gradients]
             if own:
                 given = [gradients[self._var_key(v)] for v in own]
-                cohort.optimizer._backend_update_step(given, own, cohort.warm(learning_rate))
+                cohort.optimizer._backend_update_step(given, own, self._with_beta_1(cohort.warm(learning_rate)))
 
-    def _update(self, plain: Callable, gradient, variable, learning_rate) -> None:
-        """Moves one variable: `plain` is the update of the wrapped optimizer."""
-        share = self._known[self._var_key(variable)]
+    def _with_beta_1(self, rate):
+        """Returns a rate, and this step's beta_1 beside it where that changes: Keras hands one tensor on."""
+        if self._beta_1 is None:
+            return rate
+        return keras.ops.stack([keras.ops.cast(x, "float32") for x in (rate, self._beta_1(self._iterations))])
+
+    def _update(self, optimizer, plain: Callable, gradient, variable, learning_rate) -> None:
+        """Moves one variable: `plain` is the update of the wrapped `optimizer`, what it was before it became this."""
         rate = keras.ops.cast(learning_rate, variable.dtype)
+        if self._beta_1 is None:
+            self._move(plain, gradient, variable, rate)
+            return
+        given = optimizer.beta_1
+        optimizer.beta_1 = rate[1]
+        try:
+            self._move(plain, gradient, variable, rate[0])
+        finally:
+            optimizer.beta_1 = given
+
+    def _move(self, plain: Callable, gradient, variable, rate) -> None:
+        share = self._known[self._var_key(variable)]
         own = rate if share.multiplier == 1 else rate * share.multiplier
         if share.weight_decay is not None:
             decay = keras.ops.cast(share.weight_decay, variable.dtype)
-            variable.assign_sub(variable * decay * (own if self._follows else rate))
+            if self._decay_in_gradient:
+                gradient = keras.ops.cast(gradient, variable.dtype) + variable * decay
+            else:
+                variable.assign_sub(variable * decay * (own if self._follows else rate))
         if self._wrapped.is_linear or share.multiplier == 1:
             plain(gradient, variable, own)
             return

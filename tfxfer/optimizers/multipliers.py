@@ -104,16 +104,19 @@ def ulmfit(model: keras.Model, factor: float = 2.6, *, floor: float = 1e-3) -> d
     return {name: max(floor, factor ** (index - len(names) + 1)) for index, name in enumerate(names)}
 
 
-def resolved(multipliers: Mapping[str, float], model: keras.Model) -> list[tuple[keras.Variable, float, str]]:
+def resolved(
+    multipliers: Mapping[str, float], model: keras.Model, highest: float = 1.0
+) -> list[tuple[keras.Variable, float, str]]:
     """Returns each variable of `model` that gradients can move, its multiplier, and the name it goes by.
 
-    The name is the one in the mapping, or the variable's layer group where that is "...".
+    The name is the one in the mapping, or the variable's layer group where that is "...". No multiplier is above
+    `highest`.
 
     Raises:
         ConfigError: a variable without a rule or with two, a rule without variables, or a number out of range.
     """
     places = addressing.Places(model)
-    rules = _rules(multipliers)
+    rules = _rules(multipliers, highest)
     chosen: dict[int, str] = {}
     for name in (name for name in rules if name != REST):
         for place in places.at(name):
@@ -142,25 +145,38 @@ def resolved(multipliers: Mapping[str, float], model: keras.Model) -> list[tuple
     ]
 
 
-def checked(value: float, what: str) -> float:
+def checked(value: float, what: str, highest: float = 1.0) -> float:
     """Returns a multiplier as a float.
 
     Raises:
-        ConfigError: it is not above 0 and at most 1.
+        ConfigError: it is not above 0 and at most `highest`.
     """
     if _is_number(value) and value == 0:
         raise ConfigError(f"{what}=0 would train without moving. Freeze it instead: tfxfer.freeze(model, …).")
-    _check(what, value)
+    _check(what, value, highest)
     return float(value)
 
 
-def _rules(multipliers: Mapping[str, float]) -> dict[str, float]:
+def checked_highest(highest: float) -> float:
+    """Returns the highest multiplier that there may be as a float.
+
+    Raises:
+        ConfigError: it is not a number of at least 1.
+    """
+    if not (_is_number(highest) and highest >= 1):
+        raise ConfigError(
+            f"highest={highest!r} must be a finite number of at least 1, the multiplier of `learning_rate`."
+        )
+    return float(highest)
+
+
+def _rules(multipliers: Mapping[str, float], highest: float) -> dict[str, float]:
     rules: dict[str, float] = {}
     for name, value in multipliers.items():
         known = REST if name in _SAME_AS_REST else name
         if known in rules:
             raise ConfigError('multipliers: the rest is written twice, "..." and "…" mean the same. Leave one out.')
-        rules[known] = checked(value, f"multipliers[{name!r}]")
+        rules[known] = checked(value, f"multipliers[{name!r}]", highest)
     return rules
 
 

@@ -1,4 +1,4 @@
-"""How the learning rate goes through a stage: one schedule for all kinds that a recipe can ask for."""
+"""How the learning rate, and momentum with it, goes through a stage: one schedule for all kinds of a recipe."""
 
 import math
 import typing
@@ -10,8 +10,8 @@ import keras
 from tfxfer import recipes
 from tfxfer.errors import ConfigError, suggest
 
-# fastai's `fit_one_cycle` begins at 1/25 of the peak and ends at 1/100000 of it.
-_ONE_CYCLE_START, _ONE_CYCLE_END = 1 / 25, 1 / 100_000
+# fastai's `fit_one_cycle` ends at 1/100000 of the peak.
+_ONE_CYCLE_END = 1 / 100_000
 # Howard and Ruder 2018: the lowest rate of a slanted triangle is 1/32 of the peak.
 _SLANTED_RATIO = 32
 # BiT-HyperRule: at each stair the rate falls to a tenth.
@@ -31,7 +31,8 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     - "cosine": from the peak along half a cosine, 0 at `steps`;
     - "constant": stays at the peak;
-    - "one_cycle" (fastai): along a cosine from peak / 25 to the peak, and along another one to peak / 100,000;
+    - "one_cycle" (fastai): along a cosine from `cycle_start` of the peak to the peak, and along another one to
+      peak / 100,000;
     - "slanted_triangular" (ULMFiT): along a line from peak / 32 to the peak, and along another one back;
     - "staircase" (BiT): the peak, times 0.1 for each of `decay_steps` that is below s.
     """
@@ -44,6 +45,7 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
         steps: int,
         warmup_steps: int = 0,
         decay_steps: Sequence[int] = (),
+        cycle_start: float = recipes.Stage.cycle_start,
     ):
         """Makes a schedule.
 
@@ -53,6 +55,7 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
             steps: of the stage, ≥ 1; behind them the rate stays.
             warmup_steps: in which the rate rises, 0 to `steps`.
             decay_steps: for "staircase".
+            cycle_start: for "one_cycle".
 
         Raises:
             ConfigError: there is no such kind.
@@ -64,22 +67,19 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
                 f"{kind!r} is no schedule, expected one of {', '.join(kinds)}.{suggest(str(kind), kinds)}"
             )
         self.kind, self.peak, self.steps, self.warmup_steps = kind, peak, steps, warmup_steps
-        self.decay_steps = tuple(decay_steps)
+        self.decay_steps, self.cycle_start = tuple(decay_steps), cycle_start
         self._cosine = _warmup_cosine(peak, steps, warmup_steps)
 
     def __call__(self, step):
         """Returns the rate at a step, counted from 0, as a float32 scalar."""
         if self.kind == "cosine":
             return self._cosine(step)
-        now = keras.ops.minimum(keras.ops.cast(step, "float32"), float(self.steps))
-        # Neither is divided by 0: `where` computes both sides.
-        rise = now / max(1, self.warmup_steps)
-        fall = (now - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        now, rise, fall = _phase(step, self.steps, self.warmup_steps)
         line = self.peak * (now + 1.0) / (self.warmup_steps + 1)
         before, after = {
             "constant": lambda: (line, keras.ops.full_like(now, self.peak)),
             "one_cycle": lambda: (
-                _cosine_between(_ONE_CYCLE_START * self.peak, self.peak, rise),
+                _cosine_between(self.cycle_start * self.peak, self.peak, rise),
                 _cosine_between(self.peak, _ONE_CYCLE_END * self.peak, fall),
             ),
             "slanted_triangular": lambda: (self._slanted(rise), self._slanted(1.0 - fall)),
@@ -95,6 +95,7 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "steps": self.steps,
             "warmup_steps": self.warmup_steps,
             "decay_steps": list(self.decay_steps),
+            "cycle_start": self.cycle_start,
         }
 
     def _slanted(self, share):
@@ -105,6 +106,53 @@ class StageSchedule(keras.optimizers.schedules.LearningRateSchedule):
         """Returns how many stairs were taken, float32."""
         passed = [keras.ops.cast(stair < now, "float32") for stair in self.decay_steps]
         return sum(passed, keras.ops.zeros_like(now))
+
+
+@keras.saving.register_keras_serializable("tfxfer")
+class MomentumCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """The momentum at each step of a "one_cycle" stage, in time with its rate: from `ends` to `at_peak` and back.
+
+    Both along half a cosine, as fastai's `fit_one_cycle`; the other way about than the rate, as Smith 2018 has it
+    (arXiv 1803.09820).
+
+    >>> momentum = MomentumCycle(0.95, 0.85, steps=10, warmup_steps=2)
+    >>> [round(float(momentum(step)), 3) for step in (0, 1, 2, 6, 10)]
+    [0.95, 0.9, 0.85, 0.9, 0.95]
+    """
+
+    def __init__(self, ends: float, at_peak: float, *, steps: int, warmup_steps: int):
+        """Makes a schedule.
+
+        Args:
+            ends: momentum at the first step and behind the last, in [0, 1).
+            at_peak: where the rate is highest, in [0, 1).
+            steps: of the stage, ≥ 1.
+            warmup_steps: in which the rate rises, 0 to `steps`.
+        """
+        super().__init__()
+        self.ends, self.at_peak, self.steps, self.warmup_steps = ends, at_peak, steps, warmup_steps
+
+    def __call__(self, step):
+        """Returns the momentum at a step, counted from 0, as a float32 scalar."""
+        now, rise, fall = _phase(step, self.steps, self.warmup_steps)
+        before = _cosine_between(self.ends, self.at_peak, rise)
+        return keras.ops.where(now < self.warmup_steps, before, _cosine_between(self.at_peak, self.ends, fall))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments."""
+        return {
+            "ends": self.ends,
+            "at_peak": self.at_peak,
+            "steps": self.steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+def _phase(step, steps: int, warmup_steps: int):
+    """Returns the step, at most `steps`, and which share of the warm-up and of what follows lies behind it."""
+    now = keras.ops.minimum(keras.ops.cast(step, "float32"), float(steps))
+    # Neither is divided by 0: `where` computes both sides.
+    return now, now / max(1, warmup_steps), (now - warmup_steps) / max(1, steps - warmup_steps)
 
 
 def _warmup_cosine(peak: float, steps: int, warmup_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from tfxfer.errors import ConfigError
+from tfxfer.optimizers.torch_adam import TorchAdam
 
 # What the wrapper does itself, for all variables together.
 _SHARED = (
@@ -13,13 +14,15 @@ _SHARED = (
 )  # fmt: skip
 # Their update is proportional to the rate they are given, at any step; the tests try each. Some are newer than the
 # oldest Keras that we run on.
-_LINEAR = tuple(
+_LINEAR = (TorchAdam, *(
     getattr(keras.optimizers, name)
     for name in ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta", "Lion", "Lamb", "Muon",
                  "ScheduleFreeAdamW")
     if hasattr(keras.optimizers, name)
-)  # fmt: skip
+))  # fmt: skip
 _DECAYS_IN_ITS_OWN_WAY = keras.optimizers.Muon
+# These read beta_1 in `update_step` and nowhere else, and ask nothing of it that a tensor could not answer.
+_CYCLED = (keras.optimizers.Adam, keras.optimizers.AdamW, TorchAdam)
 
 
 class Wrapped:
@@ -55,6 +58,19 @@ class Wrapped:
     def fresh(self, rate) -> keras.optimizers.Optimizer:
         """Returns another of this kind and these settings, not built, with the given rate."""
         return self.kind.from_config(self._config | {"learning_rate": rate})
+
+    def check_beta_1(self) -> None:
+        """Checks that beta_1 may change from step to step.
+
+        Raises:
+            ConfigError: it may not.
+        """
+        if self.kind not in _CYCLED:
+            kinds = ", ".join(kind.__name__ for kind in _CYCLED)
+            raise ConfigError(
+                f"{self.kind.__name__} has no beta_1 that could change from step to step, only {kinds} have. Leave "
+                f"beta_1 out, or wrap {_EXAMPLE}."
+            )
 
     def weight_decay(self, variable: keras.Variable) -> float | None:
         """Returns the weight decay of a variable that is not excluded from it."""

@@ -1,7 +1,17 @@
 """Decides: recipe and facts become a plan. No TensorFlow here."""
 
-from tfxfer.plans.plan import How, Plan, StageCache, StagePlan, UnfreezingPlan, What
+from tfxfer.plans.plan import How, Plan, StageCache, StagePlan, UnfreezingPlan, What, as_before
 from tfxfer.plans.resolve import resolve
 from tfxfer.plans.rules import choose_image_size
 
-__all__ = ["How", "Plan", "StageCache", "StagePlan", "UnfreezingPlan", "What", "choose_image_size", "resolve"]
+__all__ = [
+    "How",
+    "Plan",
+    "StageCache",
+    "StagePlan",
+    "UnfreezingPlan",
+    "What",
+    "as_before",
+    "choose_image_size",
+    "resolve",
+]

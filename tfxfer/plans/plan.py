@@ -44,6 +44,7 @@ class StagePlan:
         trained_layers: for each of `trained`, the addresses of the layers of it that train; empty where all do.
         unfreezing: which of them wake behind the beginning of the stage.
         rates: for each of `trained`, the share of the rate that it gets, in (0, 1]. The head has 1.
+        bias_rate: the rate of biases over that of the other variables of their group.
         group_rates: "planned": each variable has its group's share; "auto_rgn": at most that, by a measurement at
             the begin of each epoch.
         batch_norm: mode of the batch norm layers in the trained groups.
@@ -53,8 +54,9 @@ class StagePlan:
         optimizer: which, with its numbers.
         learning_rate: the head's rate at its peak, after `warmup_steps`.
         schedule: how it goes before and after.
+        cycle_start: for "one_cycle": the share of the peak that the rate begins at.
         decay_steps: for "staircase": the steps behind which it falls to a tenth.
-        weight_decay: decoupled, on kernels.
+        weight_decay: on kernels; decoupled where the optimizer says nothing else.
         clip_norm: limit of the global gradient norm; 0 for none.
         label_smoothing: share of the label spread over all classes.
         rescale_head: whether the head is scaled before the stage to logits of standard deviation 1.
@@ -69,6 +71,7 @@ class StagePlan:
     trained_layers: tuple[tuple[str, ...], ...]
     unfreezing: UnfreezingPlan
     rates: tuple[float, ...]
+    bias_rate: float
     group_rates: GroupRates
     batch_norm: BatchNorm
     refresh_statistics: bool
@@ -79,6 +82,7 @@ class StagePlan:
     learning_rate: float
     schedule: Schedule
     warmup_steps: int
+    cycle_start: float
     decay_steps: tuple[int, ...]
     weight_decay: float
     clip_norm: float
@@ -165,21 +169,29 @@ class How:
 
     Attributes:
         devices: names of the devices that train.
-        per_replica_batch: examples that each device sees in one step.
+        strategy: how they share the work, a name of `tf.distribute`; `strategy_reason` why it is that one.
+        strategy_reason: see there.
+        per_replica_batch: examples that each device sees in one step, at most.
         caches: of the stages whose frozen part is computed once, for all epochs.
         cache_disk_bytes: most that activations on disk may take, those of other runs included.
         stage_seconds: for each stage, how long it is expected to take; 0 where nothing was measured.
         pixel_store: "memory", or "disk" where the decoded pictures do not fit.
         pixel_bytes: size of the decoded pictures.
+        checkpoint_seconds: from one checkpoint within a stage to the next.
+        checkpoints_kept: how many of a stage stay.
     """
 
     devices: tuple[str, ...]
+    strategy: str
+    strategy_reason: str
     per_replica_batch: int
     caches: tuple[StageCache, ...]
     cache_disk_bytes: int
     stage_seconds: tuple[float, ...]
     pixel_store: str
     pixel_bytes: int
+    checkpoint_seconds: float
+    checkpoints_kept: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -204,3 +216,10 @@ class Plan:
     def digest(self) -> str:
         """16 hex digits that name the *what* part."""
         return values.digest(self.what)
+
+
+def as_before(plan: Plan, before: Plan) -> Plan:
+    """Returns a plan that keeps activations as another one with the same *what* does, since rounding depends on it."""
+    kept = ("caches", "cache_disk_bytes", "stage_seconds")
+    how = dataclasses.replace(plan.how, **{name: getattr(before.how, name) for name in kept})
+    return dataclasses.replace(plan, how=how, reasons=before.reasons)

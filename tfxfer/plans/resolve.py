@@ -50,8 +50,10 @@ def resolve(
         costs: seconds that the network took on this machine; None where nothing was measured.
 
     Raises:
-        ConfigError: a stage names a group that the backbone does not have, or more groups than it has.
+        ConfigError: a stage names a group that the backbone does not have, or more groups than it has; or a batch has
+            fewer examples than there are devices.
     """
+    rules.check_batch_size(recipe.batch_size, machine)
     preset, reasons = _stages(recipe, data, backbone.card)
     size, why = rules.choose_image_size(recipe, data, backbone.card)
     if recipe.image_size == "auto":
@@ -82,7 +84,7 @@ def resolve(
         augment=_augment(recipe.augment, tuple(stages)),
         stages=tuple(stages),
     )
-    how, why = _how(what, data, backbone, machine, recipe.cache, costs)
+    how, why = _how(what, data, backbone, machine, recipe, costs)
     return Plan(what=what, how=how, reasons=tuple(dict.fromkeys([*reasons, *why])))
 
 
@@ -163,6 +165,7 @@ def _resolve_stage(
             f"stage {number} trains {_train_text(stage)}, which is batch norm alone, and batch_norm=frozen holds it. "
             "Write batch_norm=affine."
         )
+    rules.check_bias_rate(stage, (variable.name for _, variable in moved))
     weights = sum(variable.size for _, variable in moved)
     planned = StagePlan(
         name=f"{number} {_train_text(stage)}",
@@ -172,6 +175,7 @@ def _resolve_stage(
             stage.unfreezing, trained, stage=number, steps=steps, steps_per_epoch=steps_per_epoch
         ),
         rates=_rates(stage, trained, backbone.groups),
+        bias_rate=float(stage.bias_rate),
         group_rates=stage.group_rates,
         batch_norm=batch_norm,
         refresh_statistics=rules.choose_refresh(stage, batch_norm, statistics=sum(g.statistics for g in groups)),
@@ -184,6 +188,7 @@ def _resolve_stage(
         learning_rate=rules.choose_learning_rate(stage, recipe.batch_size),
         schedule=stage.schedule,
         warmup_steps=round(stage.warmup * steps),
+        cycle_start=float(stage.cycle_start),
         decay_steps=tuple(round(share * steps) for share in stage.decay_at),
         weight_decay=float(stage.weight_decay),
         clip_norm=float(stage.clip_norm or 0.0),
@@ -250,19 +255,23 @@ def _how(
     data: DataFacts,
     backbone: BackboneFacts,
     machine: MachineFacts,
-    cache: reuse.Cache,
+    recipe: recipes.Recipe,
     costs: Costs | None,
 ) -> tuple[How, tuple[str, ...]]:
     pixels = data.examples * what.image_size**2 * data.channels
     in_memory = pixels < _MEMORY_SHARE * machine.memory_bytes
-    caches, seconds, reasons = caching.plan_caches(what, data, backbone, machine, cache, costs)
+    caches, seconds, reasons = caching.plan_caches(what, data, backbone, machine, recipe.cache, costs)
     how = How(
         devices=machine.devices,
+        strategy=machine.strategy,
+        strategy_reason=machine.strategy_reason,
         per_replica_batch=math.ceil(what.batch_size / len(machine.devices)),
         caches=caches,
-        cache_disk_bytes=round(cache.disk_gb * _GB),
+        cache_disk_bytes=round(recipe.cache.disk_gb * _GB),
         stage_seconds=seconds,
         pixel_store="memory" if in_memory else "disk",
         pixel_bytes=pixels,
+        checkpoint_seconds=float(recipe.running.checkpoint_seconds),
+        checkpoints_kept=recipe.running.checkpoints_kept,
     )
     return how, reasons

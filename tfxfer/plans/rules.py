@@ -1,10 +1,11 @@
 """The rules behind "auto": pure functions of the facts, each with its reason in words and its source."""
 
 import math
+from collections.abc import Iterable
 
 from tfxfer import recipes
 from tfxfer.errors import ConfigError
-from tfxfer.facts import BackboneCard, DataFacts
+from tfxfer.facts import BackboneCard, DataFacts, MachineFacts
 
 # BiT-HyperRule (big_transfer/bit_hyperrule.py): pictures of less than 96² pixels are seen at 128.
 SMALL_PICTURE_AREA = 96 * 96
@@ -19,6 +20,9 @@ HEAD_RATE = 0.01 / 32
 # Peak rates of Adam for a batch of 32.
 ADAM_HEAD_RATE = 1e-3
 ADAM_GROUP_RATE = 1e-4
+
+# Last words of the names that biases go by: of Keras's layers and norms, and of other programs whose weights are read.
+_BIASES = ("bias", "biases", "beta", "offset", "b")
 
 
 def choose_preset(data: DataFacts, card: BackboneCard) -> tuple[str, str]:
@@ -47,6 +51,20 @@ def choose_image_size(recipe: recipes.Recipe, data: DataFacts, card: BackboneCar
         size = max(card.minimum_size, min(SMALL_PICTURE_SIZE, card.native_size))
         return size, f"the pictures have {data.width}×{data.height} pixels, below 96×96 (BiT-HyperRule)"
     return card.native_size, "the size that the backbone's weights were made for"
+
+
+def check_batch_size(batch_size: int, machine: MachineFacts) -> None:
+    """Checks that each device gets an example of each batch.
+
+    Raises:
+        ConfigError: there are more devices than examples.
+    """
+    count = len(machine.devices)
+    if batch_size < count:
+        raise ConfigError(
+            f"batch_size={batch_size} is for all devices together, and they are {count}: {', '.join(machine.devices)}. "
+            f"Write --batch_size={count} or more, or name fewer devices or workers."
+        )
 
 
 def choose_batch_norm(stage: recipes.Stage, steps: int, batch_size: int, weights: str) -> tuple[str, str]:
@@ -117,3 +135,21 @@ def choose_learning_rate(stage: recipes.Stage, batch_size: int) -> float:
         rate = ADAM_HEAD_RATE if head_alone else min(ADAM_HEAD_RATE, ADAM_GROUP_RATE * faster)
         return rate * math.sqrt(batch_size / 32)
     return (HEAD_RATE if head_alone else GROUP_RATE) * batch_size
+
+
+def is_called_bias(name: str) -> bool:
+    """Returns whether a variable of this name, such as `conv1_bias`, is a bias if it is no kernel by its shape."""
+    return name.split("_")[-1] in _BIASES
+
+
+def check_bias_rate(stage: recipes.Stage, names: Iterable[str]) -> None:
+    """Checks that biases that are to have a rate of their own are among the variables that train, by their names.
+
+    Raises:
+        ConfigError: none is.
+    """
+    if stage.bias_rate != 1 and not any(map(is_called_bias, names)):
+        raise ConfigError(
+            f"bias_rate={stage.bias_rate:g} in a stage in which no variable that trains is called a bias "
+            f"({', '.join(_BIASES)}). Write bias_rate=1."
+        )

@@ -6,6 +6,7 @@
 from tfxfer.recipes.inputs import Backbone, Data
 from tfxfer.recipes.optimizers import SGD, Adam, Optimizer
 from tfxfer.recipes.recipe import PRESETS, Preset, Recipe, differences
+from tfxfer.recipes.running import Running
 from tfxfer.recipes.selections import Frozen, Train, names_in, percent
 from tfxfer.recipes.stage import BatchNorm, GroupRates, Schedule, Stage
 from tfxfer.recipes.unfreezing import Gradual, Searching, Unfreezing, WhenStalled
@@ -23,6 +24,7 @@ __all__ = [
     "Optimizer",
     "Preset",
     "Recipe",
+    "Running",
     "Schedule",
     "Searching",
     "Stage",

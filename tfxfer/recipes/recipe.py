@@ -8,6 +8,7 @@ from tfxfer import values
 from tfxfer.errors import suggest
 from tfxfer.heads import Head, Linear
 from tfxfer.recipes.inputs import Backbone, Data
+from tfxfer.recipes.running import Running
 from tfxfer.recipes.stage import Stage
 from tfxfer.reuse import Augment, Cache
 
@@ -35,6 +36,7 @@ class Recipe:
         seed: of the split, the order and every random number in the network, ≥ 0.
         augment: what is done to training pictures.
         cache: where activations of frozen layers are kept.
+        running: devices and checkpoints.
     """
 
     data: Data = dataclasses.field(default_factory=Data)
@@ -46,6 +48,7 @@ class Recipe:
     seed: int = 0
     augment: Augment = dataclasses.field(default_factory=Augment)
     cache: Cache = dataclasses.field(default_factory=Cache)
+    running: Running = dataclasses.field(default_factory=Running)
 
     def __post_init__(self):
         """Reads texts as data and backbone; refuses values outside their ranges."""

@@ -34,10 +34,11 @@ class Stage:
             where only the head trains; for Adam 0.001 × √(batch size / 32), or what gives the groups a tenth of
             that where it is less.
         schedule: how the rate goes. It rises over the warm-up and then: "cosine": falls along a half cosine to 0;
-            "constant": stays; "one_cycle": as fastai's, from 1/25 of the peak up and down to 1/100000, both along
-            a cosine; "slanted_triangular": as ULMFiT's, from 1/32 up and down again along straight lines;
+            "constant": stays; "one_cycle": as fastai's, from `cycle_start` of the peak up and down to 1/100000, both
+            along a cosine; "slanted_triangular": as ULMFiT's, from 1/32 up and down again along straight lines;
             "staircase": as BiT's, a tenth behind each of `decay_at`.
         warmup: share of the steps in which the rate rises, 0 ≤ warmup < 1; along a line where nothing else is said.
+        cycle_start: for "one_cycle": the share of the peak that the rate begins at, 0 < start ≤ 1; fastai has 1/25.
         decay_at: for "staircase": where the rate falls, shares of the steps in order, each above `warmup` and
             below 1.
         group_rates: "planned": by the three numbers below; "auto_rgn": measured at the begin of each epoch, each
@@ -48,11 +49,14 @@ class Stage:
             relative depth d (0 input, 1 head) gets decay^(12·(1−d)) of the rate.
         group_factor: the same told otherwise, 1 ≤ factor ≤ 100: each group's rate over that of the group below it,
             counted from the head; ULMFiT has 2.6.
+        bias_rate: the rate of biases over that of the other variables of their group, 0.01 to 100; Caffe has 2. The
+            shift of a norm is a bias too.
         batch_norm: "frozen": stored statistics, gamma and beta fixed; "affine": stored statistics, gamma and
             beta of the trained groups train; "train": statistics move too; "auto": by the rule of the plan.
         refresh_statistics: whether the statistics of batch norm are measured anew after the stage, in one pass over
             the training examples; "auto": where they move, which is `batch_norm` "train".
-        weight_decay: decoupled, on kernels only, ≥ 0; multiplied by each variable's rate.
+        weight_decay: on kernels only, ≥ 0; multiplied by each variable's rate. Decoupled, but for
+            SGD(decay_in_gradient=True).
         clip_norm: limit of the global gradient norm, > 0, or None.
         label_smoothing: 0 ≤ smoothing < 1.
         rescale_head: whether the head is scaled before the stage so that its logits have a standard deviation of 1,
@@ -69,11 +73,13 @@ class Stage:
     learning_rate: float | Literal["auto"] = "auto"
     schedule: Schedule = "cosine"
     warmup: float = 0.1
+    cycle_start: float = 0.04
     decay_at: tuple[float, ...] = ()
     group_rates: GroupRates = "planned"
     head_to_body: float = 10.0
     layer_decay: float = 1.0
     group_factor: float = 1.0
+    bias_rate: float = 1.0
     batch_norm: BatchNorm | Literal["auto"] = "auto"
     refresh_statistics: bool | Literal["auto"] = "auto"
     weight_decay: float = 0.0
@@ -113,6 +119,8 @@ class Stage:
             f"head_to_body={self.head_to_body} must be 1 to 10000": 1 <= self.head_to_body <= 10_000,
             f"layer_decay={self.layer_decay} must be above 0 and at most 1": 0 < self.layer_decay <= 1,
             f"group_factor={self.group_factor} must be 1 to 100": 1 <= self.group_factor <= 100,
+            f"cycle_start={self.cycle_start} must be above 0 and at most 1": 0 < self.cycle_start <= 1,
+            f"bias_rate={self.bias_rate} must be 0.01 to 100": 0.01 <= self.bias_rate <= 100,
             f"weight_decay={self.weight_decay} must be 0 to 1": 0 <= self.weight_decay <= 1,
             f"clip_norm={self.clip_norm} must be above 0, or none": self.clip_norm is None
             or 0 < self.clip_norm < float("inf"),
@@ -129,7 +137,9 @@ class Stage:
         """Returns which fields do not go together."""
         staircase, measured = self.schedule == "staircase", self.group_rates == "auto_rgn"
         rising = self.schedule in ("one_cycle", "slanted_triangular")
-        stairs = (self.warmup, *self.decay_at, 1.0)
+        stairs, one_cycle = (self.warmup, *self.decay_at, 1.0), self.schedule == "one_cycle"
+        at_peak = getattr(self.optimizer, "beta_1_at_peak", "same")
+        coupled = getattr(self.optimizer, "decay_in_gradient", False)
         checks = {
             f"decay_at={self.decay_at} belongs to schedule='staircase', not to {self.schedule!r}": staircase
             or not self.decay_at,
@@ -140,6 +150,13 @@ class Stage:
             ),
             f"schedule={self.schedule!r} begins with a rise, and warmup=0 leaves none; write schedule='cosine'": (
                 not rising or self.warmup > 0
+            ),
+            f"cycle_start={self.cycle_start} belongs to schedule='one_cycle', not to {self.schedule!r}": one_cycle
+            or self.cycle_start == Stage.cycle_start,
+            f"beta_1_at_peak={at_peak} belongs to schedule='one_cycle', not to {self.schedule!r}": one_cycle
+            or at_peak == "same",
+            "decay_in_gradient=true says where weight decay goes, and there is none; write weight_decay=0.0005": (
+                self.weight_decay > 0 or not coupled
             ),
             f"layer_decay={self.layer_decay} and group_factor={self.group_factor} both say how the rate falls toward "
             "the input; leave one of them at 1": self.layer_decay == 1 or self.group_factor == 1,

@@ -1,17 +1,19 @@
 """The `fit` of one stage: what it trains on, who looks on, and what happened in it."""
 
 import dataclasses
+import math
 
 import keras
 
+from tfxfer import interruption
 from tfxfer.callbacks import auto_rgn
 from tfxfer.data import batches, mixing
 from tfxfer.data.rows import Rows
 from tfxfer.models import idle
 from tfxfer.plans import StagePlan, What
 from tfxfer.recipes import Adam
-from tfxfer.training import display, statistics, unfreezing
-from tfxfer.training.optimizer import stage_callbacks, stage_schedule
+from tfxfer.training import display, saving, statistics, trainees, unfreezing
+from tfxfer.training.optimizer import rates_callback, stage_schedule
 from tfxfer.training.records import DriftRecord, EpochRecord, WakingRecord
 
 # Batches that are looked at in each epoch: by AutoRGN, and for the drift of statistics; and behind the stage, for what
@@ -44,8 +46,11 @@ class Course:
         return self.steps - max(stayed, default=0)
 
 
-def fit_stage(model, whole, number, stage, what, train, validation, cached, tell, note) -> Course:
-    """Runs the `fit` of a stage on `model`, compiled; `whole` is the network that `model` may be the end of."""
+def fit_stage(model, whole, number, stage, what, train, validation, cached, kept, still, tell, note) -> Course:
+    """Runs the `fit` of a stage on `model`, compiled, from its beginning or the newest moment that was kept.
+
+    `whole` is the network that `model` may be the end of, `still` the `id` of each variable that the stage never moves.
+    """
     mix = mixing.mixer(what.augment, seed=what.seed, stage=number, cached=cached)
     held_out = batches.ordered_batches(validation, batch_size=what.batch_size)
     recorder = display.Recorder(stage, tell)
@@ -54,36 +59,42 @@ def fit_stage(model, whole, number, stage, what, train, validation, cached, tell
     warnings: list[str] = []
     drifting = statistics.drift_callback(stage, some, warnings.append)
     # What wakes comes before what is measured on it.
-    acting = [waking, *stage_callbacks(stage, some), drifting]
-    drift: tuple[DriftRecord, ...] = ()
-    # `fit` counts whole epochs; steps that do not fill one are a shorter epoch of their own at the end.
-    whole, rest = divmod(stage.steps, stage.steps_per_epoch)
-    for start, epochs, steps in ((0, whole, stage.steps_per_epoch), (stage.steps - rest, 1, rest)):
-        if not epochs or not steps:
-            continue
+    named = {"recorder": recorder, "waking": waking, "rates": rates_callback(stage, some), "drift": drifting}
+    remembering = {name: callback for name, callback in named.items() if callback is not None}
+    moved = [variable for variable in whole.variables if id(variable) not in still]
+    moment, epoch, done = kept.newest(), 0, 0
+    if moment is not None:
+        saving.go_on(model, moment, moved, remembering)
+        epoch, done = moment.told["epoch"], moment.told["step"]
+        note(f"stage {stage.name}  goes on behind step {epoch * stage.steps_per_epoch + done} of {stage.steps}")
+    pace = model.pace
+    pace.test_steps = len(held_out)
+    if waking is not None:
+        pace.limit = waking.steps_to_change
+    is_over = moment is not None and moment.told["stopped"]
+    with interruption.noted() as is_asked:
+        first = trainees.Pacer(stage.steps, epoch=epoch, done=done, metrics=moment.numbers["metrics"] if moment else ())
         dataset = batches.training_batches(
             train,
             batch_size=what.batch_size,
-            start=start,
-            steps=epochs * steps,
+            start=epoch * stage.steps_per_epoch + done,
+            steps=stage.steps - epoch * stage.steps_per_epoch - done,
             seed=what.seed,
             stage=number,
             mix=mix,
         )
-        before = len(recorder.epochs)
-        # An epoch in one go: a step of a small suffix takes less than a round trip through Python.
-        model.steps_per_execution = 1 if stage.unfreezing.by == "steps" else steps
         model.fit(
-            dataset,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            validation_data=held_out,
+            # It ends with the stage; Keras, which would count its batches against whole epochs, is not to know.
+            batches.shared(dataset.repeat(), model.distribute_strategy),
+            initial_epoch=epoch,
+            epochs=epoch if is_over else math.ceil(stage.steps / stage.steps_per_epoch),
+            steps_per_epoch=stage.steps_per_epoch,
+            validation_data=batches.shared(held_out.repeat(), model.distribute_strategy),
+            validation_steps=len(held_out),
             verbose=0,
             shuffle=False,
-            callbacks=[recorder, *(callback for callback in acting if callback is not None)],
+            callbacks=[first, *remembering.values(), saving.Saver(kept, moved, remembering, is_asked=is_asked)],
         )
-        if drifting is not None:
-            drift += statistics.drift_records(drifting.measured, before)
     for warning in warnings:
         note(f"stage {stage.name}  warning: {warning}")
     return Course(
@@ -91,7 +102,7 @@ def fit_stage(model, whole, number, stage, what, train, validation, cached, tell
         steps=int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
         awake=unfreezing.awake_now(stage, waking),
         wakings=unfreezing.waking_records(stage, waking.changes) if waking is not None else (),
-        drift=drift,
+        drift=statistics.drift_records(drifting.measured) if drifting is not None else (),
         drift_warning="; ".join(warnings),
     )
 

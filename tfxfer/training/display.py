@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import keras
 
-from tfxfer import progress
+from tfxfer import progress, values
 from tfxfer.plans import StagePlan
 from tfxfer.training.records import EpochRecord
 
 
 class Recorder(keras.callbacks.Callback):
-    """Collects an `EpochRecord` for each epoch, over one or more calls of `fit`."""
+    """Collects an `EpochRecord` for each epoch, over one `fit` of a `Trainee`."""
 
     def __init__(self, stage: StagePlan, tell: Callable[[int, EpochRecord], None]):
         """Makes a recorder that calls `tell` with each epoch's number, counted from 1, and its record."""
@@ -22,25 +22,29 @@ class Recorder(keras.callbacks.Callback):
         self._tell = tell
         self._bar = contextlib.ExitStack()
         self._advance = None
+        self._epoch = 0
         self._start = 0.0
-        self._last = -1
+        self._seconds_before = 0.0
+        self._shown = 0
 
     def on_train_begin(self, logs=None):
         """Opens the bar."""
-        steps = self.params["steps"] * self.params["epochs"]
-        bar = progress.bar(f"stage {self._stage.name}", steps, kind="steps")
+        bar = progress.bar(f"stage {self._stage.name}", self._stage.steps, kind="steps")
         self._advance = self._bar.enter_context(bar)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the clock."""
-        self._last = -1
-        self._start = time.monotonic()
+        self._epoch = epoch
+        self._start = time.monotonic() - self._seconds_before
+        self._seconds_before = 0.0
 
     def on_train_batch_end(self, batch, logs=None):
         """Moves the bar."""
-        # Several steps may run in one go; then `batch` is the last of them.
-        self._advance(batch - self._last, f"loss {float(logs['loss']):.3f}" if logs else "")
-        self._last = batch
+        pace = self.model.pace
+        if pace.is_caught_up:
+            made = self._epoch * self._stage.steps_per_epoch + pace.done
+            self._advance(made - self._shown, f"loss {logs['loss']:.3f}")
+            self._shown = made
 
     def on_epoch_end(self, epoch, logs=None):
         """Keeps the record and tells of it."""
@@ -52,8 +56,18 @@ class Recorder(keras.callbacks.Callback):
             seconds=time.monotonic() - self._start,
         )
         self.epochs.append(record)
+        self._start = time.monotonic()
         self._tell(len(self.epochs), record)
 
     def on_train_end(self, logs=None):
         """Closes the bar."""
         self._bar.close()
+
+    def remembered(self):
+        """Returns the records until now, and how long the present epoch has taken."""
+        return {"epochs": values.to_json(tuple(self.epochs)), "seconds": time.monotonic() - self._start}, ()
+
+    def go_on(self, told, arrays):
+        """Takes what another process has recorded."""
+        self.epochs = [values.from_json(EpochRecord, record) for record in told["epochs"]]
+        self._seconds_before = told["seconds"]

@@ -1,6 +1,7 @@
 """Trains a model through the stages of a plan; what is finished is kept, so that a stopped run goes on."""
 
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import keras
@@ -11,6 +12,7 @@ from tfxfer.addressing import Places
 from tfxfer.data import Examples
 from tfxfer.errors import WorkdirError
 from tfxfer.plans import Plan
+from tfxfer.training.moments import Moments
 from tfxfer.training.records import EpochRecord, History
 from tfxfer.training.stage import run_stage
 
@@ -30,10 +32,12 @@ def fit(
 ) -> History:
     """Trains `model` in place, stage by stage, and returns what was measured; nothing is frozen afterwards.
 
-    After each stage the weights are kept in `workdir/checkpoints`. The same plan on the same folder goes on
-    behind the last finished stage and ends in the same weights: each stage starts with a fresh optimizer, and
-    the order of examples is a function of seed, stage and epoch. (A velocity carried over from the stage
-    before would be nearly zero: Keras's holds the learning rate, which has come down to 0 by then.)
+    After each stage the weights are kept in `workdir/checkpoints`, and within one, every so many seconds, all that has
+    moved. The same plan on the same folder goes on there and ends in the same weights: each stage starts with a fresh
+    optimizer, and the order of examples is a function of seed, stage and epoch. (A velocity carried over from the
+    stage before would be nearly zero: Keras's holds the learning rate, which has come down to 0 by then.)
+
+    SIGINT and SIGTERM let the steps that run end, are answered by one more checkpoint, and raise KeyboardInterrupt.
 
     Args:
         model: of `swap_head`.
@@ -66,6 +70,7 @@ def fit(
                 validation,
                 cache=plan.cache_of(stage.name),
                 kept=kept,
+                moments=checkpoints.moments(number, note),
                 tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
                 note=note,
             )
@@ -91,11 +96,12 @@ def _cuts_from(plan: Plan, number: int) -> set[str]:
 
 
 class _Checkpoints:
-    """The weights after the last finished stage, and the history up to it."""
+    """The weights after the last finished stage, the history up to it, and where the next one was."""
 
     def __init__(self, folder: pathlib.Path, plan: Plan):
         self._folder = folder
         self._digest = plan.digest
+        self._seconds, self._kept = plan.how.checkpoint_seconds, plan.how.checkpoints_kept
         self._index = folder / "progress.json"
 
     def restore(self, model: keras.Model) -> History:
@@ -113,6 +119,16 @@ class _Checkpoints:
         model.load_weights(weights)
         return values.from_json(History, kept["history"])
 
+    def moments(self, number: int, note: Note) -> Moments:
+        """Returns the moments within a stage, counted from 0."""
+        return Moments(
+            self._folder / f"stage_{number + 1}",
+            seconds=self._seconds,
+            keep=self._kept,
+            note=note,
+            facts={"plan": self._digest, "stage": number},
+        )
+
     def keep(self, model: keras.Model, history: History) -> None:
         name = f"stage_{len(history.stages)}.weights.h5"
         with files.replacing(self._folder / name) as beside:
@@ -127,3 +143,4 @@ class _Checkpoints:
         for old in self._folder.glob("stage_*.weights.h5"):
             if old.name != name:
                 old.unlink()
+        shutil.rmtree(self._folder / f"stage_{len(history.stages)}", ignore_errors=True)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import time
 from collections.abc import Callable
 
 import keras
@@ -15,9 +14,10 @@ from tfxfer.data import batches, views
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, CacheError, VerificationError
 from tfxfer.plans import StageCache, StagePlan, What
-from tfxfer.training import statistics
+from tfxfer.training import statistics, trainees
 from tfxfer.training.course import explained, fit_stage, one_pass, some_batches
-from tfxfer.training.optimizer import stage_optimizer
+from tfxfer.training.moments import Moments
+from tfxfer.training.optimizer import is_bias, stage_optimizer
 from tfxfer.training.records import EpochRecord, RefreshRecord, StageRecord
 
 # Batches that the head's logits are measured on before they are scaled.
@@ -34,6 +34,7 @@ def run_stage(
     *,
     cache: StageCache | None,
     kept: activations.Kept,
+    moments: Moments | None = None,
     tell: Callable[[int, EpochRecord], None],
     note: Callable[[str], None] = print,
 ) -> StageRecord:
@@ -48,6 +49,7 @@ def run_stage(
         validation: not trained on.
         cache: how the activations of what is frozen are kept; None: they are computed in every epoch.
         kept: where they are kept from stage to stage.
+        moments: of this stage; with the newest it goes on. None: nothing is kept.
         tell: called after each epoch with its number, counted from 1, and its record.
         note: called with a line for each change of what trains within the stage, and with warnings.
 
@@ -64,11 +66,12 @@ def run_stage(
                 raise BackboneError(f"{why} Take it out of the network, or write augment.brightness=0.")
             note(f"stage {stage.name}  {why} What is frozen is computed in every epoch instead.")
             cache = None
-        return _run_stage(model, number, stage, what, train, validation, cache, kept, tell, note)
+        return _run_stage(model, number, stage, what, train, validation, cache, kept, moments or Moments(), tell, note)
 
 
-def _run_stage(model, number, stage: StagePlan, what: What, train, validation, cache, kept, tell, note) -> StageRecord:
-    start = time.monotonic()
+def _run_stage(
+    model, number, stage: StagePlan, what: What, train, validation, cache, kept, moments, tell, note
+) -> StageRecord:
     trainee = prepared(model, number, stage, what)
     # Not compiled: it only says what names mean, and what is frozen.
     whole = keras.Model(graph.input_of(trainee), trainee.output)
@@ -88,8 +91,9 @@ def _run_stage(model, number, stage: StagePlan, what: What, train, validation, c
         some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
         models.rescale_head(trainee, (batch for batch, _ in some))
     proof = models.Proof(whole)
-    with _statistics_in_time(trainee, stage):
-        course = fit_stage(trainee, whole, number, stage, what, train, validation, cache is not None, tell, note)
+    with _statistics_in_time(trainee, stage), statistics.synchronised(trainee):
+        looks_on = (moments, proof.still, tell, note)
+        course = fit_stage(trainee, whole, number, stage, what, train, validation, cache is not None, *looks_on)
     shares = planned_shares(model, awake_stage(stage, course.awake))
     _verify_slots(trainee, stage, shares)
     proof.narrow(shares.keys())
@@ -104,7 +108,7 @@ def _run_stage(model, number, stage: StagePlan, what: What, train, validation, c
         epochs=course.epochs,
         frozen_digest=proof.digest,
         moved=moved,
-        seconds=time.monotonic() - start,
+        seconds=moments.stage_seconds,
         idle=tuple(map(str, still)),
         wakings=course.wakings,
         drift=course.drift,
@@ -141,32 +145,49 @@ def prepared(model: keras.Model, number: int, stage: StagePlan, what: What) -> k
     trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" else model
     # With several names `train` means exactly these, and with none the head.
     models.freeze(trainee, train=stage.addresses() or "head", batch_norm=stage.batch_norm)
-    return compiled(keras.Model(graph.input_of(trainee), trainee.output), model, stage)
+    return compiled(trainee, model, stage)
 
 
-def compiled(trainee: keras.Model, model: keras.Model, stage: StagePlan) -> keras.Model:
-    """Compiles a frozen model that shares the variables of `model` for a stage, verifies it, and returns it.
+def compiled(frozen: keras.Model, model: keras.Model, stage: StagePlan) -> trainees.Trainee:
+    """Returns what trains the layers of a frozen model in a stage: verified, compiled, all its variables made.
+
+    Args:
+        frozen: shares the variables of `model`, from pixels or from activations.
+        model: of `swap_head`.
+        stage: what to do.
 
     Raises:
         VerificationError: other variables would move than the plan says.
     """
+    strategy = model.distribute_strategy
+    trainee = trainees.trainee_of(frozen, strategy)
     shares = planned_shares(model, stage)
     verify_trainable(trainee, stage, shares)
-    optimizer = stage_optimizer(stage, shares)
-    optimizer.build(trainee.trainable_variables)
+    with strategy.scope():
+        optimizer = stage_optimizer(stage, shares)
+        optimizer.build(trainee.trainable_variables)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=stage.label_smoothing)
-    trainee.compile(optimizer, loss=loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+    with strategy.scope():
+        trainee.compile(optimizer, loss=loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+    trainees.build_metrics(trainee)
     return trainee
 
 
 def planned_shares(model: keras.Model, stage: StagePlan) -> dict[int, float]:
-    """Returns, for the `id` of each variable that the plan trains, its share of the learning rate."""
+    """Returns, for the `id` of each variable that the plan trains, its share of the learning rate.
+
+    The head's is 1; biases have `bias_rate` as much as the other variables of their group.
+    """
     places = Places(model)
     rates = dict(zip(stage.trained, stage.rates, strict=True)) | {places.groups[-1].name: 1.0}
     meant = [place for place in places.places if place.group == places.groups[-1].name]
     meant += [place for address in stage.addresses() for place in places.at(address)]
     held = models.held_batch_norm(places, stage.batch_norm)
-    return {id(place.variable): rates[place.group] for place in meant if id(place.variable) not in held}
+    return {
+        id(place.variable): rates[place.group] * (stage.bias_rate if is_bias(place.variable) else 1.0)
+        for place in meant
+        if id(place.variable) not in held
+    }
 
 
 def verify_trainable(model: keras.Model, stage: StagePlan, shares: dict[int, float]) -> None:

@@ -1,16 +1,9 @@
-"""The machine and TensorFlow's state on it: devices, versions, seeds, and what must not be set otherwise."""
-
-import contextlib
-import importlib.metadata
-import os
+"""Settings of Keras and TensorFlow for the whole process: what must not be set otherwise, and seeds."""
 
 import keras
 import tensorflow as tf
 
 from tfxfer.errors import ConfigError
-from tfxfer.facts import MachineFacts
-
-_LIBRARIES = ("tfxfer", "tensorflow", "keras", "numpy")
 
 
 def check_environment() -> None:
@@ -28,23 +21,6 @@ def check_environment() -> None:
         problems.append(f"Keras is set to floatx {keras.config.floatx()}; set it to float32")
     if problems:
         raise ConfigError(f"tfxfer needs Keras 3 on TensorFlow: {'; '.join(problems)}.")
-
-
-def probe() -> MachineFacts:
-    """Returns the facts about this machine."""
-    gpus = tf.config.list_logical_devices("GPU")
-    devices = [f"gpu:{number}" for number in range(min(1, len(gpus)))] or ["cpu:0"]
-    return MachineFacts(
-        devices=tuple(devices),
-        cores=os.cpu_count() or 1,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        versions=tuple((name, importlib.metadata.version(name)) for name in _LIBRARIES),
-    )
-
-
-def scope() -> contextlib.AbstractContextManager:
-    """Returns the scope in which variables are to be created."""
-    return tf.distribute.get_strategy().scope()
 
 
 def make_reproducible(seed: int) -> None:

@@ -1,0 +1,89 @@
+"""A run that was stopped anywhere ends in the bits of one that was not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import tfxfer
+from tfxfer import heads, pipeline, training
+from tfxfer.recipes import Adam, Gradual, Running, Searching, WhenStalled
+from tfxfer.training import moments, trainees
+
+HEAD = tfxfer.Stage(train="head", epochs=2, learning_rate=0.01)
+ALL = tfxfer.Stage(train="all", epochs=4, learning_rate=0.01, head_to_body=1.0, optimizer=Adam())
+STAGES = {
+    "head, cached": (HEAD,),
+    "three stages": (HEAD, dataclasses.replace(ALL, train=1, epochs=1), dataclasses.replace(ALL, epochs=1)),
+    "part of an epoch at the end": (dataclasses.replace(ALL, epochs=None, steps=5),),
+    "statistics move": (dataclasses.replace(ALL, batch_norm="train", epochs=2),),
+    "gradual": (dataclasses.replace(ALL, unfreezing=Gradual()),),
+    "gradual by steps": (dataclasses.replace(ALL, unfreezing=Gradual(every=2, unit="steps"), epochs=3),),
+    "stalled": (dataclasses.replace(ALL, unfreezing=WhenStalled(patience=1, min_delta=1e6)),),
+    "searching, nothing helps": (dataclasses.replace(ALL, unfreezing=Searching(min_delta=1e6)),),
+    "auto_rgn": (dataclasses.replace(ALL, group_rates="auto_rgn", epochs=2),),
+}
+
+
+class Stopped(Exception):
+    """The process dies here."""
+
+
+@pytest.fixture
+def run(plugin, colours, monkeypatch):
+    """A function that runs stages in a folder, killed behind so many checkpoints, and returns weights and history."""
+    monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)  # one step a call
+
+    def run(stages, folder, *, stop_after=None, lines=None, **settings):
+        recipe = tfxfer.Recipe(
+            data=f"folder:{colours}",
+            backbone="tiny:cnn",
+            head=heads.Linear(dropout=0.5),
+            stages=stages,
+            batch_size=8,
+            running=Running(checkpoint_seconds=0, **settings),
+        )
+        ready = pipeline.prepare(recipe, with_seconds=False)
+        model, pixels = ready.model, ready.examples.pixels(24, "squash")
+        written, write = 0, moments.Moments.write
+
+        def write_and_stop(self, moment):
+            nonlocal written
+            write(self, moment)
+            written += 1
+            if written == stop_after:
+                raise Stopped
+
+        monkeypatch.setattr(moments.Moments, "write", write_and_stop)
+        note = (lambda _: None) if lines is None else lines.append
+        try:
+            history = training.fit(model, ready.examples, pixels, ready.plan, folder, tell=lambda *_: None, note=note)
+        finally:
+            monkeypatch.setattr(moments.Moments, "write", write)
+        return [variable.numpy() for variable in model.variables], history, written
+
+    return run
+
+
+def timeless(history):
+    """Returns what a history says but for seconds."""
+    stages = [dataclasses.replace(stage, seconds=0, epochs=()) for stage in history.stages]
+    epochs = [dataclasses.replace(epoch, seconds=0) for stage in history.stages for epoch in stage.epochs]
+    return stages, epochs
+
+
+@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES.keys())
+def test_a_run_stopped_behind_any_step_ends_in_the_same_bits(run, stages, tmp_path):
+    weights, history, moments_written = run(stages, tmp_path / "whole")
+    assert moments_written > 4
+    places = {1, 2, moments_written // 2, moments_written - 1}
+    folder = tmp_path / "stopped"
+    for number, place in enumerate(sorted(places)):
+        with pytest.raises(Stopped):
+            # The same folder: a run that was stopped several times.
+            run(stages, folder, stop_after=place - sum(sorted(places)[:number][-1:]))
+    again, told, rest = run(stages, folder)
+    assert rest < moments_written
+    for one, other in zip(weights, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert timeless(told) == timeless(history)

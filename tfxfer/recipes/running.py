@@ -1,0 +1,50 @@
+"""How a run is carried out, as values: what may change when it goes on and never changes what is learned."""
+
+import dataclasses
+from typing import Literal
+
+from tfxfer import clusters, values
+from tfxfer import devices as devices_of
+from tfxfer.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Running:
+    """How a run is carried out.
+
+    Attributes:
+        strategy: how devices share the work (`tf.distribute`): "one_device"; "mirrored": those of this machine;
+            "multi_worker_mirrored": those of several machines; "tpu": a TPU, experimental; "auto": the last but one
+            where workers are given, mirrored on several devices, else one_device.
+        devices: of this machine: "auto": its GPUs, or its CPU if it has none; "gpu:all", "gpu:0", "gpu:0,1"; "cpu";
+            "cpu:4": the CPU as four logical devices, for trying a strategy.
+        workers: `host:port` of each process that trains along, the same in all of them; none: what the variable
+            TF_CONFIG says, or this one alone. Ports are unauthenticated and belong in a private network.
+        task_index: which of `workers` this process is, from 0. The first writes the files.
+        checkpoint_seconds: from one checkpoint within a stage to the next, ≥ 0; the end of a stage always has one.
+        checkpoints_kept: how many of a stage stay, ≥ 1; where the newest cannot be read, the one before serves.
+    """
+
+    strategy: devices_of.StrategyName | Literal["auto"] = "auto"
+    devices: str = "auto"
+    workers: tuple[str, ...] = ()
+    task_index: int = 0
+    checkpoint_seconds: float = 60.0
+    checkpoints_kept: int = 2
+
+    def __post_init__(self):
+        """Refuses values outside their ranges, and devices that do not go with the strategy."""
+        if isinstance(self.workers, list):
+            object.__setattr__(self, "workers", tuple(self.workers))
+        problems = values.check_fields(self)
+        if not problems:
+            if not 0 <= self.checkpoint_seconds < float("inf"):
+                problems.append(f"checkpoint_seconds={self.checkpoint_seconds} must be at least 0")
+            if self.checkpoints_kept < 1:
+                problems.append(f"checkpoints_kept={self.checkpoints_kept} must be at least 1")
+            problems += clusters.problems_of(self.workers, self.task_index)
+            try:
+                devices_of.parse_devices(self.devices)
+            except ConfigError as error:
+                problems.append(str(error).removesuffix("."))
+        values.refuse(self, problems)

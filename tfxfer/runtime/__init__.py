@@ -1,0 +1,16 @@
+"""The machine and TensorFlow's state on it: devices and the strategy they share the work by, versions, seeds.
+
+    from tfxfer import Running, runtime
+
+    with runtime.scope(Running(devices="gpu:all")):
+        model = ...
+
+Devices are chosen before TensorFlow touches them: this comes before anything else of TensorFlow in a process.
+"""
+
+from tfxfer.runtime.environment import check_environment, make_reproducible
+from tfxfer.runtime.hardware import grow_memory
+from tfxfer.runtime.machine import probe
+from tfxfer.runtime.strategies import cluster_of, scope, strategy_for
+
+__all__ = ["check_environment", "cluster_of", "grow_memory", "make_reproducible", "probe", "scope", "strategy_for"]

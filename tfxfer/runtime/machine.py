@@ -1,0 +1,37 @@
+"""What there is on this machine to train with."""
+
+import importlib.metadata
+import os
+
+import tensorflow as tf
+
+from tfxfer.facts import MachineFacts
+from tfxfer.recipes import Running
+from tfxfer.runtime import strategies
+
+_LIBRARIES = ("tfxfer", "tensorflow", "keras", "numpy")
+
+
+def probe(running: Running | None = None) -> MachineFacts:
+    """Returns the facts about this machine, and about the workers that train along.
+
+    Args:
+        running: what devices and strategy are asked for; None: those that are in use are told, and none are prepared.
+
+    Raises:
+        ConfigError: what is asked for cannot be; see `strategy_for`.
+    """
+    if running is None:
+        strategy, reason, cluster = tf.distribute.get_strategy(), "in use", None
+    else:
+        strategy, reason = strategies.find(running)
+        cluster = strategies.cluster_of(running)
+    name, devices = strategies.describe(strategy, cluster)
+    return MachineFacts(
+        devices=devices,
+        strategy=name,
+        strategy_reason=reason,
+        cores=os.cpu_count() or 1,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        versions=tuple((name, importlib.metadata.version(name)) for name in _LIBRARIES),
+    )

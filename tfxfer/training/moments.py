@@ -1,0 +1,150 @@
+"""Where a stage was when it was interrupted: written every so often, read back bit for bit.
+
+A moment holds what a stage moves: weights that train, state that no gradient moves, the optimizer's state, the sums of
+metrics; and as JSON the position and what callbacks know. What is frozen is as the stage before left it.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Names of the tensors in a checkpoint: `numbers/0/.ATTRIBUTES/VARIABLE_VALUE`.
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+_TOLD = "told"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Moment:
+    """One moment of a stage.
+
+    Attributes:
+        told: JSON types: position, records, what callbacks know.
+        numbers: arrays by the name of their group, in order.
+    """
+
+    told: dict[str, Any]
+    numbers: Mapping[str, Sequence[np.ndarray]]
+
+
+class Moments:
+    """The moments of one stage in a folder, the newest last."""
+
+    def __init__(
+        self,
+        folder: pathlib.Path | None = None,
+        *,
+        seconds: float = math.inf,
+        keep: int = 1,
+        note: Callable[[str], None] = print,
+        facts: Mapping[str, Any] | None = None,
+    ):
+        """Opens a folder that need not exist.
+
+        Args:
+            folder: of this stage alone; None: nothing is kept.
+            seconds: from one moment to the next.
+            keep: how many stay.
+            note: called with a line where one cannot be written or read.
+            facts: JSON types that must be the same when one is read: of another run it is none.
+        """
+        self._folder, self._seconds, self._keep = folder, seconds, keep
+        self._note, self._facts = note, dict(facts or {})
+        self._last = self._start = time.monotonic()
+        self._seconds_before = 0.0
+
+    @property
+    def stage_seconds(self) -> float:
+        """How long the stage has taken, in all processes that went on with it."""
+        return self._seconds_before + time.monotonic() - self._start
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for the next one."""
+        return time.monotonic() - self._last >= self._seconds
+
+    def write(self, moment: Moment) -> None:
+        """Writes a moment beside those that are there, and lets the oldest go.
+
+        A full disk costs nothing but this moment, and is told.
+        """
+        if self._folder is None:
+            return
+        told = json.dumps({"facts": self._facts, "stage_seconds": self.stage_seconds, **moment.told})
+        with tf.device("cpu:0"):
+            groups = {name: [tf.Variable(array) for array in arrays] for name, arrays in moment.numbers.items()}
+            checkpoint = tf.train.Checkpoint(**{_TOLD: tf.Variable(told)}, **groups)
+        manager = tf.train.CheckpointManager(checkpoint, str(self._folder), self._keep, checkpoint_name="moment")
+        try:
+            manager.save(checkpoint_number=self._number() + 1)
+        except (tf.errors.OpError, OSError) as error:
+            self._note(f"the checkpoint could not be written ({_first_line(error)}); training goes on without it.")
+        self._last = time.monotonic()
+
+    def newest(self) -> Moment | None:
+        """Returns the newest moment that can be read whole; None without one.
+
+        Each tensor has a checksum, so that one that was cut short or altered is found, told, and the one before taken.
+        """
+        for path in sorted(self._paths(), key=_number_of, reverse=True):
+            try:
+                moment = _read(path)
+            except (tf.errors.OpError, OSError, ValueError, LookupError, RuntimeError) as error:
+                self._note(
+                    f"{path.name} of {self._folder} cannot be read ({_first_line(error)}); trying the one before."
+                )
+                continue
+            if moment.told.pop("facts", None) == self._facts:
+                self._seconds_before = moment.told.pop("stage_seconds")
+                return moment
+        return None
+
+    def _paths(self) -> list[pathlib.Path]:
+        if self._folder is None:
+            return []
+        return [path.with_suffix("") for path in self._folder.glob("moment-*.index")]
+
+    def _number(self) -> int:
+        return max(map(_number_of, self._paths()), default=0)
+
+
+def arrays_of(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    """Returns the values of variables."""
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) -> None:
+    """Puts values into variables.
+
+    Raises:
+        ValueError: they are not as many, or of other shapes.
+    """
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _read(path: pathlib.Path) -> Moment:
+    reader = tf.train.load_checkpoint(str(path))
+    told = json.loads(reader.get_tensor(_TOLD + _VALUE))
+    numbers: dict[str, dict[int, np.ndarray]] = {}
+    for name in reader.get_variable_to_shape_map():
+        found = re.fullmatch(rf"(\w+)/(\d+){re.escape(_VALUE)}", name)
+        if found:
+            numbers.setdefault(found[1], {})[int(found[2])] = reader.get_tensor(name)
+    return Moment(told=told, numbers={name: [own[at] for at in sorted(own)] for name, own in numbers.items()})
+
+
+def _number_of(path: pathlib.Path) -> int:
+    return int(re.sub(r"\D", "", path.name) or 0)
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "message", error)).strip().split("\n")[0][:120]

@@ -1,0 +1,98 @@
+"""Writes moments of a stage while it trains, and stops it between two steps when the process is asked to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from tfxfer.training import moments
+from tfxfer.training.moments import Moment, Moments
+from tfxfer.training.trainees import Trainee
+
+
+class Remembers(Protocol):
+    """A callback that knows something of the steps before."""
+
+    def remembered(self) -> tuple[Any, Sequence[np.ndarray]]:
+        """Returns what it knows: JSON types, and arrays."""
+
+    def go_on(self, told: Any, arrays: Sequence[np.ndarray]) -> None:
+        """Takes that before `fit`, in a process that begins where another stopped."""
+
+
+class Saver(keras.callbacks.Callback):
+    """Writes a moment when one is due; comes last among callbacks, since it keeps what the others have done."""
+
+    def __init__(
+        self,
+        kept: Moments,
+        moved: Sequence[keras.Variable],
+        remembering: Mapping[str, Remembers],
+        *,
+        is_asked: Callable[[], bool],
+    ):
+        """Makes a callback for one `fit` of a `Trainee`.
+
+        Args:
+            kept: where moments are written.
+            moved: what the stage may move of the model, in an order that every process has.
+            remembering: other callbacks of this `fit` by name.
+            is_asked: whether the process is to stop.
+        """
+        super().__init__()
+        self._kept, self._moved, self._remembering, self._is_asked = kept, moved, dict(remembering), is_asked
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Notes the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Writes a moment if it is time.
+
+        Raises:
+            KeyboardInterrupt: the process was asked to stop; the moment is written.
+        """
+        if self.model.pace.is_caught_up:
+            self._look(self._epoch, self.model.pace.done)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Likewise."""
+        self._look(epoch + 1, 0)
+
+    def _look(self, epoch: int, step: int) -> None:
+        if self._is_asked() or self._kept.is_due:
+            self._kept.write(self._moment(epoch, step))
+        if self._is_asked():
+            raise KeyboardInterrupt
+
+    def _moment(self, epoch: int, step: int) -> Moment:
+        told: dict[str, Any] = {"epoch": epoch, "step": step, "stopped": self.model.stop_training, "remembered": {}}
+        numbers = {
+            "weights": moments.arrays_of(self._moved),
+            "optimizer": moments.arrays_of(self.model.optimizer.variables),
+            "metrics": moments.arrays_of(self.model.metrics_variables),
+        }
+        for name, callback in self._remembering.items():
+            told["remembered"][name], numbers[name] = callback.remembered()
+        return Moment(told=told, numbers=numbers)
+
+
+def go_on(
+    model: Trainee, moment: Moment, moved: Sequence[keras.Variable], remembering: Mapping[str, Remembers]
+) -> None:
+    """Puts a stage back to a moment, before `fit`.
+
+    Args:
+        model: compiled, as the stage begins.
+        moment: of this stage.
+        moved: as of `Saver`; `remembering` likewise.
+        remembering: see there.
+    """
+    # What wakes makes slots, so callbacks come before the optimizer's numbers.
+    for name, callback in remembering.items():
+        callback.set_model(model)
+        callback.go_on(moment.told["remembered"][name], moment.numbers.get(name, ()))
+    moments.assign(moved, moment.numbers["weights"])
+    moments.assign(model.optimizer.variables, moment.numbers["optimizer"])

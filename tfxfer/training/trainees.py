@@ -1,0 +1,239 @@
+"""The model of a stage: many steps in one call, stopped and continued at any step, the same under every strategy.
+
+`fit` of Keras 3.15 has one number of steps for a call, cannot begin within an epoch, weighs unequal shares of a batch
+alike, and reduces its results in a way that fails across machines. What it calls for a step may be overridden
+(`train_step`, `make_train_function`, `make_test_function`), and is, here.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from tfxfer import graph
+
+# One call of the train function lasts about so long: after it `fit` may write a checkpoint, or stop.
+_CALL_SECONDS = 0.5
+# From one call to the next it has at most so many times as many steps.
+_GROWTH = 4
+
+
+@dataclasses.dataclass
+class Pace:
+    """How far an epoch is, and how many steps one call runs; set by `Pacer`, read by `Trainee`.
+
+    Attributes:
+        stop: steps that the epoch has; None where nobody says: then one call is one step, as in Keras.
+        done: of them are made.
+        asked: for so many `fit` has asked.
+        together: steps of the next call.
+        test_steps: of a whole evaluation; None as for `stop`.
+        tested: for so many of them `evaluate` has asked.
+        sane: whether the loss of the last step was finite.
+        limit: returns the most steps that the next call may run, or None.
+    """
+
+    stop: int | None = None
+    done: int = 0
+    asked: int = 0
+    together: int = 1
+    test_steps: int | None = None
+    tested: int = 0
+    sane: bool = True
+    limit: Callable[[], int | None] | None = None
+
+    def begin(self, steps: int, done: int = 0) -> None:
+        """Begins an epoch of `steps`, of which `done` were made before."""
+        self.stop, self.done, self.asked = steps, done, 0
+
+    @property
+    def next_steps(self) -> int:
+        """How many steps the next call runs."""
+        if self.stop is None:
+            return 1
+        limits = [self.together, self.stop - self.done]
+        limits += [most for most in [self.limit and self.limit()] if most is not None]
+        return max(1, min(limits))
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether what `fit` asked for is all that was made: the only moments between two calls."""
+        return self.stop is None or self.asked >= self.done
+
+    def took(self, steps: int, seconds: float) -> None:
+        """Chooses the length of the next call by the time that one took."""
+        wanted = int(_CALL_SECONDS * steps / max(seconds, 1e-9))
+        self.together = max(1, min(wanted, _GROWTH * self.together))
+
+
+class Trainee(keras.Model):
+    """A functional model that trains as a stage does; made by `trainee_of`."""
+
+    def train_step(self, data):
+        """Makes one optimizer step on (inputs, labels) of this replica, and returns the metrics."""
+        self._move(data)
+        return self.get_metrics_result()
+
+    def make_train_function(self, force=False):
+        """Sets what `fit` calls for each step: it runs several at once, and answers for those it has run."""
+        if self.train_function is not None and not force:
+            return
+        run = _looped(self, self._move)
+        pace = self.pace
+        logs: dict[str, float] = {}
+
+        def function(iterator):
+            nonlocal logs
+            if pace.stop is None or (pace.asked >= pace.done and pace.done < pace.stop):
+                steps, start = pace.next_steps, time.monotonic()
+                made, sane, results = run(iterator, tf.constant(steps))
+                logs = {name: float(result) for name, result in results.items()}
+                pace.took(steps, time.monotonic() - start)
+                pace.done, pace.sane = pace.done + int(made), bool(sane)
+            pace.asked += 1
+            if not logs:  # all that was asked for was made by another process
+                logs = {name: float(result) for name, result in self.get_metrics_result().items()}
+            return logs
+
+        self.train_function = function
+
+    def make_test_function(self, force=False):
+        """Sets what `evaluate` calls for each step: the first call runs all where their number is known."""
+        if self.test_function is not None and not force:
+            return
+        run = _looped(self, self._test)
+        pace = self.pace
+        logs: dict[str, float] = {}
+
+        def function(iterator):
+            nonlocal logs
+            steps = pace.test_steps or 1
+            if pace.tested % steps == 0:
+                _, _, results = run(iterator, tf.constant(steps))
+                logs = {name: float(result) for name, result in results.items()}
+            pace.tested += 1
+            return logs
+
+        self.test_function = function
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Private: under a strategy Keras 3.15 reduces the first batch here, which fails where shares are unequal and
+        # across machines. All that it builds is built by `build_metrics`, the layers and the optimizer.
+        pass
+
+    def _move(self, data) -> tf.Tensor:
+        """Makes one step and returns this replica's part of the batch's mean loss."""
+        inputs, labels = data
+        weights, here, everywhere = self._examples(labels)
+        with tf.GradientTape() as tape:
+            outputs = self(inputs, training=True)
+            loss = self.compute_loss(inputs, labels, outputs, weights, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
+        self._count(labels, outputs, loss * everywhere, here)
+        return loss
+
+    def _test(self, data) -> tf.Tensor:
+        """Looks at a batch and returns this replica's part of its mean loss."""
+        inputs, labels = data
+        weights, here, everywhere = self._examples(labels)
+        outputs = self(inputs, training=False)
+        loss = self.compute_loss(inputs, labels, outputs, weights, training=False)
+        self._count(labels, outputs, loss * everywhere, here)
+        return loss
+
+    def _examples(self, labels) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
+        """Returns the weights of the examples of this replica, how many there are, and how many on all.
+
+        Keras takes the mean over a replica and then over replicas; with these weights that is the mean over all
+        examples, also where replicas have unequal shares.
+        """
+        here = tf.cast(tf.shape(labels)[0], tf.float32)
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 1:
+            return None, here, here
+        everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, here)
+        return tf.fill(tf.shape(labels)[:1], here * context.num_replicas_in_sync / everywhere), here, everywhere
+
+    def _count(self, labels, outputs, losses, here) -> None:
+        """Lets the metrics see a step: the sum of the losses of this replica's examples, and how many they are."""
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(tf.math.divide_no_nan(losses, here), sample_weight=here)
+        self.compute_metrics(None, labels, outputs)
+
+
+def trainee_of(model: keras.Model, strategy: tf.distribute.Strategy) -> Trainee:
+    """Returns a `Trainee` of the same layers and variables as a functional model, made under `strategy`, not compiled."""
+    with strategy.scope():
+        trainee = Trainee(graph.input_of(model), model.output, name=model.name)
+    trainee.pace = Pace()
+    return trainee
+
+
+def build_metrics(model: Trainee) -> None:
+    """Makes the state of a compiled model's metrics, which Keras makes in the first step."""
+    with model.distribute_strategy.scope():
+        nothing = tf.zeros((1, *model.output.shape[1:]))
+        model.compute_metrics(None, nothing, nothing)
+        model.reset_metrics()
+
+
+class Pacer(keras.callbacks.Callback):
+    """Tells a `Trainee` where each epoch begins and ends, and gives it the metrics of one that goes on.
+
+    Comes first among callbacks.
+    """
+
+    def __init__(self, steps: int, *, epoch: int = 0, done: int = 0, metrics=()):
+        """Makes a pacer of one stage.
+
+        Args:
+            steps: of the whole stage.
+            epoch: that `fit` begins with, counted from 0; `done` steps of it were made before.
+            done: see there.
+            metrics: for each of `metrics_variables` its value then.
+        """
+        super().__init__()
+        self._steps = steps
+        self._first, self._done, self._metrics = epoch, done, metrics
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Begins the epoch."""
+        per_epoch = self.params["steps"]
+        resumed = epoch == self._first
+        self.model.pace.begin(min(per_epoch, self._steps - epoch * per_epoch), self._done if resumed else 0)
+        if resumed:
+            for variable, value in zip(self.model.metrics_variables, self._metrics, strict=False):
+                variable.assign(value)
+
+    def on_test_begin(self, logs=None):
+        """Begins an evaluation."""
+        self.model.pace.tested = 0
+
+    def on_train_end(self, logs=None):
+        """Lets one call be one step again."""
+        self.model.pace.stop = None
+
+
+def _looped(model: Trainee, step: Callable[[tuple], tf.Tensor]) -> Callable:
+    """Returns a function of an iterator and a number of steps: (steps made, whether the last loss was finite, metrics).
+
+    It ends behind the first step whose loss is not finite, on all replicas alike.
+    """
+    strategy = model.distribute_strategy
+    one = tf.function(step, autograph=False, jit_compile=model.jit_compile) if model.jit_compile else step
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def run(iterator, count):
+        def body(made, _):
+            parts = strategy.run(one, args=(iterator.get_next(),))
+            return made + 1, tf.math.is_finite(strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None))
+
+        made, sane = tf.while_loop(lambda made, sane: (made < count) & sane, body, (0, True))
+        return made, sane, model.get_metrics_result()
+
+    return run

@@ -1,0 +1,253 @@
+"""Measures what replicas, checkpoints and data cost, and whether replicas end in the weights of one device.
+
+    python tools/bench_distribute.py --check
+
+About five minutes on two cores. One row for a figure, with the value that is wanted; `--check` makes a figure that
+falls short an exit code of 1. Replicas are logical devices of the CPU, so what is measured is what they cost, not what
+they gain. Inputs are random numbers.
+"""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_BATCH, _PIXELS, _CLASSES = 32, 96, 10
+_STEPS = 12
+# Replicas that are compared with one device, after so many steps.
+_REPLICAS, _STEPS_TO_COMPARE = (2, 4), 20
+_LARGEST_DIFFERENCE = 1e-5
+_DEFAULT_SECONDS = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One row: what was measured, its value and the wanted value as shown, and whether the value is as wanted."""
+
+    name: str
+    value: str
+    wanted: str
+    is_met: bool
+
+
+def at_most(name: str, value: float, wanted: float, unit: str = "") -> Figure:
+    """Returns the row of a value that must not be above another."""
+    return Figure(name, f"{value:.3g}{unit}", f"≤ {wanted:g}{unit}", value <= wanted)
+
+
+def start() -> None:
+    """Splits the CPU into logical devices; comes before anything else."""
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * max(_REPLICAS))
+
+
+def step_under_replicas(turns: int) -> list[Figure]:
+    """Compares a step with stock Keras under the same strategy, turn by turn."""
+    import keras
+    import tensorflow as tf
+
+    from tfxfer.data import batches
+
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+    ours, stock = _trainee(strategy), _network(strategy)
+    with strategy.scope():
+        stock.compile(keras.optimizers.SGD(0.01, momentum=0.9), _loss(), metrics=["accuracy"], jit_compile=False)
+    shared = batches.shared(_dataset(), strategy)
+
+    def run(model, data) -> float:
+        begin = time.perf_counter()
+        model.fit(data, steps_per_epoch=_STEPS, epochs=1, shuffle=False, verbose=0, callbacks=_pacer(model))
+        return (time.perf_counter() - begin) / _STEPS
+
+    pairs = []
+    for turn in range(turns + 1):
+        pair = run(ours, shared), run(stock, _dataset())
+        if turn:  # the first one traces
+            pairs.append(pair)
+            print(f"step on two replicas: ours {1000 * pair[0]:.0f} ms, stock {1000 * pair[1]:.0f} ms", flush=True)
+    ratio = statistics.median(one / other for one, other in pairs)
+    return [at_most("step on two replicas over that of stock Keras", ratio, 1.05)]
+
+
+def same_result() -> list[Figure]:
+    """Compares the weights after some steps on replicas with those on one device, in processes of their own."""
+    figures = []
+    with tempfile.TemporaryDirectory() as folder:
+        for replicas in (1, *_REPLICAS):
+            command = [sys.executable, __file__, f"--train={folder}/{replicas}.npz", f"--replicas={replicas}"]
+            subprocess.run(command, check=True)
+        for replicas in _REPLICAS:
+            worst = _difference(pathlib.Path(folder), replicas)
+            name = f"largest difference of {replicas} replicas from one device, {_STEPS_TO_COMPARE} steps, of a tensor"
+            figures.append(at_most(name, worst, _LARGEST_DIFFERENCE))
+    return figures
+
+
+def _difference(folder: pathlib.Path, replicas: int) -> float:
+    import numpy as np
+
+    one, other = (np.load(folder / f"{count}.npz") for count in (1, replicas))
+    # A bias before batch norm has only rounding for a gradient: what is smaller than that is nothing.
+    return max(np.abs(one[key] - other[key]).max() / max(1e-4, np.abs(one[key]).max()) for key in one.files)
+
+
+def train(path: str, replicas: int) -> None:
+    """Trains a network with moving statistics for some steps and writes its weights."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from tfxfer.data import batches
+    from tfxfer.training import statistics as moving
+
+    keras.utils.set_random_seed(0)
+    devices = [f"/cpu:{number}" for number in range(replicas)]
+    strategy = tf.distribute.MirroredStrategy(devices) if replicas > 1 else tf.distribute.get_strategy()
+    model = _trainee(strategy)
+    data = batches.shared(_dataset(uneven=True), strategy)
+    with moving.synchronised(model):
+        model.fit(
+            data, steps_per_epoch=_STEPS_TO_COMPARE, shuffle=False, verbose=0,
+            callbacks=_pacer(model, _STEPS_TO_COMPARE),
+        )  # fmt: skip
+    np.savez(path, *[variable.numpy() for variable in model.variables])
+
+
+def checkpoints_and_data(turns: int) -> list[Figure]:
+    """Measures what a checkpoint at the default interval and waiting for data take of training."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from tfxfer.data import batches
+    from tfxfer.data.rows import Rows
+    from tfxfer.training import moments, saving
+
+    strategy = tf.distribute.get_strategy()
+    model = _trainee(strategy, keras.optimizers.Adam(1e-3))
+    generator = np.random.default_rng(0)
+    count = _BATCH * _STEPS
+    pictures = generator.integers(0, 256, (count, _PIXELS, _PIXELS, 3), np.uint8)
+    rows = Rows(pictures, generator.integers(0, _CLASSES, count).astype(np.int32), np.arange(count), _CLASSES)
+    one = next(iter(batches.ordered_batches(rows, batch_size=_BATCH)))
+    kinds = {
+        "gathered": lambda: batches.training_batches(
+            rows, batch_size=_BATCH, start=0, steps=_STEPS, seed=0, stage=0
+        ).repeat(),
+        "at hand": lambda: tf.data.Dataset.from_tensors(one).cache().repeat(),
+    }
+    steps: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for turn in range(turns + 1):
+        for kind, data in kinds.items():
+            begin = time.perf_counter()
+            model.fit(data(), steps_per_epoch=_STEPS, shuffle=False, verbose=0, callbacks=_pacer(model))
+            if turn:
+                steps[kind].append((time.perf_counter() - begin) / _STEPS)
+    step = statistics.median(steps["at hand"])
+    waits = statistics.median((a - b) / b for a, b in zip(steps["gathered"], steps["at hand"], strict=True))
+    writes = []
+    with tempfile.TemporaryDirectory() as folder:
+        kept = moments.Moments(pathlib.Path(folder), seconds=0, keep=2)
+        saver = saving.Saver(kept, model.variables, {}, is_asked=lambda: False)
+        saver.set_model(model)
+        for _ in range(turns):
+            begin = time.perf_counter()
+            saver.on_epoch_end(0)
+            writes.append(time.perf_counter() - begin)
+        size = sum(path.stat().st_size for path in pathlib.Path(folder).glob("moment-1.*")) or kept_bytes(folder)
+    share = 100 * statistics.median(writes) / _DEFAULT_SECONDS
+    what = f"{1000 * step:.0f} ms a step, {size / 1e6:.0f} MB a checkpoint"
+    return [
+        at_most(f"checkpoints every {_DEFAULT_SECONDS:g} s, of training ({what})", share, 3, " %"),
+        at_most(f"waiting for data, of a step ({what})", 100 * max(0.0, waits), 5, " %"),
+    ]
+
+
+def kept_bytes(folder: str) -> int:
+    """Returns the bytes of the newest checkpoint in a folder."""
+    return max(path.stat().st_size for path in pathlib.Path(folder).iterdir())
+
+
+def _network(strategy):
+    import keras
+
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        base = keras.applications.MobileNetV2((_PIXELS, _PIXELS, 3), 0.35, weights=None, include_top=False)
+        scaled = keras.layers.Rescaling(1 / 127.5, -1)(inputs := keras.Input((_PIXELS, _PIXELS, 3)))
+        outputs = keras.layers.Dense(_CLASSES)(keras.layers.GlobalAveragePooling2D()(base(scaled)))
+        return keras.Model(inputs, outputs)
+
+
+def _loss():
+    import keras
+
+    return keras.losses.CategoricalCrossentropy(from_logits=True)
+
+
+def _trainee(strategy, optimizer=None):
+    import keras
+
+    from tfxfer import DifferentialLearningRate
+    from tfxfer.training import trainees
+
+    model = trainees.trainee_of(_network(strategy), strategy)
+    with strategy.scope():
+        bare = optimizer or keras.optimizers.SGD(0.01, momentum=0.9)
+        own = DifferentialLearningRate(bare, lambda variable: 0.5)
+        own.build(model.trainable_variables)
+        metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+        model.compile(own, _loss(), metrics=metrics, jit_compile=False)
+    trainees.build_metrics(model)
+    return model
+
+
+def _pacer(model, steps: int = _STEPS) -> list:
+    from tfxfer.training import trainees
+
+    return [trainees.Pacer(steps)] if isinstance(model, trainees.Trainee) else []
+
+
+def _dataset(*, uneven: bool = False):
+    """Returns endless batches, every third one with a number of examples that does not divide if `uneven`."""
+    import numpy as np
+    import tensorflow as tf
+
+    generator = np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (4 * _BATCH, _PIXELS, _PIXELS, 3)).astype(np.float32)
+    labels = np.eye(_CLASSES, dtype=np.float32)[generator.integers(0, _CLASSES, 4 * _BATCH)]
+    data = tf.data.Dataset.from_tensor_slices((pictures, labels))
+    return data.take(3 * _BATCH - 11).batch(_BATCH).repeat() if uneven else data.batch(_BATCH).cache().repeat()
+
+
+def main() -> int:
+    """Measures, prints the rows, and returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a figure falls short")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--train", help=argparse.SUPPRESS)
+    parser.add_argument("--replicas", type=int, default=1, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    start()
+    if given.train:
+        train(given.train, given.replicas)
+        return 0
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
+    figures = [*same_result(), *step_under_replicas(given.turns), *checkpoints_and_data(given.turns)]
+    for figure in figures:
+        print(f"{'ok  ' if figure.is_met else 'FAIL'} {figure.name}: {figure.value} (wanted {figure.wanted})")
+    return int(given.check and not all(figure.is_met for figure in figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
