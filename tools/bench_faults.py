@@ -29,7 +29,7 @@ def get_config():
     stages = (
         tfxfer.Stage(train="head", epochs=30, learning_rate=0.1),
         tfxfer.Stage(train=1, epochs=30, learning_rate=0.01, head_to_body=2.0, optimizer=Adam()),
-        tfxfer.Stage(train="all", epochs=30, learning_rate=0.01, head_to_body=2.0, optimizer=Adam(), batch_norm="train"),
+        tfxfer.Stage(train="all", epochs=30, learning_rate=0.01, head_to_body=2.0, batch_norm="train"),
     )
     return tfxfer.Recipe(
         data="folder:COLOURS", backbone="tiny:cnn", stages=stages, batch_size=4, augment=tfxfer.Augment(views=3),

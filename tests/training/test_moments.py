@@ -88,7 +88,8 @@ def test_where_the_newest_is_damaged_the_one_before_serves(opened, how, part):
     # Without its index a checkpoint is none.
     assert len(opened.lines) == (0 if (part, how) == ("index", "removed") else 1)
     for line in opened.lines:
-        assert "moment-2" in line and "the one before" in line
+        assert "moment-2" in line
+        assert "the one before" in line
     opened().write(moment(3))
     assert opened().newest().told["step"] == 3
 
@@ -111,7 +112,8 @@ def test_a_full_disk_costs_one_moment_and_is_told(opened):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
     (line,) = opened.lines
-    assert "could not be written" in line and "goes on" in line
+    assert "could not be written" in line
+    assert "goes on" in line
     assert opened().newest().told["step"] == 1
     opened().write(moment(3))
     assert opened().newest().told["step"] == 3

@@ -25,7 +25,7 @@ STAGES = {
 }
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The process dies here."""
 
 
@@ -52,7 +52,7 @@ def run(plugin, colours, monkeypatch):
             write(self, moment)
             written += 1
             if written == stop_after:
-                raise Stopped
+                raise StoppedError
 
         monkeypatch.setattr(moments.Moments, "write", write_and_stop)
         note = (lambda _: None) if lines is None else lines.append
@@ -79,7 +79,7 @@ def test_a_run_stopped_behind_any_step_ends_in_the_same_bits(run, stages, tmp_pa
     places = {1, 2, moments_written // 2, moments_written - 1}
     folder = tmp_path / "stopped"
     for number, place in enumerate(sorted(places)):
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             # The same folder: a run that was stopped several times.
             run(stages, folder, stop_after=place - sum(sorted(places)[:number][-1:]))
     again, told, rest = run(stages, folder)

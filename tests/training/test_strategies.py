@@ -128,7 +128,7 @@ def test_keras_still_fails_where_the_first_batch_does_not_divide(mirrored):
 def test_keras_still_fails_with_several_steps_in_a_call_on_replicas(mirrored):
     """Why `Trainee` has a loop of its own."""
     data = tf.data.Dataset.from_tensor_slices((np.ones((8, 2)), np.ones((8, 1)))).batch(2)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="[Pp]laceholder"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"[Pp]laceholder"):
         stock_model(mirrored, steps_per_execution=2).fit(data.repeat(), steps_per_epoch=2, shuffle=False, verbose=0)
 
 

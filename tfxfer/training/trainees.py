@@ -167,7 +167,7 @@ class Trainee(keras.Model):
 
 
 def trainee_of(model: keras.Model, strategy: tf.distribute.Strategy) -> Trainee:
-    """Returns a `Trainee` of the same layers and variables as a functional model, made under `strategy`, not compiled."""
+    """Returns a `Trainee` of the same layers and variables as a functional model, under `strategy`, not compiled."""
     with strategy.scope():
         trainee = Trainee(graph.input_of(model), model.output, name=model.name)
     trainee.pace = Pace()
