@@ -19,6 +19,7 @@ _HOMES = {
     "Cache": "tfxfer.reuse",
     "Data": "tfxfer.recipes",
     "DifferentialLearningRate": "tfxfer.optimizers",
+    "Events": "tfxfer.callbacks",
     "FreezeGuard": "tfxfer.callbacks",
     "Gradual": "tfxfer.recipes",
     "GradualUnfreezing": "tfxfer.callbacks",

@@ -40,6 +40,10 @@ class CacheError(TfxferError, RuntimeError):
     """Cached activations that cannot be kept or read. What was to use them can go on without."""
 
 
+class TrainingError(TfxferError, RuntimeError):
+    """Training that cannot go on, since its loss is no number."""
+
+
 class VerificationError(TfxferError, RuntimeError):
     """A promise of ours that a check found broken: nothing the user did, so it counts as a bug."""
 

@@ -48,6 +48,11 @@ RECIPE_FLAGS = {
     "workers": ("running.workers", "ADDRESSES", "host:port of each process that trains along, split by commas"),
     "task_index": ("running.task_index", "N", "which of the workers this process is, from 0"),
     "checkpoint_seconds": ("running.checkpoint_seconds", "S", "from one checkpoint within a stage to the next"),
+    "profile_steps": (
+        "running.profile_steps",
+        "10:20",
+        "optimizer steps of each stage to be profiled for TensorBoard",
+    ),
 }
 # A flag of commands that open files of others, and what it says in them.
 CONSENT = {"allow_unsafe_model_code": ("true|false", "whether code that a model file brings may run")}

@@ -179,6 +179,7 @@ class How:
         pixel_bytes: size of the decoded pictures.
         checkpoint_seconds: from one checkpoint within a stage to the next.
         checkpoints_kept: how many of a stage stay.
+        profile_steps: of each stage, the first that is profiled and the one behind the last; twice 0 for none.
     """
 
     devices: tuple[str, ...]
@@ -192,6 +193,7 @@ class How:
     pixel_bytes: int
     checkpoint_seconds: float
     checkpoints_kept: int
+    profile_steps: tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -273,5 +273,6 @@ def _how(
         pixel_bytes=pixels,
         checkpoint_seconds=float(recipe.running.checkpoint_seconds),
         checkpoints_kept=recipe.running.checkpoints_kept,
+        profile_steps=recipe.running.profiled,
     )
     return how, reasons

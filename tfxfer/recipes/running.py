@@ -23,6 +23,8 @@ class Running:
         task_index: which of `workers` this process is, from 0. The first writes the files.
         checkpoint_seconds: from one checkpoint within a stage to the next, ≥ 0; the end of a stage always has one.
         checkpoints_kept: how many of a stage stay, ≥ 1; where the newest cannot be read, the one before serves.
+        profile_steps: "10:20": these optimizer steps of each stage are profiled for TensorBoard, from the first to the
+            one before the last; "": none.
     """
 
     strategy: devices_of.StrategyName | Literal["auto"] = "auto"
@@ -31,6 +33,7 @@ class Running:
     task_index: int = 0
     checkpoint_seconds: float = 60.0
     checkpoints_kept: int = 2
+    profile_steps: str = ""
 
     def __post_init__(self):
         """Refuses values outside their ranges, and devices that do not go with the strategy."""
@@ -42,9 +45,22 @@ class Running:
                 problems.append(f"checkpoint_seconds={self.checkpoint_seconds} must be at least 0")
             if self.checkpoints_kept < 1:
                 problems.append(f"checkpoints_kept={self.checkpoints_kept} must be at least 1")
+            if self.profile_steps and not _is_range(self.profile_steps):
+                problems.append(f"profile_steps={self.profile_steps!r} must be two steps such as 10:20, the last above")
             problems += clusters.problems_of(self.workers, self.task_index)
             try:
                 devices_of.parse_devices(self.devices)
             except ConfigError as error:
                 problems.append(str(error).removesuffix("."))
         values.refuse(self, problems)
+
+    @property
+    def profiled(self) -> tuple[int, int]:
+        """The first step that is profiled, and the one behind the last; twice 0 for none."""
+        first, _, last = self.profile_steps.partition(":")
+        return (int(first), int(last)) if last else (0, 0)
+
+
+def _is_range(text: str) -> bool:
+    first, _, last = text.partition(":")
+    return first.isdecimal() and last.isdecimal() and int(first) < int(last)

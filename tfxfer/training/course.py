@@ -1,24 +1,23 @@
 """The `fit` of one stage: what it trains on, who looks on, and what happened in it."""
 
+import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import keras
 
 from tfxfer import interruption
 from tfxfer.callbacks import auto_rgn
-from tfxfer.data import batches, mixing
-from tfxfer.data.rows import Rows
+from tfxfer.data import batches
+from tfxfer.errors import TrainingError
 from tfxfer.models import idle
-from tfxfer.plans import StagePlan, What
+from tfxfer.plans import StagePlan
 from tfxfer.recipes import Adam
-from tfxfer.training import display, saving, statistics, trainees, unfreezing
+from tfxfer.training import display, divergence, saving, statistics, trainees, unfreezing
+from tfxfer.training.material import Material
 from tfxfer.training.optimizer import rates_callback, stage_schedule
 from tfxfer.training.records import DriftRecord, EpochRecord, WakingRecord
-
-# Batches that are looked at in each epoch: by AutoRGN, and for the drift of statistics; and behind the stage, for what
-# has not moved.
-_BATCHES_TO_MEASURE = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,65 +45,101 @@ class Course:
         return self.steps - max(stayed, default=0)
 
 
-def fit_stage(model, whole, number, stage, what, train, validation, cached, kept, still, tell, note) -> Course:
+def fit_stage(model, whole, material: Material, kept, still, tell, note, watching=()) -> Course:
     """Runs the `fit` of a stage on `model`, compiled, from its beginning or the newest moment that was kept.
 
-    `whole` is the network that `model` may be the end of, `still` the `id` of each variable that the stage never moves.
+    Args:
+        model: a `Trainee`.
+        whole: the network that `model` may be the end of.
+        material: what it trains on, and how.
+        kept: the moments of the stage.
+        still: the `id` of each variable that it never moves.
+        tell: called after each epoch; `note` with a line for what else happens.
+        note: see there.
+        watching: other callbacks, which change nothing.
+
+    Raises:
+        TrainingError: the loss of a step is no number, or far too large.
+        KeyboardInterrupt: the process was asked to stop; a moment is kept.
     """
-    mix = mixing.mixer(what.augment, seed=what.seed, stage=number, cached=cached)
-    held_out = batches.ordered_batches(validation, batch_size=what.batch_size)
-    recorder = display.Recorder(stage, tell)
-    some = some_batches(train, what, number)
-    waking = unfreezing.unfreezing_callback(stage, whole, note)
+    stage = material.stage
     warnings: list[str] = []
-    drifting = statistics.drift_callback(stage, some, warnings.append)
-    # What wakes comes before what is measured on it.
-    named = {"recorder": recorder, "waking": waking, "rates": rates_callback(stage, some), "drift": drifting}
-    remembering = {name: callback for name, callback in named.items() if callback is not None}
+    acting = _acting(stage, material, whole, tell, note, warnings.append)
+    remembering = {name: callback for name, callback in acting.items() if callback is not None}
     moved = [variable for variable in whole.variables if id(variable) not in still]
     moment, epoch, done = kept.newest(), 0, 0
     if moment is not None:
         saving.go_on(model, moment, moved, remembering)
         epoch, done = moment.told["epoch"], moment.told["step"]
         note(f"stage {stage.name}  goes on behind step {epoch * stage.steps_per_epoch + done} of {stage.steps}")
-    pace = model.pace
-    pace.test_steps = len(held_out)
-    if waking is not None:
-        pace.limit = waking.steps_to_change
     is_over = moment is not None and moment.told["stopped"]
-    with interruption.noted() as is_asked:
-        first = trainees.Pacer(stage.steps, epoch=epoch, done=done, metrics=moment.numbers["metrics"] if moment else ())
-        dataset = batches.training_batches(
-            train,
-            batch_size=what.batch_size,
-            start=epoch * stage.steps_per_epoch + done,
-            steps=stage.steps - epoch * stage.steps_per_epoch - done,
-            seed=what.seed,
-            stage=number,
-            mix=mix,
-        )
+    held_out, strategy = material.held_out(), model.distribute_strategy
+    model.pace.test_steps = len(held_out)
+    model.pace.limit = acting["waking"] and acting["waking"].steps_to_change
+    pacer = trainees.Pacer(stage.steps, epoch=epoch, done=done, metrics=moment.numbers["metrics"] if moment else ())
+    with interruption.noted() as is_asked, _explained_divergence(model, material, kept):
         model.fit(
             # It ends with the stage; Keras, which would count its batches against whole epochs, is not to know.
-            batches.shared(dataset.repeat(), model.distribute_strategy),
+            batches.shared(material.batches(epoch * stage.steps_per_epoch + done, stage.steps).repeat(), strategy),
             initial_epoch=epoch,
             epochs=epoch if is_over else math.ceil(stage.steps / stage.steps_per_epoch),
             steps_per_epoch=stage.steps_per_epoch,
-            validation_data=batches.shared(held_out.repeat(), model.distribute_strategy),
+            validation_data=batches.shared(held_out.repeat(), strategy),
             validation_steps=len(held_out),
             verbose=0,
             shuffle=False,
-            callbacks=[first, *remembering.values(), saving.Saver(kept, moved, remembering, is_asked=is_asked)],
+            callbacks=[
+                pacer,
+                *remembering.values(),
+                *watching,
+                saving.Saver(kept, moved, remembering, is_asked=is_asked),
+            ],
         )
     for warning in warnings:
         note(f"stage {stage.name}  warning: {warning}")
+    waking, drifting = acting["waking"], acting["drift"]
     return Course(
-        epochs=tuple(recorder.epochs),
+        epochs=tuple(acting["recorder"].epochs),
         steps=int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
         awake=unfreezing.awake_now(stage, waking),
         wakings=unfreezing.waking_records(stage, waking.changes) if waking is not None else (),
         drift=statistics.drift_records(drifting.measured) if drifting is not None else (),
         drift_warning="; ".join(warnings),
     )
+
+
+def _acting(stage: StagePlan, material: Material, whole, tell, note, warn) -> dict:
+    """Returns the callbacks that know something of the steps before, by name; None where a stage needs none."""
+    some = material.some()
+    return {
+        "recorder": display.Recorder(stage, tell),
+        # What wakes comes before what is measured on it.
+        "waking": unfreezing.unfreezing_callback(stage, whole, note),
+        "rates": rates_callback(stage, some),
+        "drift": statistics.drift_callback(stage, some, warn),
+    }
+
+
+@contextlib.contextmanager
+def _explained_divergence(model, material: Material, kept) -> Iterator[None]:
+    """Says of a loss that is no number where it comes from."""
+    try:
+        yield
+    except divergence.DivergedError as error:
+        stage, step = material.stage, error.step
+        if error.has_moved:
+            fault = "which layer cannot be told on several devices"
+        else:
+            ((inputs, _),) = material.batches(step, step + 1)
+            fault = divergence.at_fault(model, inputs)
+        rate = float(stage_schedule(stage)(step))
+        raise TrainingError(
+            f"stage {stage.name}: the loss of step {step + 1} of {stage.steps} is no number, or above "
+            f"{divergence.LARGEST_LOSS:g}, at a rate of {rate:.2g} for the head. First at fault: {fault}. "
+            f"{kept.in_words} Lower the stage's learning_rate"
+            + (f" (now {stage.learning_rate:g})" if stage.clip_norm else ", or write clip_norm=1.0")
+            + "."
+        ) from None
 
 
 def explained(trainee, variables, stage: StagePlan, shares, course: Course, some) -> tuple[idle.Idle, ...]:
@@ -120,18 +155,4 @@ def explained(trainee, variables, stage: StagePlan, shares, course: Course, some
         steps_of={key: rate * share for key, share in shares.items()},
         scaled=isinstance(stage.optimizer, Adam),
         clip_norm=stage.clip_norm,
-    )
-
-
-def some_batches(train: Rows, what: What, number: int):
-    """Returns the first batches that a stage trains on."""
-    return batches.training_batches(
-        train, batch_size=what.batch_size, start=0, steps=_BATCHES_TO_MEASURE, seed=what.seed, stage=number
-    )
-
-
-def one_pass(train: Rows, stage: StagePlan, what: What, number: int):
-    """Returns the batches of a stage's first epoch."""
-    return batches.training_batches(
-        train, batch_size=what.batch_size, start=0, steps=stage.steps_per_epoch, seed=what.seed, stage=number
     )

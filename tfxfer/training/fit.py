@@ -9,6 +9,7 @@ import numpy as np
 
 from tfxfer import activations, data, files, models, values
 from tfxfer.addressing import Places
+from tfxfer.callbacks.events import Events
 from tfxfer.data import Examples
 from tfxfer.errors import WorkdirError
 from tfxfer.plans import Plan
@@ -51,6 +52,7 @@ def fit(
     Raises:
         WorkdirError: a checkpoint cannot be written or read.
         VerificationError: other variables moved than the plan says.
+        TrainingError: the loss of a step is no number, or far too large.
         DataError: the statistics of batch norm, measured anew, would be NaN or infinite.
     """
     train, validation = (examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
@@ -71,6 +73,7 @@ def fit(
                 cache=plan.cache_of(stage.name),
                 kept=kept,
                 moments=checkpoints.moments(number, note),
+                watching=[_events(workdir, number, plan)],
                 tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
                 note=note,
             )
@@ -78,6 +81,16 @@ def fit(
             checkpoints.keep(model, history)
     _thaw(model)
     return history
+
+
+def _events(workdir: pathlib.Path, number: int, plan: Plan) -> Events:
+    """Returns what writes the scalars of a stage for TensorBoard."""
+    first, last = plan.how.profile_steps
+    return Events(
+        workdir / "events" / f"stage_{number + 1}",
+        batch_size=plan.what.batch_size,
+        profile_steps=range(first, last) if last else None,
+    )
 
 
 def _thaw(model: keras.Model) -> None:

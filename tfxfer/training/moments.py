@@ -67,6 +67,12 @@ class Moments:
         return self._seconds_before + time.monotonic() - self._start
 
     @property
+    def in_words(self) -> str:
+        """What is kept, in a sentence."""
+        kept = len(self._paths())
+        return f"{kept} checkpoints of the stage are kept." if kept else "The stage has no checkpoint yet."
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time for the next one."""
         return time.monotonic() - self._last >= self._seconds
@@ -102,10 +108,13 @@ class Moments:
                     f"{path.name} of {self._folder} cannot be read ({_first_line(error)}); trying the one before."
                 )
                 continue
-            if moment.told.pop("facts", None) == self._facts:
+            if self._is_ours(moment.told.pop("facts", None)):
                 self._seconds_before = moment.told.pop("stage_seconds")
                 return moment
         return None
+
+    def _is_ours(self, facts: Mapping[str, Any] | None) -> bool:
+        return facts == self._facts
 
     def _paths(self) -> list[pathlib.Path]:
         if self._folder is None:

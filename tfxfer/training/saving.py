@@ -63,7 +63,10 @@ class Saver(keras.callbacks.Callback):
 
     def _look(self, epoch: int, step: int) -> None:
         if self._is_asked() or self._kept.is_due:
-            self._kept.write(self._moment(epoch, step))
+            moment = self._moment(epoch, step)
+            # Of what is no number the next step will tell; the checkpoint before it is the last good one.
+            if all(np.isfinite(array).all() for array in moment.numbers["weights"] if array.dtype.kind == "f"):
+                self._kept.write(moment)
         if self._is_asked():
             raise KeyboardInterrupt
 

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -15,7 +15,8 @@ from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, CacheError, VerificationError
 from tfxfer.plans import StageCache, StagePlan, What
 from tfxfer.training import statistics, trainees
-from tfxfer.training.course import explained, fit_stage, one_pass, some_batches
+from tfxfer.training.course import explained, fit_stage
+from tfxfer.training.material import Material
 from tfxfer.training.moments import Moments
 from tfxfer.training.optimizer import is_bias, stage_optimizer
 from tfxfer.training.records import EpochRecord, RefreshRecord, StageRecord
@@ -35,6 +36,7 @@ def run_stage(
     cache: StageCache | None,
     kept: activations.Kept,
     moments: Moments | None = None,
+    watching: Sequence[keras.callbacks.Callback] = (),
     tell: Callable[[int, EpochRecord], None],
     note: Callable[[str], None] = print,
 ) -> StageRecord:
@@ -50,12 +52,14 @@ def run_stage(
         cache: how the activations of what is frozen are kept; None: they are computed in every epoch.
         kept: where they are kept from stage to stage.
         moments: of this stage; with the newest it goes on. None: nothing is kept.
+        watching: callbacks of its `fit`, which change nothing.
         tell: called after each epoch with its number, counted from 1, and its record.
         note: called with a line for each change of what trains within the stage, and with warnings.
 
     Raises:
         VerificationError: other variables would move, or have moved, than the plan says, or one that was to move has
             not though it had a gradient.
+        TrainingError: the loss of a step is no number, or far too large.
         DataError: the statistics of batch norm, measured anew, would be NaN or infinite.
         BackboneError: brightness needs cached activations, and a layer below what trains is random.
     """
@@ -66,11 +70,12 @@ def run_stage(
                 raise BackboneError(f"{why} Take it out of the network, or write augment.brightness=0.")
             note(f"stage {stage.name}  {why} What is frozen is computed in every epoch instead.")
             cache = None
-        return _run_stage(model, number, stage, what, train, validation, cache, kept, moments or Moments(), tell, note)
+        looks_on = (moments or Moments(), tuple(watching), tell, note)
+        return _run_stage(model, number, stage, what, train, validation, cache, kept, *looks_on)
 
 
 def _run_stage(
-    model, number, stage: StagePlan, what: What, train, validation, cache, kept, moments, tell, note
+    model, number, stage: StagePlan, what: What, train, validation, cache, kept, moments, watching, tell, note
 ) -> StageRecord:
     trainee = prepared(model, number, stage, what)
     # Not compiled: it only says what names mean, and what is frozen.
@@ -91,18 +96,19 @@ def _run_stage(
         some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
         models.rescale_head(trainee, (batch for batch, _ in some))
     proof = models.Proof(whole)
+    material = Material(
+        number=number, stage=stage, what=what, train=train, validation=validation, cached=cache is not None
+    )
     with _statistics_in_time(trainee, stage), statistics.synchronised(trainee):
-        looks_on = (moments, proof.still, tell, note)
-        course = fit_stage(trainee, whole, number, stage, what, train, validation, cache is not None, *looks_on)
+        course = fit_stage(trainee, whole, material, moments, proof.still, tell, note, watching)
     shares = planned_shares(model, awake_stage(stage, course.awake))
     _verify_slots(trainee, stage, shares)
     proof.narrow(shares.keys())
     moved = proof.check(steps=course.steps_since_waking)
-    some, held_out = some_batches(train, what, number), batches.ordered_batches(validation, batch_size=what.batch_size)
-    still = explained(trainee, proof.idle_variables, stage, shares, course, some)
+    still = explained(trainee, proof.idle_variables, stage, shares, course, material.some())
     refreshed = RefreshRecord()
     if stage.refresh_statistics:
-        refreshed = statistics.refreshed(trainee, whole, one_pass(train, stage, what, number), held_out)
+        refreshed = statistics.refreshed(trainee, whole, material.one_pass(), material.held_out())
     return StageRecord(
         name=stage.name,
         epochs=course.epochs,

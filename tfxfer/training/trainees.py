@@ -13,9 +13,12 @@ import keras
 import tensorflow as tf
 
 from tfxfer import graph
+from tfxfer.training import divergence
 
 # One call of the train function lasts about so long: after it `fit` may write a checkpoint, or stop.
 _CALL_SECONDS = 0.5
+# A look at the clock takes a call of Python, about 0.1 ms, so it is spared where a step is shorter than this.
+_LOOKS_FROM = 0.01
 # From one call to the next it has at most so many times as many steps.
 _GROWTH = 4
 
@@ -29,9 +32,10 @@ class Pace:
         done: of them are made.
         asked: for so many `fit` has asked.
         together: steps of the next call.
+        step_seconds: of a step in the last call, 0 before it; `waited` of them it waited for data, None where a step
+            is too short for a look at the clock.
         test_steps: of a whole evaluation; None as for `stop`.
         tested: for so many of them `evaluate` has asked.
-        sane: whether the loss of the last step was finite.
         limit: returns the most steps that the next call may run, or None.
     """
 
@@ -41,7 +45,8 @@ class Pace:
     together: int = 1
     test_steps: int | None = None
     tested: int = 0
-    sane: bool = True
+    step_seconds: float = 0.0
+    waited: float | None = None
     limit: Callable[[], int | None] | None = None
 
     def begin(self, steps: int, done: int = 0) -> None:
@@ -62,8 +67,10 @@ class Pace:
         """Whether what `fit` asked for is all that was made: the only moments between two calls."""
         return self.stop is None or self.asked >= self.done
 
-    def took(self, steps: int, seconds: float) -> None:
-        """Chooses the length of the next call by the time that one took."""
+    def took(self, steps: int, seconds: float, waited: float | None = None) -> None:
+        """Notes that a call is over, and chooses the length of the next one by the time that it took."""
+        self.done += steps
+        self.step_seconds, self.waited = seconds / steps, None if waited is None else waited / steps
         wanted = int(_CALL_SECONDS * steps / max(seconds, 1e-9))
         self.together = max(1, min(wanted, _GROWTH * self.together))
 
@@ -88,16 +95,34 @@ class Trainee(keras.Model):
             nonlocal logs
             if pace.stop is None or (pace.asked >= pace.done and pace.done < pace.stop):
                 steps, start = pace.next_steps, time.monotonic()
-                made, sane, results = run(iterator, tf.constant(steps))
+                looks = pace.step_seconds > _LOOKS_FROM
+                waited, results = self._run(run, iterator, steps, looks)
                 logs = {name: float(result) for name, result in results.items()}
-                pace.took(steps, time.monotonic() - start)
-                pace.done, pace.sane = pace.done + int(made), bool(sane)
+                pace.took(steps, time.monotonic() - start, float(waited) if looks else None)
             pace.asked += 1
             if not logs:  # all that was asked for was made by another process
                 logs = {name: float(result) for name, result in self.get_metrics_result().items()}
             return logs
 
         self.train_function = function
+
+    def _run(self, run, iterator, steps: int, looks: bool):
+        """Runs steps and returns the seconds waited and the metrics.
+
+        Raises:
+            DivergedError: the loss of one is beyond all bounds.
+        """
+        try:
+            sane, waited, results = run(iterator, tf.constant(steps), tf.constant(looks))
+        except tf.errors.OpError as error:
+            if not divergence.is_told_by(error):
+                raise
+            sane = False
+        if not sane:
+            has_moved = self.distribute_strategy.num_replicas_in_sync > 1
+            made = int(keras.ops.convert_to_numpy(self.optimizer.iterations))
+            raise divergence.DivergedError(made - has_moved, has_moved=has_moved)
+        return waited, results
 
     def make_test_function(self, force=False):
         """Sets what `evaluate` calls for each step: the first call runs all where their number is known."""
@@ -111,7 +136,7 @@ class Trainee(keras.Model):
             nonlocal logs
             steps = pace.test_steps or 1
             if pace.tested % steps == 0:
-                _, _, results = run(iterator, tf.constant(steps))
+                _, _, results = run(iterator, tf.constant(steps), tf.constant(False))
                 logs = {name: float(result) for name, result in results.items()}
             pace.tested += 1
             return logs
@@ -132,7 +157,10 @@ class Trainee(keras.Model):
             loss = self.compute_loss(inputs, labels, outputs, weights, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(scaled, variables), variables, strict=True))
+        gradients = tape.gradient(scaled, variables)
+        with divergence.before_anything_moves(loss):
+            gradients = tf.nest.map_structure(tf.identity, gradients, expand_composites=True)
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self._count(labels, outputs, loss * everywhere, here)
         return loss
 
@@ -220,20 +248,39 @@ class Pacer(keras.callbacks.Callback):
 
 
 def _looped(model: Trainee, step: Callable[[tuple], tf.Tensor]) -> Callable:
-    """Returns a function of an iterator and a number of steps: (steps made, whether the last loss was finite, metrics).
+    """Returns a function of an iterator, a number of steps, and whether to look at the clock.
 
-    It ends behind the first step whose loss is not finite, on all replicas alike.
+    It returns whether the last loss was sane, the seconds in which the steps waited for data, 0 without a look, and
+    the metrics. On replicas it ends behind the first step whose loss is not sane; on one device that is an error.
     """
     strategy = model.distribute_strategy
+    several = strategy.num_replicas_in_sync > 1
     one = tf.function(step, autograph=False, jit_compile=model.jit_compile) if model.jit_compile else step
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def run(iterator, count):
-        def body(made, _):
-            parts = strategy.run(one, args=(iterator.get_next(),))
-            return made + 1, tf.math.is_finite(strategy.reduce(tf.distribute.ReduceOp.SUM, parts, axis=None))
+    def run(iterator, count, looks):
+        def body(made, _, waited):
+            start = _now(looks)
+            with tf.control_dependencies([start]):
+                data = iterator.get_next()
+            with tf.control_dependencies(tf.nest.flatten(data, expand_composites=True)):
+                waited += _now(looks) - start
+            losses = strategy.run(one, args=(data,))
+            sane = divergence.is_sane(strategy.reduce("SUM", losses, axis=None)) if several else True
+            return made + 1, sane, waited
 
-        made, sane = tf.while_loop(lambda made, sane: (made < count) & sane, body, (0, True))
-        return made, sane, model.get_metrics_result()
+        start = (0, True, tf.constant(0.0, tf.float64))
+        _, sane, waited = tf.while_loop(lambda made, sane, _: (made < count) & sane, body, start)
+        return sane, waited, model.get_metrics_result()
 
     return run
+
+
+def _now(looks: tf.Tensor) -> tf.Tensor:
+    """Returns the time in a graph, in seconds; 0 where nobody looks."""
+    # `tf.timestamp` is refused where ops are deterministic.
+    return tf.cond(
+        looks,
+        lambda: tf.ensure_shape(tf.numpy_function(time.monotonic, [], tf.float64), ()),
+        lambda: tf.constant(0.0, tf.float64),
+    )
