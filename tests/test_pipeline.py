@@ -177,3 +177,15 @@ def test_scratch_does_not_start_from_the_pretrained_weights(colours):
     ]
     assert digests[0] != digests[1]
     assert pipeline.prepare(tiny_recipe(colours, stages="scratch")).plan.what.weights_digest == digests[1]
+
+
+def test_resume_says_whether_a_run_must_or_must_not_be_there(trained, colours, tmp_path):
+    def recipe(resume):
+        return tiny_recipe(colours, running=tfxfer.Running(resume=resume))
+
+    with pytest.raises(WorkdirError, match="no run that could go on"):
+        tfxfer.run(recipe("must"), workdir=tmp_path / "new", show=quiet)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(WorkdirError, match="has a run already"):
+        tfxfer.run(recipe("never"), workdir=trained, show=quiet)
+    assert tfxfer.run(recipe("must"), workdir=trained, show=quiet).test.examples

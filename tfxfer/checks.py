@@ -13,12 +13,17 @@ def check_recipe(recipe: recipes.Recipe) -> None:
 
     Raises:
         ConfigError: an unknown kind of data source, an unknown source or name of the backbone, an image size below
-            what it needs, a malformed TF_CONFIG, or a strategy that does not go with devices or workers.
+            what it needs, a malformed TF_CONFIG, a strategy that does not go with devices or workers, or workers.
     """
     data.check_source(recipe.data.source)
     running = recipe.running
     cluster = clusters.find_cluster(running.workers, running.task_index, os.environ.get("TF_CONFIG"))
     devices.check_strategy(running.strategy, devices.parse_devices(running.devices), cluster)
+    if cluster is not None:
+        raise ConfigError(
+            "several workers cannot train together yet (tfxfer.runtime.strategy_for joins them in a script of your "
+            "own). Leave --workers and TF_CONFIG out."
+        )
     card = backbones.card(recipe.backbone.handle)
     backbones.check_takes_pictures(card)
     if recipe.image_size != "auto":

@@ -158,10 +158,14 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
     """Finds out, before anything else is done, whether `workdir` can be this recipe's.
 
     Raises:
-        WorkdirError: it belongs to another recipe (the message has the differences), holds something else, or
-            cannot be written.
+        WorkdirError: it belongs to another recipe (the message has the differences), holds something else, cannot be
+            written, or has or lacks a run against `running.resume`.
     """
-    written = workdir / _RECIPE
+    written, resume = workdir / _RECIPE, recipe.running.resume
+    if resume == "must" and not written.exists():
+        raise WorkdirError(f"{workdir} has no run that could go on. Check --workdir, or write --resume=auto.")
+    if resume == "never" and written.exists():
+        raise WorkdirError(f"{workdir} has a run already. Choose another --workdir, or write --resume=auto.")
     if written.exists():
         kept = values.from_json(recipes.Recipe, files.read_json(written))
         # Where activations are kept, and on which devices, changes nothing that is learned.

@@ -11,7 +11,7 @@ from tfxfer import pipeline, training
 from tfxfer.errors import TrainingError
 from tfxfer.recipes import Running
 from tfxfer.training import divergence, trainees
-from tfxfer.training.moments import Moments
+from tfxfer.training.moments import Moment, Moments
 
 STAGE = tfxfer.Stage(train="all", epochs=4, learning_rate=0.01, head_to_body=1.0)
 
@@ -46,6 +46,26 @@ def run(plugin, colours, tmp_path, monkeypatch):
                 )  # fmt: skip
             monkeypatch.setattr(trainees.Pace, "took", before)
         return str(error.value), ready.model
+
+    return run
+
+
+@pytest.fixture
+def run_to_end(plugin, colours, tmp_path, monkeypatch):
+    """A function that trains a stage and returns its history and what was noted."""
+    monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)
+
+    def run(stage):
+        recipe = tfxfer.Recipe(
+            data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8,
+            running=Running(checkpoint_seconds=0),
+        )  # fmt: skip
+        ready, lines = pipeline.prepare(recipe, with_seconds=False), []
+        history = training.fit(
+            ready.model, ready.examples, ready.examples.pixels(24, "squash"), ready.plan, tmp_path / "run",
+            tell=lambda *_: None, note=lines.append,
+        )  # fmt: skip
+        return history, lines
 
     return run
 
@@ -112,6 +132,35 @@ def test_no_checkpoint_holds_what_is_no_number(run, tmp_path, monkeypatch):
     moment = newest(tmp_path, monkeypatch)
     assert (moment.told["epoch"], moment.told["step"]) == (0, 4)
     assert all(np.isfinite(array).all() for array in moment.numbers["weights"])
+
+
+def test_a_stage_goes_back_with_half_the_rate_and_ends(run_to_end):
+    """The loss explodes at 10, at 5 and so on, until it does not."""
+    wild = dataclasses.replace(STAGE, learning_rate=8.0, clip_norm=None, warmup=0.0, epochs=10, rollbacks=10)
+    history, lines = run_to_end(wild)
+    rates = [float(line.rpartition("half the rate, ")[2].rstrip(".")) for line in lines if "half the rate" in line]
+    assert rates
+    assert rates == [8.0 / 2**k for k in range(1, len(rates) + 1)]
+    assert all(np.isfinite(epoch.loss) for epoch in history.stages[0].epochs)
+    assert len(history.stages[0].epochs) == 10
+
+
+def test_rollbacks_end(run):
+    text, _ = run(dataclasses.replace(STAGE, rollbacks=1), spoil=make_infinite, spoil_at=3)
+    assert "at a rate of 0.0049" in text or "at a rate of 0.005" in text
+
+
+def test_a_process_that_goes_on_behind_a_rollback_keeps_the_rate():
+    from tfxfer.training.stage import _rates_left
+
+    class Kept:
+        def newest(self):
+            return Moment(told={"rate": 0.25}, numbers={})
+
+    stage = dataclasses.make_dataclass("Stage", ["learning_rate", "rollbacks"])
+    assert _rates_left(stage(1.0, 3), Kept()) == [0.25, 0.125]
+    assert _rates_left(stage(1.0, 3), Moments()) == [1.0, 0.5, 0.25, 0.125]
+    assert _rates_left(stage(1.0, 0), Kept()) == [1.0]
 
 
 def test_inputs_and_losses_are_told_apart():

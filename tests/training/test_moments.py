@@ -6,6 +6,9 @@ import signal
 import numpy as np
 import pytest
 
+import tfxfer
+from tfxfer import files, pipeline
+from tfxfer.training.fit import _Checkpoints
 from tfxfer.training.moments import Moment, Moments
 
 FACTS = {"plan": "abc", "stage": 0}
@@ -117,3 +120,16 @@ def test_a_full_disk_costs_one_moment_and_is_told(opened):
     assert opened().newest().told["step"] == 1
     opened().write(moment(3))
     assert opened().newest().told["step"] == 3
+
+
+def test_a_run_that_goes_on_with_other_libraries_is_told(plugin, colours, tmp_path):
+    recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", batch_size=8)
+    ready, lines = pipeline.prepare(recipe, with_seconds=False), []
+    for version in ("3.0.0", None):
+        checkpoints = _Checkpoints(tmp_path, ready.plan)
+        checkpoints.check_versions(lines.append)
+        assert len(lines) == (0 if version else 1)
+        if version:
+            versions = files.read_json(tmp_path / "versions.json")
+            files.write_json(tmp_path / "versions.json", versions | {"keras": version})
+    assert "keras 3.0.0 → " in lines[0]

@@ -48,6 +48,7 @@ RECIPE_FLAGS = {
     "workers": ("running.workers", "ADDRESSES", "host:port of each process that trains along, split by commas"),
     "task_index": ("running.task_index", "N", "which of the workers this process is, from 0"),
     "checkpoint_seconds": ("running.checkpoint_seconds", "S", "from one checkpoint within a stage to the next"),
+    "resume": ("running.resume", "auto|must|never", "whether a run in the workdir goes on, must be there, or must not"),
     "profile_steps": (
         "running.profile_steps",
         "10:20",

@@ -60,6 +60,7 @@ class StagePlan:
         clip_norm: limit of the global gradient norm; 0 for none.
         label_smoothing: share of the label spread over all classes.
         rescale_head: whether the head is scaled before the stage to logits of standard deviation 1.
+        rollbacks: how often it goes back with half the rate when its loss is no number.
         trainable_weights: numbers that the optimizer moves.
         trainable_tensors: variables that it moves.
         slot_bytes: memory of the optimizer's slots, float32: one for each weight under SGD with momentum, two under
@@ -88,6 +89,7 @@ class StagePlan:
     clip_norm: float
     label_smoothing: float
     rescale_head: bool
+    rollbacks: int
     trainable_weights: int
     trainable_tensors: int
     slot_bytes: int

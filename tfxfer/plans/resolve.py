@@ -194,6 +194,7 @@ def _resolve_stage(
         clip_norm=float(stage.clip_norm or 0.0),
         label_smoothing=float(stage.label_smoothing),
         rescale_head=stage.rescale_head,
+        rollbacks=stage.rollbacks,
         trainable_weights=weights,
         trainable_tensors=len(moved),
         slot_bytes=weights * _slots(stage.optimizer) * _FLOAT_BYTES,

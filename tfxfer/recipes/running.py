@@ -23,6 +23,8 @@ class Running:
         task_index: which of `workers` this process is, from 0. The first writes the files.
         checkpoint_seconds: from one checkpoint within a stage to the next, ≥ 0; the end of a stage always has one.
         checkpoints_kept: how many of a stage stay, ≥ 1; where the newest cannot be read, the one before serves.
+        resume: "auto": a run that is there goes on, else one begins; "must": without one it is an error; "never": with
+            one it is.
         profile_steps: "10:20": these optimizer steps of each stage are profiled for TensorBoard, from the first to the
             one before the last; "": none.
     """
@@ -33,6 +35,7 @@ class Running:
     task_index: int = 0
     checkpoint_seconds: float = 60.0
     checkpoints_kept: int = 2
+    resume: Literal["auto", "must", "never"] = "auto"
     profile_steps: str = ""
 
     def __post_init__(self):

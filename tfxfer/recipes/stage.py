@@ -61,6 +61,8 @@ class Stage:
         label_smoothing: 0 ≤ smoothing < 1.
         rescale_head: whether the head is scaled before the stage so that its logits have a standard deviation of 1,
             for a head that the stage before has trained; one of zeros stays.
+        rollbacks: how often the stage goes back and on with half the rate when its loss is no number or far too large,
+            0 to 10: to the checkpoint before its last one first, then to its beginning; in the end it stops.
         unfreezing: whether what `train` says wakes bit by bit within the stage: Gradual(…) at fixed times,
             WhenStalled(…) when validation stalls, Searching(…) as long as it helps; None for all at once.
     """
@@ -86,6 +88,7 @@ class Stage:
     clip_norm: float | None = 1.0
     label_smoothing: float = 0.0
     rescale_head: bool = False
+    rollbacks: int = 0
     unfreezing: Unfreezing | None = None
 
     def __post_init__(self):
@@ -124,6 +127,7 @@ class Stage:
             f"weight_decay={self.weight_decay} must be 0 to 1": 0 <= self.weight_decay <= 1,
             f"clip_norm={self.clip_norm} must be above 0, or none": self.clip_norm is None
             or 0 < self.clip_norm < float("inf"),
+            f"rollbacks={self.rollbacks} must be 0 to 10": 0 <= self.rollbacks <= 10,
             f"label_smoothing={self.label_smoothing} must be at least 0 and below 1": 0 <= self.label_smoothing < 1,
         }
         return [problem for problem, holds in checks.items() if not holds]

@@ -92,7 +92,7 @@ def fit_stage(model, whole, material: Material, kept, still, tell, note, watchin
                 pacer,
                 *remembering.values(),
                 *watching,
-                saving.Saver(kept, moved, remembering, is_asked=is_asked),
+                saving.Saver(kept, moved, remembering, rate=stage.learning_rate, is_asked=is_asked),
             ],
         )
     for warning in warnings:

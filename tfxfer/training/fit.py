@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from tfxfer import activations, data, files, models, values
+from tfxfer import activations, data, files, models, runtime, values
 from tfxfer.addressing import Places
 from tfxfer.callbacks.events import Events
 from tfxfer.data import Examples
@@ -57,6 +57,7 @@ def fit(
     """
     train, validation = (examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
     checkpoints = _Checkpoints(workdir / "checkpoints", plan)
+    checkpoints.check_versions(note)
     history = checkpoints.restore(model)
     with activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=note) as kept:
         for number, stage in enumerate(plan.what.stages):
@@ -131,6 +132,17 @@ class _Checkpoints:
             raise WorkdirError(f"{weights} is missing or damaged. Remove {self._folder} to train from the start.")
         model.load_weights(weights)
         return values.from_json(History, kept["history"])
+
+    def check_versions(self, note: Note) -> None:
+        """Notes with which libraries a run begins, and tells where one that goes on has others."""
+        place, now = self._folder / "versions.json", dict(runtime.probe().versions)
+        if not place.exists():
+            files.write_json(place, now)
+            return
+        before = files.read_json(place)
+        changed = [f"{name} {before.get(name)} → {now.get(name)}" for name in now if before.get(name) != now.get(name)]
+        if changed:
+            note(f"this run was begun with other libraries ({', '.join(changed)}); its weights may end in other bits.")
 
     def moments(self, number: int, note: Note) -> Moments:
         """Returns the moments within a stage, counted from 0."""

@@ -113,6 +113,12 @@ class Moments:
                 return moment
         return None
 
+    def drop(self, *, keep: bool) -> None:
+        """Removes the newest moment, and all others too if they are not to be kept."""
+        number = self._number() if keep else "*"
+        for path in self._folder.glob(f"moment-{number}.*") if self._folder is not None else ():
+            path.unlink()
+
     def _is_ours(self, facts: Mapping[str, Any] | None) -> bool:
         return facts == self._facts
 

@@ -30,6 +30,7 @@ class Saver(keras.callbacks.Callback):
         moved: Sequence[keras.Variable],
         remembering: Mapping[str, Remembers],
         *,
+        rate: float,
         is_asked: Callable[[], bool],
     ):
         """Makes a callback for one `fit` of a `Trainee`.
@@ -38,10 +39,12 @@ class Saver(keras.callbacks.Callback):
             kept: where moments are written.
             moved: what the stage may move of the model, in an order that every process has.
             remembering: other callbacks of this `fit` by name.
+            rate: of the head at its peak.
             is_asked: whether the process is to stop.
         """
         super().__init__()
         self._kept, self._moved, self._remembering, self._is_asked = kept, moved, dict(remembering), is_asked
+        self._rate = rate
         self._epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -71,7 +74,13 @@ class Saver(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def _moment(self, epoch: int, step: int) -> Moment:
-        told: dict[str, Any] = {"epoch": epoch, "step": step, "stopped": self.model.stop_training, "remembered": {}}
+        told: dict[str, Any] = {
+            "epoch": epoch,
+            "step": step,
+            "stopped": self.model.stop_training,
+            "rate": self._rate,
+            "remembered": {},
+        }
         numbers = {
             "weights": moments.arrays_of(self._moved),
             "optimizer": moments.arrays_of(self.model.optimizer.variables),

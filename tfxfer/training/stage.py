@@ -12,7 +12,7 @@ from tfxfer import activations, graph, models
 from tfxfer.addressing import Places
 from tfxfer.data import batches, views
 from tfxfer.data.rows import Rows
-from tfxfer.errors import BackboneError, CacheError, VerificationError
+from tfxfer.errors import BackboneError, CacheError, TrainingError, VerificationError
 from tfxfer.plans import StageCache, StagePlan, What
 from tfxfer.training import statistics, trainees
 from tfxfer.training.course import explained, fit_stage
@@ -70,8 +70,24 @@ def run_stage(
                 raise BackboneError(f"{why} Take it out of the network, or write augment.brightness=0.")
             note(f"stage {stage.name}  {why} What is frozen is computed in every epoch instead.")
             cache = None
-        looks_on = (moments or Moments(), tuple(watching), tell, note)
-        return _run_stage(model, number, stage, what, train, validation, cache, kept, *looks_on)
+        moments = moments or Moments()
+        start = [(v, v.numpy()) for v in model.variables] if stage.rollbacks else []
+        rates = _rates_left(stage, moments)
+        while True:
+            now = dataclasses.replace(stage, learning_rate=rates.pop(0))
+            try:
+                looks_on = (moments, tuple(watching), tell, note)
+                return _run_stage(model, number, now, what, train, validation, cache, kept, *looks_on)
+            except TrainingError as error:
+                if not rates:
+                    raise
+                # The newest may be on its way there already; where the one before did not help, none does.
+                again = now.learning_rate < stage.learning_rate
+                moments.drop(keep=not again)
+                back = "to its beginning" if again else "by a checkpoint"
+                note(f"{error} It goes back {back} and on with half the rate, {rates[0]:g}.")
+            for variable, value in start:
+                variable.assign(value)
 
 
 def _run_stage(
@@ -121,6 +137,13 @@ def _run_stage(
         drift_warning=course.drift_warning,
         refreshed=refreshed,
     )
+
+
+def _rates_left(stage: StagePlan, moments: Moments) -> list[float]:
+    """Returns the rates that a stage may still go through, one after the other, from that of its newest moment on."""
+    rates = [stage.learning_rate / 2**halvings for halvings in range(stage.rollbacks + 1)]
+    moment = moments.newest() if stage.rollbacks else None
+    return [rate for rate in rates if moment is None or rate <= moment.told["rate"]]
 
 
 def awake_stage(stage: StagePlan, awake: tuple[str, ...]) -> StagePlan:
