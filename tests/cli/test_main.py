@@ -136,6 +136,7 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
         "data": "folder:x", "on_bad_image": "skip", "backbone": "keras:VGG16", "stages": "full", "image_size": "96",
         "batch_size": "8", "seed": "3", "allow_unsafe_model_code": "true", "strategy": "multi_worker_mirrored",
         "devices": "gpu:0", "workers": "a:1,b:2", "task_index": "1", "checkpoint_seconds": "5",
+        "resume": "must", "profile_steps": "1:3",
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
@@ -143,8 +144,9 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
     assert (recipe.stages, recipe.image_size, recipe.batch_size, recipe.seed) == ("full", 96, 8, 3)
     assert recipe.backbone.allow_unsafe_model_code is True
     assert recipe.running == Running(
-        strategy="multi_worker_mirrored", devices="gpu:0", workers=("a:1", "b:2"), task_index=1, checkpoint_seconds=5.0
-    )
+        strategy="multi_worker_mirrored", devices="gpu:0", workers=("a:1", "b:2"), task_index=1, checkpoint_seconds=5.0,
+        resume="must", profile_steps="1:3",
+    )  # fmt: skip
     assert texts.keys() == command.RECIPE_FLAGS.keys()
 
 

@@ -31,20 +31,20 @@ def run(plugin, colours, tmp_path, monkeypatch):
             pixels = np.array(ready.examples.pixels(24, "squash"))
             if spoil_at is None:
                 spoil(ready.model, pixels)
-            before = trainees.Pace.took
+            before = trainees.Calls.took
 
             def took(self, steps, *seconds):
                 before(self, steps, *seconds)
                 if self.done == spoil_at:
                     spoil(ready.model, pixels)
 
-            monkeypatch.setattr(trainees.Pace, "took", took)
+            monkeypatch.setattr(trainees.Calls, "took", took)
             with pytest.raises(TrainingError) as error:
                 training.fit(
                     ready.model, ready.examples, pixels, ready.plan, tmp_path / "run",
                     tell=lambda *_: None, note=lambda _: None,
                 )  # fmt: skip
-            monkeypatch.setattr(trainees.Pace, "took", before)
+            monkeypatch.setattr(trainees.Calls, "took", before)
         return str(error.value), ready.model
 
     return run

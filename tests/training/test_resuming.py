@@ -1,14 +1,15 @@
 """A run that was stopped anywhere ends in the bits of one that was not."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
 import pytest
 
 import tfxfer
-from tfxfer import heads, pipeline, training
+from tfxfer import heads, interruption, pipeline, training
 from tfxfer.recipes import Adam, Gradual, Running, Searching, WhenStalled
-from tfxfer.training import moments, trainees
+from tfxfer.training import moments, saving, trainees
 
 HEAD = tfxfer.Stage(train="head", epochs=2, learning_rate=0.01)
 ALL = tfxfer.Stage(train="all", epochs=4, learning_rate=0.01, head_to_body=1.0, optimizer=Adam())
@@ -84,6 +85,33 @@ def test_a_run_stopped_behind_any_step_ends_in_the_same_bits(run, stages, tmp_pa
             run(stages, folder, stop_after=place - sum(sorted(places)[:number][-1:]))
     again, told, rest = run(stages, folder)
     assert rest < moments_written
+    for one, other in zip(weights, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert timeless(told) == timeless(history)
+
+
+def test_a_run_that_is_asked_to_stop_while_it_evaluates_stops_there(run, tmp_path, monkeypatch):
+    stages = (dataclasses.replace(ALL, epochs=2),)
+    weights, history, _ = run(stages, tmp_path / "whole")
+    asked = []
+
+    @contextlib.contextmanager
+    def noted():
+        yield lambda: bool(asked)
+
+    look = saving.Saver.on_test_batch_end
+
+    def ask_and_look(self, batch, logs=None):
+        asked.append(batch)
+        look(self, batch, logs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption, "noted", noted)
+        patched.setattr(saving.Saver, "on_test_batch_end", ask_and_look)
+        with pytest.raises(KeyboardInterrupt):
+            run(stages, tmp_path / "stopped")
+    assert len(asked) == 1
+    again, told, _ = run(stages, tmp_path / "stopped")
     for one, other in zip(weights, again, strict=True):
         np.testing.assert_array_equal(one, other)
     assert timeless(told) == timeless(history)

@@ -74,9 +74,14 @@ def fit_stage(model, whole, material: Material, kept, still, tell, note, watchin
         note(f"stage {stage.name}  goes on behind step {epoch * stage.steps_per_epoch + done} of {stage.steps}")
     is_over = moment is not None and moment.told["stopped"]
     held_out, strategy = material.held_out(), model.distribute_strategy
-    model.pace.test_steps = len(held_out)
     model.pace.limit = acting["waking"] and acting["waking"].steps_to_change
-    pacer = trainees.Pacer(stage.steps, epoch=epoch, done=done, metrics=moment.numbers["metrics"] if moment else ())
+    pacer = trainees.Pacer(
+        stage.steps,
+        test_steps=len(held_out),
+        epoch=epoch,
+        done=done,
+        metrics=moment.numbers["metrics"] if moment else (),
+    )
     with interruption.noted() as is_asked, _explained_divergence(model, material, kept):
         model.fit(
             # It ends with the stage; Keras, which would count its batches against whole epochs, is not to know.

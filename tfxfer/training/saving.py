@@ -46,6 +46,7 @@ class Saver(keras.callbacks.Callback):
         self._kept, self._moved, self._remembering, self._is_asked = kept, moved, dict(remembering), is_asked
         self._rate = rate
         self._epoch = 0
+        self._metrics: list[np.ndarray] = []
 
     def on_epoch_begin(self, epoch, logs=None):
         """Notes the epoch."""
@@ -58,6 +59,12 @@ class Saver(keras.callbacks.Callback):
             KeyboardInterrupt: the process was asked to stop; the moment is written.
         """
         if self.model.pace.is_caught_up:
+            self._metrics = moments.arrays_of(self.model.metrics_variables)
+            self._look(self._epoch, self.model.pace.done)
+
+    def on_test_batch_end(self, batch, logs=None):
+        """Stops within an evaluation, which begins anew in the process that goes on."""
+        if self._is_asked() and self._metrics:
             self._look(self._epoch, self.model.pace.done)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -84,7 +91,8 @@ class Saver(keras.callbacks.Callback):
         numbers = {
             "weights": moments.arrays_of(self._moved),
             "optimizer": moments.arrays_of(self.model.optimizer.variables),
-            "metrics": moments.arrays_of(self.model.metrics_variables),
+            # As the last step left them: an evaluation counts in the same ones.
+            "metrics": self._metrics or moments.arrays_of(self.model.metrics_variables),
         }
         for name, callback in self._remembering.items():
             told["remembered"][name], numbers[name] = callback.remembered()

@@ -24,55 +24,73 @@ _GROWTH = 4
 
 
 @dataclasses.dataclass
-class Pace:
-    """How far an epoch is, and how many steps one call runs; set by `Pacer`, read by `Trainee`.
+class Calls:
+    """How many steps of an epoch, or of an evaluation, are made, and how many one call runs.
 
     Attributes:
-        stop: steps that the epoch has; None where nobody says: then one call is one step, as in Keras.
+        stop: steps that there are; None where nobody says: then one call is one step, as in Keras.
         done: of them are made.
-        asked: for so many `fit` has asked.
+        asked: for so many Keras has asked.
         together: steps of the next call.
-        step_seconds: of a step in the last call, 0 before it; `waited` of them it waited for data, None where a step
-            is too short for a look at the clock.
-        test_steps: of a whole evaluation; None as for `stop`.
-        tested: for so many of them `evaluate` has asked.
-        limit: returns the most steps that the next call may run, or None.
     """
 
     stop: int | None = None
     done: int = 0
     asked: int = 0
     together: int = 1
-    test_steps: int | None = None
-    tested: int = 0
-    step_seconds: float = 0.0
-    waited: float | None = None
-    limit: Callable[[], int | None] | None = None
 
-    def begin(self, steps: int, done: int = 0) -> None:
-        """Begins an epoch of `steps`, of which `done` were made before."""
+    def begin(self, steps: int | None, done: int = 0) -> None:
+        """Begins an epoch or an evaluation of `steps`, of which `done` were made before."""
         self.stop, self.done, self.asked = steps, done, 0
 
-    @property
-    def next_steps(self) -> int:
-        """How many steps the next call runs."""
+    def next_steps(self, limit: int | None = None) -> int:
+        """Returns how many steps are to be run for the one that is asked for; 0 if it was made already."""
         if self.stop is None:
             return 1
-        limits = [self.together, self.stop - self.done]
-        limits += [most for most in [self.limit and self.limit()] if most is not None]
+        if self.asked < self.done or self.done >= self.stop:
+            return 0
+        limits = [self.together, self.stop - self.done, *([] if limit is None else [limit])]
         return max(1, min(limits))
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether what `fit` asked for is all that was made: the only moments between two calls."""
+        """Whether what Keras asked for is all that was made: the only moments between two calls."""
         return self.stop is None or self.asked >= self.done
 
-    def took(self, steps: int, seconds: float, waited: float | None = None) -> None:
+    def took(self, steps: int, seconds: float) -> None:
         """Notes that a call is over, and chooses the length of the next one by the time that it took."""
         self.done += steps
-        self.step_seconds, self.waited = seconds / steps, None if waited is None else waited / steps
         wanted = int(_CALL_SECONDS * steps / max(seconds, 1e-9))
         self.together = max(1, min(wanted, _GROWTH * self.together))
+
+
+@dataclasses.dataclass
+class Pace:
+    """How far an epoch or an evaluation is; set by `Pacer`, read by `Trainee` and by callbacks.
+
+    Attributes:
+        train: of the epoch.
+        test: of the evaluation.
+        step_seconds: of a step in the last call, 0 before it; `waited` of them it waited for data, None where a step
+            is too short for a look at the clock.
+        limit: returns the most steps that the next call may run, or None.
+    """
+
+    train: Calls = dataclasses.field(default_factory=Calls)
+    test: Calls = dataclasses.field(default_factory=Calls)
+    step_seconds: float = 0.0
+    waited: float | None = None
+    limit: Callable[[], int | None] | None = None
+
+    @property
+    def done(self) -> int:
+        """Steps of the epoch that are made."""
+        return self.train.done
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether `fit` stands between two calls."""
+        return self.train.is_caught_up
 
 
 class Trainee(keras.Model):
@@ -93,13 +111,15 @@ class Trainee(keras.Model):
 
         def function(iterator):
             nonlocal logs
-            if pace.stop is None or (pace.asked >= pace.done and pace.done < pace.stop):
-                steps, start = pace.next_steps, time.monotonic()
-                looks = pace.step_seconds > _LOOKS_FROM
+            steps = pace.train.next_steps(pace.limit and pace.limit())
+            if steps:
+                looks, start = pace.step_seconds > _LOOKS_FROM, time.monotonic()
                 waited, results = self._run(run, iterator, steps, looks)
                 logs = {name: float(result) for name, result in results.items()}
-                pace.took(steps, time.monotonic() - start, float(waited) if looks else None)
-            pace.asked += 1
+                seconds = time.monotonic() - start
+                pace.step_seconds, pace.waited = seconds / steps, float(waited) / steps if looks else None
+                pace.train.took(steps, seconds)
+            pace.train.asked += 1
             if not logs:  # all that was asked for was made by another process
                 logs = {name: float(result) for name, result in self.get_metrics_result().items()}
             return logs
@@ -129,16 +149,18 @@ class Trainee(keras.Model):
         if self.test_function is not None and not force:
             return
         run = _looped(self, self._test)
-        pace = self.pace
+        calls = self.pace.test
         logs: dict[str, float] = {}
 
         def function(iterator):
             nonlocal logs
-            steps = pace.test_steps or 1
-            if pace.tested % steps == 0:
+            steps = calls.next_steps()
+            if steps:
+                start = time.monotonic()
                 _, _, results = run(iterator, tf.constant(steps), tf.constant(False))
                 logs = {name: float(result) for name, result in results.items()}
-            pace.tested += 1
+                calls.took(steps, time.monotonic() - start)
+            calls.asked += 1
             return logs
 
         self.test_function = function
@@ -216,35 +238,37 @@ class Pacer(keras.callbacks.Callback):
     Comes first among callbacks.
     """
 
-    def __init__(self, steps: int, *, epoch: int = 0, done: int = 0, metrics=()):
+    def __init__(self, steps: int, *, test_steps: int | None = None, epoch: int = 0, done: int = 0, metrics=()):
         """Makes a pacer of one stage.
 
         Args:
             steps: of the whole stage.
+            test_steps: of an evaluation.
             epoch: that `fit` begins with, counted from 0; `done` steps of it were made before.
             done: see there.
             metrics: for each of `metrics_variables` its value then.
         """
         super().__init__()
-        self._steps = steps
+        self._steps, self._test_steps = steps, test_steps
         self._first, self._done, self._metrics = epoch, done, metrics
 
     def on_epoch_begin(self, epoch, logs=None):
         """Begins the epoch."""
         per_epoch = self.params["steps"]
         resumed = epoch == self._first
-        self.model.pace.begin(min(per_epoch, self._steps - epoch * per_epoch), self._done if resumed else 0)
+        self.model.pace.train.begin(min(per_epoch, self._steps - epoch * per_epoch), self._done if resumed else 0)
         if resumed:
             for variable, value in zip(self.model.metrics_variables, self._metrics, strict=False):
                 variable.assign(value)
 
     def on_test_begin(self, logs=None):
         """Begins an evaluation."""
-        self.model.pace.tested = 0
+        self.model.pace.test.begin(self._test_steps)
 
     def on_train_end(self, logs=None):
         """Lets one call be one step again."""
-        self.model.pace.stop = None
+        self.model.pace.train.begin(None)
+        self.model.pace.test.begin(None)
 
 
 def _looped(model: Trainee, step: Callable[[tuple], tf.Tensor]) -> Callable:
