@@ -169,7 +169,7 @@ def checkpoints_and_data(turns: int) -> list[Figure]:
     writes = []
     with tempfile.TemporaryDirectory() as folder:
         kept = moments.Moments(pathlib.Path(folder), seconds=0, keep=2)
-        saver = saving.Saver(kept, model.variables, {}, rate=0.01, is_asked=lambda: False)
+        saver = saving.Saver(kept, model.variables, {}, is_asked=lambda: False)
         saver.set_model(model)
         for _ in range(turns):
             begin = time.perf_counter()

@@ -11,7 +11,7 @@ from tfxfer import pipeline, training
 from tfxfer.errors import TrainingError
 from tfxfer.recipes import Running
 from tfxfer.training import divergence, trainees
-from tfxfer.training.moments import Moment, Moments
+from tfxfer.training.moments import Moments
 
 STAGE = tfxfer.Stage(train="all", epochs=4, learning_rate=0.01, head_to_body=1.0)
 
@@ -150,17 +150,14 @@ def test_rollbacks_end(run):
     assert "at a rate of 0.0049" in text or "at a rate of 0.005" in text
 
 
-def test_a_process_that_goes_on_behind_a_rollback_keeps_the_rate():
+def test_a_process_that_goes_on_behind_a_rollback_keeps_the_rate(tmp_path):
     from tfxfer.training.stage import _rates_left
 
-    class Kept:
-        def newest(self):
-            return Moment(told={"rate": 0.25}, numbers={})
-
     stage = dataclasses.make_dataclass("Stage", ["learning_rate", "rollbacks"])
-    assert _rates_left(stage(1.0, 3), Kept()) == [0.25, 0.125]
-    assert _rates_left(stage(1.0, 3), Moments()) == [1.0, 0.5, 0.25, 0.125]
-    assert _rates_left(stage(1.0, 0), Kept()) == [1.0]
+    assert _rates_left(stage(1.0, 3), Moments(tmp_path)) == [1.0, 0.5, 0.25, 0.125]
+    Moments(tmp_path).lower_rate(0.25)
+    assert _rates_left(stage(1.0, 3), Moments(tmp_path)) == [0.25, 0.125]
+    assert _rates_left(stage(1.0, 0), Moments(tmp_path)) == [1.0]
 
 
 def test_inputs_and_losses_are_told_apart():

@@ -179,7 +179,8 @@ class GradualUnfreezing(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Changes what trains, if it is time by steps."""
-        if self._schedule.counts_steps:
+        pace = getattr(self.model, "pace", None)  # of tfxfer's own model, which may have made steps ahead
+        if self._schedule.counts_steps and (pace is None or pace.is_caught_up):
             self._follow(self._schedule.at_step(self._step()))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -202,6 +203,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
             "schedule": self._schedule.remembered(),
             "changes": [values.to_json(change) | {"done": None} for change in self.changes],
             "tries": self._trial is not None,
+            "epoch": self._epoch,
         }
         return told, self._trial.arrays if self._trial is not None else []
 
@@ -218,6 +220,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
             train = tuple(change["train"]) if isinstance(change["train"], list) else change["train"]
             self.changes.append(Change(**change | {"train": train, "done": self._frozen(train, self._warmup_steps)}))
         self._schedule.go_on(told["schedule"])
+        self._epoch = told["epoch"]
         self._goes_on = True
 
     def _check_trains(self, optimizer: optimizers.DifferentialLearningRate) -> None:

@@ -1,4 +1,4 @@
-"""How a run is carried out, as values: what may change when it goes on and never changes what is learned."""
+"""How a run is carried out, as values: what may change when it goes on, and changes what is learned by rounding."""
 
 import dataclasses
 from typing import Literal

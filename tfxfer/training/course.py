@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 
@@ -74,7 +75,7 @@ def fit_stage(model, whole, material: Material, kept, still, tell, note, watchin
         note(f"stage {stage.name}  goes on behind step {epoch * stage.steps_per_epoch + done} of {stage.steps}")
     is_over = moment is not None and moment.told["stopped"]
     held_out, strategy = material.held_out(), model.distribute_strategy
-    model.pace.limit = acting["waking"] and acting["waking"].steps_to_change
+    model.pace.limit = functools.partial(_steps_to_change, [acting["waking"], *watching])
     pacer = trainees.Pacer(
         stage.steps,
         test_steps=len(held_out),
@@ -82,7 +83,11 @@ def fit_stage(model, whole, material: Material, kept, still, tell, note, watchin
         done=done,
         metrics=moment.numbers["metrics"] if moment else (),
     )
-    with interruption.noted() as is_asked, _explained_divergence(model, material, kept):
+    with contextlib.ExitStack() as ending:
+        for callback in (acting["recorder"], *watching):  # Keras ends none of them where `fit` ends by an error
+            ending.callback(getattr(callback, "close", lambda: None))
+        ending.enter_context(_explained_divergence(model, material, kept))
+        is_asked = ending.enter_context(interruption.noted())
         model.fit(
             # It ends with the stage; Keras, which would count its batches against whole epochs, is not to know.
             batches.shared(material.batches(epoch * stage.steps_per_epoch + done, stage.steps).repeat(), strategy),
@@ -97,7 +102,7 @@ def fit_stage(model, whole, material: Material, kept, still, tell, note, watchin
                 pacer,
                 *remembering.values(),
                 *watching,
-                saving.Saver(kept, moved, remembering, rate=stage.learning_rate, is_asked=is_asked),
+                saving.Saver(kept, moved, remembering, is_asked=is_asked),
             ],
         )
     for warning in warnings:
@@ -111,6 +116,12 @@ def fit_stage(model, whole, material: Material, kept, still, tell, note, watchin
         drift=statistics.drift_records(drifting.measured) if drifting is not None else (),
         drift_warning="; ".join(warnings),
     )
+
+
+def _steps_to_change(callbacks) -> int | None:
+    """Returns how many steps come before the next one at which a callback has something to do."""
+    steps = [callback.steps_to_change() for callback in callbacks if hasattr(callback, "steps_to_change")]
+    return min((one for one in steps if one is not None), default=None)
 
 
 def _acting(stage: StagePlan, material: Material, whole, tell, note, warn) -> dict:

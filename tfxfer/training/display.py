@@ -61,6 +61,10 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Closes the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the bar, also where `fit` has ended by an error."""
         self._bar.close()
 
     def remembered(self):

@@ -74,7 +74,7 @@ def fit(
                 cache=plan.cache_of(stage.name),
                 kept=kept,
                 moments=checkpoints.moments(number, note),
-                watching=[_events(workdir, number, plan)],
+                watching=[_events(workdir, number, plan, note)],
                 tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
                 note=note,
             )
@@ -84,13 +84,14 @@ def fit(
     return history
 
 
-def _events(workdir: pathlib.Path, number: int, plan: Plan) -> Events:
+def _events(workdir: pathlib.Path, number: int, plan: Plan, note: Note) -> Events:
     """Returns what writes the scalars of a stage for TensorBoard."""
     first, last = plan.how.profile_steps
     return Events(
         workdir / "events" / f"stage_{number + 1}",
         batch_size=plan.what.batch_size,
         profile_steps=range(first, last) if last else None,
+        show=note,
     )
 
 
@@ -168,4 +169,5 @@ class _Checkpoints:
         for old in self._folder.glob("stage_*.weights.h5"):
             if old.name != name:
                 old.unlink()
-        shutil.rmtree(self._folder / f"stage_{len(history.stages)}", ignore_errors=True)
+        for done in self._folder.glob("stage_*/"):
+            shutil.rmtree(done, ignore_errors=True)

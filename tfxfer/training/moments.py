@@ -17,9 +17,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfxfer import files
+
 # Names of the tensors in a checkpoint: `numbers/0/.ATTRIBUTES/VARIABLE_VALUE`.
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _TOLD = "told"
+_RATE = "rate.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,11 +63,26 @@ class Moments:
         self._note, self._facts = note, dict(facts or {})
         self._last = self._start = time.monotonic()
         self._seconds_before = 0.0
+        self._is_new = True
+        self._rate: float | None = None
 
     @property
     def stage_seconds(self) -> float:
         """How long the stage has taken, in all processes that went on with it."""
         return self._seconds_before + time.monotonic() - self._start
+
+    @property
+    def rate(self) -> float | None:
+        """The rate that the stage goes on with, where that is no longer its plan's."""
+        if self._folder is not None and (self._folder / _RATE).exists():
+            return float(files.read_json(self._folder / _RATE)["rate"])
+        return self._rate
+
+    def lower_rate(self, rate: float) -> None:
+        """Keeps the rate that the stage goes on with."""
+        self._rate = rate
+        if self._folder is not None:
+            files.write_json(self._folder / _RATE, {"rate": rate})
 
     @property
     def in_words(self) -> str:
@@ -109,15 +127,18 @@ class Moments:
                 )
                 continue
             if self._is_ours(moment.told.pop("facts", None)):
-                self._seconds_before = moment.told.pop("stage_seconds")
+                seconds = moment.told.pop("stage_seconds")
+                self._seconds_before = seconds if self._is_new else self._seconds_before
+                self._is_new = False
                 return moment
         return None
 
-    def drop(self, *, keep: bool) -> None:
-        """Removes the newest moment, and all others too if they are not to be kept."""
+    def drop(self, *, keep: bool) -> bool:
+        """Removes the newest moment, and all others too if they are not to be kept; returns whether any are left."""
         number = self._number() if keep else "*"
         for path in self._folder.glob(f"moment-{number}.*") if self._folder is not None else ():
             path.unlink()
+        return bool(self._paths())
 
     def _is_ours(self, facts: Mapping[str, Any] | None) -> bool:
         return facts == self._facts

@@ -30,7 +30,6 @@ class Saver(keras.callbacks.Callback):
         moved: Sequence[keras.Variable],
         remembering: Mapping[str, Remembers],
         *,
-        rate: float,
         is_asked: Callable[[], bool],
     ):
         """Makes a callback for one `fit` of a `Trainee`.
@@ -39,12 +38,10 @@ class Saver(keras.callbacks.Callback):
             kept: where moments are written.
             moved: what the stage may move of the model, in an order that every process has.
             remembering: other callbacks of this `fit` by name.
-            rate: of the head at its peak.
             is_asked: whether the process is to stop.
         """
         super().__init__()
         self._kept, self._moved, self._remembering, self._is_asked = kept, moved, dict(remembering), is_asked
-        self._rate = rate
         self._epoch = 0
         self._metrics: list[np.ndarray] = []
 
@@ -85,7 +82,6 @@ class Saver(keras.callbacks.Callback):
             "epoch": epoch,
             "step": step,
             "stopped": self.model.stop_training,
-            "rate": self._rate,
             "remembered": {},
         }
         numbers = {

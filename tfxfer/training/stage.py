@@ -83,8 +83,8 @@ def run_stage(
                     raise
                 # The newest may be on its way there already; where the one before did not help, none does.
                 again = now.learning_rate < stage.learning_rate
-                moments.drop(keep=not again)
-                back = "to its beginning" if again else "by a checkpoint"
+                back = "by a checkpoint" if moments.drop(keep=not again) else "to its beginning"
+                moments.lower_rate(rates[0])
                 note(f"{error} It goes back {back} and on with half the rate, {rates[0]:g}.")
             for variable, value in start:
                 variable.assign(value)
@@ -140,10 +140,10 @@ def _run_stage(
 
 
 def _rates_left(stage: StagePlan, moments: Moments) -> list[float]:
-    """Returns the rates that a stage may still go through, one after the other, from that of its newest moment on."""
+    """Returns the rates that a stage may still go through, in order, from the one that it has come down to."""
     rates = [stage.learning_rate / 2**halvings for halvings in range(stage.rollbacks + 1)]
-    moment = moments.newest() if stage.rollbacks else None
-    return [rate for rate in rates if moment is None or rate <= moment.told["rate"]]
+    lowered = moments.rate if stage.rollbacks else None
+    return [rate for rate in rates if lowered is None or rate <= lowered]
 
 
 def awake_stage(stage: StagePlan, awake: tuple[str, ...]) -> StagePlan:
@@ -264,9 +264,8 @@ def _verify_slots(trainee: keras.Model, stage: StagePlan, shares: dict[int, floa
 
 
 def _seed_dropout(model: keras.Model, seed: int, stage: int) -> None:
-    """Sets the state of every random layer, a function of seed, stage and layer name."""
-    for layer in model.layers:
-        generator = getattr(layer, "seed_generator", None)
-        if generator is not None:
-            key = hashlib.sha256(f"dropout:{seed}:{stage}:{layer.name}".encode()).digest()
-            generator.state.assign([int.from_bytes(key[:4]) // 2, 0])
+    """Sets the state of every random layer, within others too, a function of seed, stage and its place in the model."""
+    states = [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+    for number, state in enumerate(states):
+        key = hashlib.sha256(f"dropout:{seed}:{stage}:{number}".encode()).digest()
+        state.assign([int.from_bytes(key[:4]) // 2, 0])

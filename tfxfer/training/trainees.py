@@ -145,7 +145,7 @@ class Trainee(keras.Model):
         return waited, results
 
     def make_test_function(self, force=False):
-        """Sets what `evaluate` calls for each step: the first call runs all where their number is known."""
+        """Sets what `evaluate` calls for each step: several at once where their number is known."""
         if self.test_function is not None and not force:
             return
         run = _looped(self, self._test)
@@ -257,7 +257,7 @@ class Pacer(keras.callbacks.Callback):
         per_epoch = self.params["steps"]
         resumed = epoch == self._first
         self.model.pace.train.begin(min(per_epoch, self._steps - epoch * per_epoch), self._done if resumed else 0)
-        if resumed:
+        if resumed and self._done:
             for variable, value in zip(self.model.metrics_variables, self._metrics, strict=False):
                 variable.assign(value)
 
