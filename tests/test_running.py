@@ -23,6 +23,9 @@ from tfxfer.values import Change
         ({"checkpoint_seconds": -1.0}, "checkpoint_seconds=-1.0 must be at least 0"),
         ({"checkpoint_seconds": float("inf")}, "checkpoint_seconds=inf must be at least 0"),
         ({"checkpoints_kept": 0}, "checkpoints_kept=0 must be at least 1"),
+        ({"resume": "maybe"}, "resume='maybe' is not one of 'auto', 'must', 'never'"),
+        ({"profile_steps": "20:10"}, "profile_steps='20:10' must be two steps such as 10:20, the last above"),
+        ({"profile_steps": "a:b"}, "profile_steps='a:b' must be two steps such as 10:20, the last above"),
         (
             {"devices": "tpu", "checkpoints_kept": 0},
             "checkpoints_kept=0 must be at least 1; devices='tpu' is none of auto, cpu, ",
@@ -34,6 +37,18 @@ def test_running_that_cannot_be(settings, message):
         Running(**settings)
     assert str(caught.value).startswith("Running: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["flags", "TF_CONFIG"])
+def test_several_workers_are_refused_until_they_can_train(how, monkeypatch):
+    running = Running()
+    if how == "flags":
+        running = Running(workers=("10.0.0.1:2222", "10.0.0.2:2222"))
+    else:
+        cluster = '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
+        monkeypatch.setenv("TF_CONFIG", cluster)
+    with pytest.raises(ConfigError, match="several workers cannot train together yet"):
+        checks.check_recipe(Recipe(data="folder:photos", running=running))
 
 
 def test_running_goes_to_json_and_back():

@@ -24,7 +24,7 @@ import time
 
 import bench_drawings
 import fetch_assets
-from bench_quickstart import Figure, _at_least, _at_most, _equal, _machine, _table
+from bench_quickstart import Figure, _at_least, _at_most, _equal, _machine, _reported
 
 from tfxfer.cli import quiet
 
@@ -62,11 +62,7 @@ def main() -> int:
         parser.error(f"there is no measurement {', '.join(unknown)}. Measurements: {', '.join(_MEASUREMENTS)}.")
     print(_machine(), flush=True)
     figures = [figure for name in wanted for figure in _MEASUREMENTS[name]()]
-    print(f"\n{_table(figures)}")
-    short = [figure.name for figure in figures if not figure.holds]
-    if short:
-        print(f"\n{len(short)} of {len(figures)} figures fall short: {'; '.join(short)}")
-    return int(given.check and bool(short))
+    return _reported(figures, check=given.check)
 
 
 def pictures() -> list[Figure]:

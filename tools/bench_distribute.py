@@ -8,15 +8,15 @@ they gain. Inputs are random numbers.
 """
 
 import argparse
-import dataclasses
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from bench_quickstart import Figure, _at_most, _machine, _reported
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -26,21 +26,6 @@ _STEPS = 12
 _REPLICAS, _STEPS_TO_COMPARE = (2, 4), 20
 _LARGEST_DIFFERENCE = 1e-5
 _DEFAULT_SECONDS = 60.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """One row: what was measured, its value and the wanted value as shown, and whether the value is as wanted."""
-
-    name: str
-    value: str
-    wanted: str
-    is_met: bool
-
-
-def at_most(name: str, value: float, wanted: float, unit: str = "") -> Figure:
-    """Returns the row of a value that must not be above another."""
-    return Figure(name, f"{value:.3g}{unit}", f"≤ {wanted:g}{unit}", value <= wanted)
 
 
 def start() -> None:
@@ -76,7 +61,7 @@ def step_under_replicas(turns: int) -> list[Figure]:
             pairs.append(pair)
             print(f"step on two replicas: ours {1000 * pair[0]:.0f} ms, stock {1000 * pair[1]:.0f} ms", flush=True)
     ratio = statistics.median(one / other for one, other in pairs)
-    return [at_most("step on two replicas over that of stock Keras", ratio, 1.05)]
+    return [_at_most("step on two replicas over that of stock Keras", ratio, 1.05)]
 
 
 def same_result() -> list[Figure]:
@@ -93,7 +78,7 @@ def same_result() -> list[Figure]:
                     print(f"batch norm {mode}: one device, batches backwards: {worst:.2g}", flush=True)
                     continue
                 name = f"{replicas} replicas, batch norm {mode}: largest difference from one device, of a tensor"
-                figures.append(at_most(f"{name}, {_STEPS_TO_COMPARE} steps", worst, _LARGEST_DIFFERENCE))
+                figures.append(_at_most(f"{name}, {_STEPS_TO_COMPARE} steps", worst, _LARGEST_DIFFERENCE))
     return figures
 
 
@@ -142,7 +127,7 @@ def checkpoints_and_data(turns: int) -> list[Figure]:
 
     from tfxfer.data import batches
     from tfxfer.data.rows import Rows
-    from tfxfer.training import moments, saving
+    from tfxfer.training import checkpoints, saving
 
     strategy = tf.distribute.get_strategy()
     model = _trainee(strategy, keras.optimizers.Adam(1e-3))
@@ -168,7 +153,7 @@ def checkpoints_and_data(turns: int) -> list[Figure]:
     waits = statistics.median((a - b) / b for a, b in zip(steps["gathered"], steps["at hand"], strict=True))
     writes = []
     with tempfile.TemporaryDirectory() as folder:
-        kept = moments.Moments(pathlib.Path(folder), seconds=0, keep=2)
+        kept = checkpoints.StageCheckpoints(pathlib.Path(folder), seconds=0, keep=2)
         saver = saving.Saver(kept, model.variables, {}, is_asked=lambda: False)
         saver.set_model(model)
         for _ in range(turns):
@@ -179,8 +164,8 @@ def checkpoints_and_data(turns: int) -> list[Figure]:
     share = 100 * statistics.median(writes) / _DEFAULT_SECONDS
     what = f"{1000 * step:.0f} ms a step, {size / 1e6:.0f} MB a checkpoint"
     return [
-        at_most(f"checkpoints every {_DEFAULT_SECONDS:g} s, of training ({what})", share, 3, " %"),
-        at_most(f"waiting for data, of a step ({what})", 100 * max(0.0, waits), 5, " %"),
+        _at_most(f"checkpoints every {_DEFAULT_SECONDS:g} s, % of training ({what})", share, 3),
+        _at_most(f"waiting for data, % of a step ({what})", 100 * max(0.0, waits), 5),
     ]
 
 
@@ -254,11 +239,9 @@ def main() -> int:
     if given.train:
         train(given.train, given.replicas, given.batch_norm)
         return 0
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
+    print(_machine(), flush=True)
     figures = [*same_result(), *step_under_replicas(given.turns), *checkpoints_and_data(given.turns)]
-    for figure in figures:
-        print(f"{'ok  ' if figure.is_met else 'FAIL'} {figure.name}: {figure.value} (wanted {figure.wanted})")
-    return int(given.check and not all(figure.is_met for figure in figures))
+    return _reported(figures, check=given.check)
 
 
 if __name__ == "__main__":

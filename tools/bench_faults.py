@@ -12,7 +12,6 @@ import collections
 import dataclasses
 import os
 import pathlib
-import platform
 import random
 import re
 import shutil
@@ -20,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from bench_quickstart import Figure, _equal, _machine, _reported
 
 _CONFIG = """
 import tfxfer
@@ -54,16 +55,6 @@ _DOING = (
     (r"^stage 1 ", "training stage 1"),
     (r".", "filling the cache, or before the first epoch's end"),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """One row: what was measured, its value and the wanted value as shown, and whether the value is as wanted."""
-
-    name: str
-    value: str
-    wanted: str
-    is_met: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,9 +148,9 @@ def measured(kills: int, in_a_row: int, seed: int) -> list[Figure]:
     covered = ", ".join(f"{what} {count}" for what, count in doing.most_common())
     return [
         Figure(f"kills, in: {covered}", str(restarts), f"at least {kills // 2}", restarts >= kills // 2),
-        Figure("restarts that fail", str(failed), "0", failed == 0),
-        Figure("restarts that begin a stage anew though it has a checkpoint", str(lost), "0", lost == 0),
-        Figure("runs that end in other weights, in any bit", str(unequal), "0", unequal == 0),
+        _equal("restarts that fail", failed, 0),
+        _equal("restarts that begin a stage anew though it has a checkpoint", lost, 0),
+        _equal("runs that end in other weights, in any bit", unequal, 0),
     ]
 
 
@@ -190,12 +181,9 @@ def main() -> int:
     parser.add_argument("--in-a-row", type=int, default=5, help="kills of one run before it may end")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}")
+    print(_machine(), flush=True)
     figures = measured(arguments.kills, arguments.in_a_row, arguments.seed)
-    for figure in figures:
-        mark = "ok  " if figure.is_met else "FAIL"
-        print(f"{mark} {figure.name}: {figure.value} (wanted {figure.wanted})")
-    return int(arguments.check and not all(figure.is_met for figure in figures))
+    return _reported(figures, check=arguments.check)
 
 
 if __name__ == "__main__":

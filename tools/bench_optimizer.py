@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from bench_quickstart import Figure, _at_most, _equal, _machine, _table
+from bench_quickstart import Figure, _at_most, _equal, _machine, _reported
 
 from tfxfer.cli import quiet
 
@@ -58,11 +58,7 @@ def main() -> int:
         return 0
     print(_machine(), flush=True)
     figures = [figure for name in given.only.split(",") for figure in _MEASUREMENTS[name](given)]
-    print(f"\n{_table(figures)}")
-    short = [figure.name for figure in figures if not figure.holds]
-    if short:
-        print(f"\n{len(short)} of {len(figures)} figures fall short: {'; '.join(short)}")
-    return int(given.check and bool(short))
+    return _reported(figures, check=given.check)
 
 
 def steps(given: argparse.Namespace) -> list[Figure]:

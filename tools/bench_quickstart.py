@@ -99,11 +99,7 @@ def main() -> int:
             figures += repeated(folder.resolve())
     if given.tests:
         figures += default_tier()
-    print(f"\n{_table(figures)}")
-    short = [figure.name for figure in figures if not figure.holds]
-    if short:
-        print(f"\n{len(short)} of {len(figures)} figures fall short: {'; '.join(short)}")
-    return int(given.check and bool(short))
+    return _reported(figures, check=given.check)
 
 
 def default_tier() -> list[Figure]:
@@ -237,6 +233,15 @@ def _machine() -> str:
     libraries = ("tfxfer", "tensorflow", "keras", "numpy")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in libraries)
     return f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+
+
+def _reported(figures: list[Figure], *, check: bool) -> int:
+    """Prints the rows, and returns the exit code: 1 where one falls short and that is to be checked."""
+    print(f"\n{_table(figures)}")
+    short = [figure.name for figure in figures if not figure.holds]
+    if short:
+        print(f"\n{len(short)} of {len(figures)} figures fall short: {'; '.join(short)}")
+    return int(check and bool(short))
 
 
 def _table(figures: list[Figure]) -> str:

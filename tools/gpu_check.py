@@ -14,7 +14,7 @@ import time
 
 import bench_cache
 import numpy as np
-from bench_quickstart import Figure, _at_least, _at_most, _machine, _table
+from bench_quickstart import Figure, _at_least, _at_most, _machine, _reported
 
 from tfxfer.cli import quiet
 
@@ -39,11 +39,7 @@ def main() -> int:
     settings = argparse.Namespace(turns=3, examples=5_000)
     figures = [*parity(), *steps(), *bench_cache.exactness(settings), *bench_cache.head(settings)]
     figures += bench_cache.blocks(settings)
-    print(f"\n{_table(figures)}")
-    short = [figure.name for figure in figures if not figure.holds]
-    if short:
-        print(f"\n{len(short)} of {len(figures)} figures fall short: {'; '.join(short)}")
-    return int(given.check and bool(short))
+    return _reported(figures, check=given.check)
 
 
 def parity() -> list[Figure]:

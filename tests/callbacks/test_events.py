@@ -1,5 +1,8 @@
 """What TensorBoard reads back."""
 
+import resource
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tfxfer
+from tfxfer import pipeline, training
 
 STEPS, EPOCHS, BATCH = 4, 2, 8
 
@@ -60,3 +64,46 @@ def test_a_run_writes_its_events_with_waiting_apart(trained):
     found = scalars(trained / "events" / "stage_1")
     assert found["loss"]
     assert {"step/data", "step/compute"} <= found.keys() or len(found["loss"]) <= 3
+
+
+def test_a_full_disk_stops_the_events_and_not_the_fit(model, tmp_path):
+    lines = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, hard))
+    try:
+        fit(model, tmp_path, show=lines.append)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    (line,) = lines
+    assert "cannot be written" in line
+    assert "goes on without" in line
+    assert int(model.optimizer.iterations.numpy()) == STEPS * EPOCHS
+
+
+def test_a_run_profiles_just_the_steps_that_are_asked_for(plugin, colours, tmp_path, monkeypatch):
+    """However many steps a call runs, one ends where the profile begins, and one where it ends."""
+    seen = []
+    profiler = tf.profiler.experimental
+    monkeypatch.setattr(profiler, "start", lambda folder: seen.append(("start", steps[-1]())))
+    monkeypatch.setattr(profiler, "stop", lambda: seen.append(("stop", steps[-1]())))
+    steps = []
+    begin = tfxfer.Events.on_train_begin
+
+    def begun(self, logs=None):
+        steps.append(self._step)
+        begin(self, logs)
+
+    monkeypatch.setattr(tfxfer.Events, "on_train_begin", begun)
+    recipe = tfxfer.Recipe(
+        data=f"folder:{colours}",
+        backbone="tiny:cnn",
+        batch_size=4,
+        stages=(tfxfer.Stage(train="head", epochs=5),),
+        running=tfxfer.Running(profile_steps="20:23"),
+    )
+    ready = pipeline.prepare(recipe, with_seconds=False)
+    pixels = ready.examples.pixels(24, "squash")
+    training.fit(ready.model, ready.examples, pixels, ready.plan, tmp_path, tell=lambda *_: None, note=pytest.fail)
+    assert seen == [("start", 20), ("stop", 23)]

@@ -11,7 +11,7 @@ from tfxfer import pipeline, training
 from tfxfer.errors import TrainingError
 from tfxfer.recipes import Running
 from tfxfer.training import divergence, trainees
-from tfxfer.training.moments import Moments
+from tfxfer.training.checkpoints import StageCheckpoints
 
 STAGE = tfxfer.Stage(train="all", epochs=4, learning_rate=0.01, head_to_body=1.0)
 
@@ -122,16 +122,16 @@ def test_a_rate_that_explodes_is_stopped_before_it_is_no_number(run):
 
 
 def newest(folder, monkeypatch):
-    """Returns the newest moment, of whatever plan."""
-    monkeypatch.setattr(Moments, "_is_ours", lambda *_: True)
-    return Moments(folder / "run" / "checkpoints" / "stage_1").newest()
+    """Returns the newest checkpoint, of whatever plan."""
+    monkeypatch.setattr(StageCheckpoints, "_is_ours", lambda *_: True)
+    return StageCheckpoints(folder / "run" / "checkpoints" / "stage_1").newest()
 
 
 def test_no_checkpoint_holds_what_is_no_number(run, tmp_path, monkeypatch):
     run(spoil=make_infinite, spoil_at=5)
-    moment = newest(tmp_path, monkeypatch)
-    assert (moment.told["epoch"], moment.told["step"]) == (0, 4)
-    assert all(np.isfinite(array).all() for array in moment.numbers["weights"])
+    checkpoint = newest(tmp_path, monkeypatch)
+    assert (checkpoint.told["epoch"], checkpoint.told["step"]) == (0, 4)
+    assert all(np.isfinite(array).all() for array in checkpoint.numbers["weights"])
 
 
 def test_a_stage_goes_back_with_half_the_rate_and_ends(run_to_end):
@@ -154,10 +154,10 @@ def test_a_process_that_goes_on_behind_a_rollback_keeps_the_rate(tmp_path):
     from tfxfer.training.stage import _rates_left
 
     stage = dataclasses.make_dataclass("Stage", ["learning_rate", "rollbacks"])
-    assert _rates_left(stage(1.0, 3), Moments(tmp_path)) == [1.0, 0.5, 0.25, 0.125]
-    Moments(tmp_path).lower_rate(0.25)
-    assert _rates_left(stage(1.0, 3), Moments(tmp_path)) == [0.25, 0.125]
-    assert _rates_left(stage(1.0, 0), Moments(tmp_path)) == [1.0]
+    assert _rates_left(stage(1.0, 3), StageCheckpoints(tmp_path)) == [1.0, 0.5, 0.25, 0.125]
+    StageCheckpoints(tmp_path).lower_rate(0.25)
+    assert _rates_left(stage(1.0, 3), StageCheckpoints(tmp_path)) == [0.25, 0.125]
+    assert _rates_left(stage(1.0, 0), StageCheckpoints(tmp_path)) == [1.0]
 
 
 def test_inputs_and_losses_are_told_apart():

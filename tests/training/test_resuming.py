@@ -3,13 +3,15 @@
 import contextlib
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
 import tfxfer
 from tfxfer import heads, interruption, pipeline, training
 from tfxfer.recipes import Adam, Gradual, Running, Searching, WhenStalled
-from tfxfer.training import moments, saving, trainees
+from tfxfer.training import checkpoints, saving, trainees
+from tfxfer.training import stage as stage_of
 
 HEAD = tfxfer.Stage(train="head", epochs=2, learning_rate=0.01)
 ALL = tfxfer.Stage(train="all", epochs=4, learning_rate=0.01, head_to_body=1.0, optimizer=Adam())
@@ -46,20 +48,20 @@ def run(plugin, colours, monkeypatch):
         )
         ready = pipeline.prepare(recipe, with_seconds=False)
         model, pixels = ready.model, ready.examples.pixels(24, "squash")
-        written, write = [], moments.Moments.write
+        written, write = [], checkpoints.StageCheckpoints.write
 
-        def write_and_stop(self, moment):
-            write(self, moment)
-            written.append((self._facts["stage"], moment.told["epoch"], moment.told["step"]))
+        def write_and_stop(self, checkpoint):
+            write(self, checkpoint)
+            written.append((self._facts["stage"], checkpoint.told["epoch"], checkpoint.told["step"]))
             if written[-1] == stop_at:
                 raise StoppedError
 
-        monkeypatch.setattr(moments.Moments, "write", write_and_stop)
+        monkeypatch.setattr(checkpoints.StageCheckpoints, "write", write_and_stop)
         note = (lambda _: None) if lines is None else lines.append
         try:
             history = training.fit(model, ready.examples, pixels, ready.plan, folder, tell=lambda *_: None, note=note)
         finally:
-            monkeypatch.setattr(moments.Moments, "write", write)
+            monkeypatch.setattr(checkpoints.StageCheckpoints, "write", write)
         return [variable.numpy() for variable in model.variables], history, written
 
     return run
@@ -114,3 +116,32 @@ def test_a_run_that_is_asked_to_stop_while_it_evaluates_stops_there(run, tmp_pat
     for one, other in zip(weights, again, strict=True):
         np.testing.assert_array_equal(one, other)
     assert timeless(told) == timeless(history)
+
+
+@pytest.mark.parametrize("every", [2, 6])
+def test_the_length_of_a_call_changes_nothing(run, tmp_path, monkeypatch, every):
+    """Six steps make an epoch here, so that what wakes may wake within one or at its begin."""
+    unfreezing = Gradual(every=every, unit="steps")
+    stages = (dataclasses.replace(ALL, unfreezing=unfreezing, group_rates="auto_rgn"),)
+    weights, history, one_by_one = run(stages, tmp_path / "short")
+    monkeypatch.setattr(trainees, "_CALL_SECONDS", 1e9)
+    again, told, together = run(stages, tmp_path / "long")
+    assert len(together) < len(one_by_one)
+    for one, other in zip(weights, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert timeless(told) == timeless(history)
+
+
+def test_random_layers_within_others_begin_each_stage_alike():
+    inputs = keras.Input((4,))
+    inner = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs))
+    model = keras.Model(inputs, keras.layers.Dropout(0.5)(inner(inputs)))
+    states = [variable for variable in model.variables if "seed" in variable.path]
+    assert len(states) == 2
+    found = []
+    for stage in (0, 1, 0):
+        model(np.ones((1, 4)), training=True)
+        stage_of._seed_dropout(model, seed=3, stage=stage)
+        found.append([tuple(state.numpy()) for state in states])
+    assert found[0] == found[2] != found[1]
+    assert found[0][0] != found[0][1]

@@ -12,7 +12,7 @@ import tfxfer
 from tfxfer import pipeline, training
 from tfxfer.data import batches
 from tfxfer.recipes import Gradual, Running
-from tfxfer.training import moments, trainees
+from tfxfer.training import checkpoints, trainees
 
 ALL = tfxfer.Stage(train="all", steps=20, learning_rate=0.01, head_to_body=1.0, batch_norm="frozen")
 STAGES = {
@@ -82,15 +82,15 @@ def test_a_run_goes_on_with_another_number_of_replicas(run, mirrored, monkeypatc
     alone, _ = run(ALL, folder="one")
     for first, second in ((mirrored, None), (None, mirrored)):
         with monkeypatch.context() as patched:
-            write, written = moments.Moments.write, []
+            write, written = checkpoints.StageCheckpoints.write, []
 
-            def write_and_stop(self, moment, write=write, written=written):
-                write(self, moment)
-                written.append(moment)
+            def write_and_stop(self, checkpoint, write=write, written=written):
+                write(self, checkpoint)
+                written.append(checkpoint)
                 if len(written) == 8:
                     raise KeyboardInterrupt
 
-            patched.setattr(moments.Moments, "write", write_and_stop)
+            patched.setattr(checkpoints.StageCheckpoints, "write", write_and_stop)
             with pytest.raises(KeyboardInterrupt):
                 run(ALL, first, folder=f"from {first is None}")
         lines = []

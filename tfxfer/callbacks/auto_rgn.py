@@ -87,14 +87,14 @@ class AutoRGN(keras.callbacks.Callback):
                 self._factors = {id(v): float(factor) for v, factor in zip(body, factors, strict=True)}
                 self._set()
 
-    def remembered(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+    def get_state(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Returns what it knows in the middle of a `fit`, for a process that goes on with it: JSON types and arrays."""
         factors = [self._factors.get(id(variable), 1.0) for variable in self._body()]
         told = {"measured": self.measured, "has_factors": bool(self._factors), "epoch": self._epoch}
         return told, [np.array(factors)]
 
-    def go_on(self, told: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
-        """Takes what `remembered` gave, before `fit(initial_epoch=…)` of the same model, frozen as it was."""
+    def set_state(self, told: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
+        """Takes what `get_state` gave, before `fit(initial_epoch=…)` of the same model, frozen as it was."""
         self._goes_on = told, arrays[0]
 
     def on_epoch_begin(self, epoch, logs=None):

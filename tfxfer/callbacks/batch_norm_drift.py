@@ -105,12 +105,12 @@ class BatchNormDrift(keras.callbacks.Callback):
         self.measured, self._told = [Drift(**drift) for drift in told["measured"]], told["told"]
         self._functions.clear()
 
-    def remembered(self) -> tuple[dict[str, Any], list]:
+    def get_state(self) -> tuple[dict[str, Any], list]:
         """Returns what it knows in the middle of a `fit`, for a process that goes on with it: JSON types and arrays."""
         return {"measured": [dataclasses.asdict(drift) for drift in self.measured], "told": self._told}, []
 
-    def go_on(self, told: dict[str, Any], arrays: list) -> None:
-        """Takes what `remembered` gave, before `fit(initial_epoch=…)`."""
+    def set_state(self, told: dict[str, Any], arrays: list) -> None:
+        """Takes what `get_state` gave, before `fit(initial_epoch=…)`."""
         self._goes_on = told
 
     def on_epoch_end(self, epoch, logs=None):

@@ -197,18 +197,18 @@ class GradualUnfreezing(keras.callbacks.Callback):
         """Returns how many steps the optimizer makes until the next change by steps; `None` for none."""
         return self._schedule.steps_to_change(self._step())
 
-    def remembered(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+    def get_state(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Returns what it knows in the middle of a `fit`, for a process that goes on with it: JSON types and arrays."""
         told = {
-            "schedule": self._schedule.remembered(),
+            "schedule": self._schedule.get_state(),
             "changes": [values.to_json(change) | {"done": None} for change in self.changes],
             "tries": self._trial is not None,
             "epoch": self._epoch,
         }
         return told, self._trial.arrays if self._trial is not None else []
 
-    def go_on(self, told: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
-        """Takes what `remembered` gave, before `fit(initial_epoch=…)` of the same model, frozen as at the beginning.
+    def set_state(self, told: dict[str, Any], arrays: Sequence[np.ndarray]) -> None:
+        """Takes what `get_state` gave, before `fit(initial_epoch=…)` of the same model, frozen as at the beginning.
 
         It makes the changes of before again, so that the optimizer has the slots that it had; their numbers, and those
         of the model, are the caller's to put back.
@@ -219,7 +219,7 @@ class GradualUnfreezing(keras.callbacks.Callback):
                 self._trial = _State(self.model, arrays)
             train = tuple(change["train"]) if isinstance(change["train"], list) else change["train"]
             self.changes.append(Change(**change | {"train": train, "done": self._frozen(train, self._warmup_steps)}))
-        self._schedule.go_on(told["schedule"])
+        self._schedule.set_state(told["schedule"])
         self._epoch = told["epoch"]
         self._goes_on = True
 

@@ -40,11 +40,11 @@ class Schedule:
     # What changes in a `fit`: attributes by name.
     _state: tuple[str, ...] = ()
 
-    def remembered(self) -> dict[str, float]:
+    def get_state(self) -> dict[str, float]:
         """Returns what it knows of this `fit`."""
         return {name: getattr(self, name) for name in self._state}
 
-    def go_on(self, told: Mapping[str, float]) -> None:
+    def set_state(self, told: Mapping[str, float]) -> None:
         """Takes what it knew when another process stopped."""
         for name in self._state:
             setattr(self, name, told[name])

@@ -16,9 +16,12 @@ from tfxfer.models import idle
 from tfxfer.plans import StagePlan
 from tfxfer.recipes import Adam
 from tfxfer.training import display, divergence, saving, statistics, trainees, unfreezing
-from tfxfer.training.material import Material
+from tfxfer.training.checkpoints import StageCheckpoint
 from tfxfer.training.optimizer import rates_callback, stage_schedule
 from tfxfer.training.records import DriftRecord, EpochRecord, WakingRecord
+from tfxfer.training.stage_data import StageData
+
+_BEGINNING = StageCheckpoint(told={"epoch": 0, "step": 0, "stopped": False}, numbers={"metrics": ()})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,14 +49,14 @@ class Course:
         return self.steps - max(stayed, default=0)
 
 
-def fit_stage(model, whole, material: Material, kept, still, tell, note, watching=()) -> Course:
-    """Runs the `fit` of a stage on `model`, compiled, from its beginning or the newest moment that was kept.
+def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=()) -> Course:
+    """Runs the `fit` of a stage on `model`, compiled, from its beginning or the newest checkpoint that was kept.
 
     Args:
         model: a `Trainee`.
         whole: the network that `model` may be the end of.
-        material: what it trains on, and how.
-        kept: the moments of the stage.
+        data: what it trains on, and how.
+        kept: the checkpoints of the stage.
         still: the `id` of each variable that it never moves.
         tell: called after each epoch; `note` with a line for what else happens.
         note: see there.
@@ -61,49 +64,40 @@ def fit_stage(model, whole, material: Material, kept, still, tell, note, watchin
 
     Raises:
         TrainingError: the loss of a step is no number, or far too large.
-        KeyboardInterrupt: the process was asked to stop; a moment is kept.
+        KeyboardInterrupt: the process was asked to stop; a checkpoint is kept.
     """
-    stage = material.stage
+    stage = data.stage
     warnings: list[str] = []
-    acting = _acting(stage, material, whole, tell, note, warnings.append)
+    acting = _acting(stage, data, whole, tell, note, warnings.append)
     remembering = {name: callback for name, callback in acting.items() if callback is not None}
     moved = [variable for variable in whole.variables if id(variable) not in still]
-    moment, epoch, done = kept.newest(), 0, 0
-    if moment is not None:
-        saving.go_on(model, moment, moved, remembering)
-        epoch, done = moment.told["epoch"], moment.told["step"]
-        note(f"stage {stage.name}  goes on behind step {epoch * stage.steps_per_epoch + done} of {stage.steps}")
-    is_over = moment is not None and moment.told["stopped"]
-    held_out, strategy = material.held_out(), model.distribute_strategy
+    checkpoint = kept.newest() or _BEGINNING
+    epoch, done = checkpoint.told["epoch"], checkpoint.told["step"]
+    before = epoch * stage.steps_per_epoch + done
+    if checkpoint is not _BEGINNING:
+        saving.go_on(model, checkpoint, moved, remembering)
+        note(f"stage {stage.name}  goes on behind step {before} of {stage.steps}")
+    held_out, strategy = data.held_out(), model.distribute_strategy
     model.pace.limit = functools.partial(_steps_to_change, [acting["waking"], *watching])
-    pacer = trainees.Pacer(
-        stage.steps,
-        test_steps=len(held_out),
-        epoch=epoch,
-        done=done,
-        metrics=moment.numbers["metrics"] if moment else (),
-    )
+    saver = functools.partial(saving.Saver, kept, moved, remembering)
+    metrics = checkpoint.numbers["metrics"]
+    pacer = trainees.Pacer(stage.steps, test_steps=len(held_out), epoch=epoch, done=done, metrics=metrics)
     with contextlib.ExitStack() as ending:
         for callback in (acting["recorder"], *watching):  # Keras ends none of them where `fit` ends by an error
             ending.callback(getattr(callback, "close", lambda: None))
-        ending.enter_context(_explained_divergence(model, material, kept))
+        ending.enter_context(_explained_divergence(model, data, kept))
         is_asked = ending.enter_context(interruption.noted())
         model.fit(
             # It ends with the stage; Keras, which would count its batches against whole epochs, is not to know.
-            batches.shared(material.batches(epoch * stage.steps_per_epoch + done, stage.steps).repeat(), strategy),
+            batches.shared(data.batches(before, stage.steps).repeat(), strategy),
             initial_epoch=epoch,
-            epochs=epoch if is_over else math.ceil(stage.steps / stage.steps_per_epoch),
+            epochs=epoch if checkpoint.told["stopped"] else math.ceil(stage.steps / stage.steps_per_epoch),
             steps_per_epoch=stage.steps_per_epoch,
             validation_data=batches.shared(held_out.repeat(), strategy),
             validation_steps=len(held_out),
             verbose=0,
             shuffle=False,
-            callbacks=[
-                pacer,
-                *remembering.values(),
-                *watching,
-                saving.Saver(kept, moved, remembering, is_asked=is_asked),
-            ],
+            callbacks=[pacer, *remembering.values(), *watching, saver(is_asked=is_asked)],
         )
     for warning in warnings:
         note(f"stage {stage.name}  warning: {warning}")
@@ -124,9 +118,9 @@ def _steps_to_change(callbacks) -> int | None:
     return min((one for one in steps if one is not None), default=None)
 
 
-def _acting(stage: StagePlan, material: Material, whole, tell, note, warn) -> dict:
+def _acting(stage: StagePlan, data: StageData, whole, tell, note, warn) -> dict:
     """Returns the callbacks that know something of the steps before, by name; None where a stage needs none."""
-    some = material.some()
+    some = data.some()
     return {
         "recorder": display.Recorder(stage, tell),
         # What wakes comes before what is measured on it.
@@ -137,16 +131,16 @@ def _acting(stage: StagePlan, material: Material, whole, tell, note, warn) -> di
 
 
 @contextlib.contextmanager
-def _explained_divergence(model, material: Material, kept) -> Iterator[None]:
+def _explained_divergence(model, data: StageData, kept) -> Iterator[None]:
     """Says of a loss that is no number where it comes from."""
     try:
         yield
     except divergence.DivergedError as error:
-        stage, step = material.stage, error.step
+        stage, step = data.stage, error.step
         if error.has_moved:
             fault = "which layer cannot be told on several devices"
         else:
-            ((inputs, _),) = material.batches(step, step + 1)
+            ((inputs, _),) = data.batches(step, step + 1)
             fault = divergence.at_fault(model, inputs)
         rate = float(stage_schedule(stage)(step))
         raise TrainingError(

@@ -67,11 +67,11 @@ class Recorder(keras.callbacks.Callback):
         """Closes the bar, also where `fit` has ended by an error."""
         self._bar.close()
 
-    def remembered(self):
+    def get_state(self):
         """Returns the records until now, and how long the present epoch has taken."""
         return {"epochs": values.to_json(tuple(self.epochs)), "seconds": time.monotonic() - self._start}, ()
 
-    def go_on(self, told, arrays):
+    def set_state(self, told, arrays):
         """Takes what another process has recorded."""
         self.epochs = [values.from_json(EpochRecord, record) for record in told["epochs"]]
         self._seconds_before = told["seconds"]

@@ -13,7 +13,7 @@ from tfxfer.callbacks.events import Events
 from tfxfer.data import Examples
 from tfxfer.errors import WorkdirError
 from tfxfer.plans import Plan
-from tfxfer.training.moments import Moments
+from tfxfer.training.checkpoints import StageCheckpoints
 from tfxfer.training.records import EpochRecord, History
 from tfxfer.training.stage import run_stage
 
@@ -56,7 +56,7 @@ def fit(
         DataError: the statistics of batch norm, measured anew, would be NaN or infinite.
     """
     train, validation = (examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
-    checkpoints = _Checkpoints(workdir / "checkpoints", plan)
+    checkpoints = _RunCheckpoints(workdir / "checkpoints", plan)
     checkpoints.check_versions(note)
     history = checkpoints.restore(model)
     with activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=note) as kept:
@@ -73,7 +73,7 @@ def fit(
                 validation,
                 cache=plan.cache_of(stage.name),
                 kept=kept,
-                moments=checkpoints.moments(number, note),
+                checkpoints=checkpoints.of_stage(number, note),
                 watching=[_events(workdir, number, plan, note)],
                 tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
                 note=note,
@@ -110,7 +110,7 @@ def _cuts_from(plan: Plan, number: int) -> set[str]:
     return {name for cache in caches if cache for name in (cache.cut, cache.source)}
 
 
-class _Checkpoints:
+class _RunCheckpoints:
     """The weights after the last finished stage, the history up to it, and where the next one was."""
 
     def __init__(self, folder: pathlib.Path, plan: Plan):
@@ -145,9 +145,9 @@ class _Checkpoints:
         if changed:
             note(f"this run was begun with other libraries ({', '.join(changed)}); its weights may end in other bits.")
 
-    def moments(self, number: int, note: Note) -> Moments:
-        """Returns the moments within a stage, counted from 0."""
-        return Moments(
+    def of_stage(self, number: int, note: Note) -> StageCheckpoints:
+        """Returns the checkpoints within a stage, counted from 0."""
+        return StageCheckpoints(
             self._folder / f"stage_{number + 1}",
             seconds=self._seconds,
             keep=self._kept,

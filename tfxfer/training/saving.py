@@ -1,4 +1,4 @@
-"""Writes moments of a stage while it trains, and stops it between two steps when the process is asked to."""
+"""Writes checkpoints of a stage while it trains, and stops it between two steps when the process is asked to."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -6,27 +6,27 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from tfxfer.training import moments
-from tfxfer.training.moments import Moment, Moments
+from tfxfer.training import checkpoints
+from tfxfer.training.checkpoints import StageCheckpoint, StageCheckpoints
 from tfxfer.training.trainees import Trainee
 
 
 class Remembers(Protocol):
     """A callback that knows something of the steps before."""
 
-    def remembered(self) -> tuple[Any, Sequence[np.ndarray]]:
+    def get_state(self) -> tuple[Any, Sequence[np.ndarray]]:
         """Returns what it knows: JSON types, and arrays."""
 
-    def go_on(self, told: Any, arrays: Sequence[np.ndarray]) -> None:
+    def set_state(self, told: Any, arrays: Sequence[np.ndarray]) -> None:
         """Takes that before `fit`, in a process that begins where another stopped."""
 
 
 class Saver(keras.callbacks.Callback):
-    """Writes a moment when one is due; comes last among callbacks, since it keeps what the others have done."""
+    """Writes a checkpoint when one is due; comes last among callbacks, since it keeps what the others have done."""
 
     def __init__(
         self,
-        kept: Moments,
+        kept: StageCheckpoints,
         moved: Sequence[keras.Variable],
         remembering: Mapping[str, Remembers],
         *,
@@ -35,7 +35,7 @@ class Saver(keras.callbacks.Callback):
         """Makes a callback for one `fit` of a `Trainee`.
 
         Args:
-            kept: where moments are written.
+            kept: where checkpoints are written.
             moved: what the stage may move of the model, in an order that every process has.
             remembering: other callbacks of this `fit` by name.
             is_asked: whether the process is to stop.
@@ -50,13 +50,13 @@ class Saver(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        """Writes a moment if it is time.
+        """Writes a checkpoint if it is time.
 
         Raises:
-            KeyboardInterrupt: the process was asked to stop; the moment is written.
+            KeyboardInterrupt: the process was asked to stop; the checkpoint is written.
         """
         if self.model.pace.is_caught_up:
-            self._metrics = moments.arrays_of(self.model.metrics_variables)
+            self._metrics = checkpoints.arrays_of(self.model.metrics_variables)
             self._look(self._epoch, self.model.pace.done)
 
     def on_test_batch_end(self, batch, logs=None):
@@ -70,14 +70,14 @@ class Saver(keras.callbacks.Callback):
 
     def _look(self, epoch: int, step: int) -> None:
         if self._is_asked() or self._kept.is_due:
-            moment = self._moment(epoch, step)
+            checkpoint = self._checkpoint(epoch, step)
             # Of what is no number the next step will tell; the checkpoint before it is the last good one.
-            if all(np.isfinite(array).all() for array in moment.numbers["weights"] if array.dtype.kind == "f"):
-                self._kept.write(moment)
+            if all(np.isfinite(array).all() for array in checkpoint.numbers["weights"] if array.dtype.kind == "f"):
+                self._kept.write(checkpoint)
         if self._is_asked():
             raise KeyboardInterrupt
 
-    def _moment(self, epoch: int, step: int) -> Moment:
+    def _checkpoint(self, epoch: int, step: int) -> StageCheckpoint:
         told: dict[str, Any] = {
             "epoch": epoch,
             "step": step,
@@ -85,30 +85,30 @@ class Saver(keras.callbacks.Callback):
             "remembered": {},
         }
         numbers = {
-            "weights": moments.arrays_of(self._moved),
-            "optimizer": moments.arrays_of(self.model.optimizer.variables),
+            "weights": checkpoints.arrays_of(self._moved),
+            "optimizer": checkpoints.arrays_of(self.model.optimizer.variables),
             # As the last step left them: an evaluation counts in the same ones.
-            "metrics": self._metrics or moments.arrays_of(self.model.metrics_variables),
+            "metrics": self._metrics or checkpoints.arrays_of(self.model.metrics_variables),
         }
         for name, callback in self._remembering.items():
-            told["remembered"][name], numbers[name] = callback.remembered()
-        return Moment(told=told, numbers=numbers)
+            told["remembered"][name], numbers[name] = callback.get_state()
+        return StageCheckpoint(told=told, numbers=numbers)
 
 
 def go_on(
-    model: Trainee, moment: Moment, moved: Sequence[keras.Variable], remembering: Mapping[str, Remembers]
+    model: Trainee, checkpoint: StageCheckpoint, moved: Sequence[keras.Variable], remembering: Mapping[str, Remembers]
 ) -> None:
-    """Puts a stage back to a moment, before `fit`.
+    """Puts a stage back to a checkpoint, before `fit`.
 
     Args:
         model: compiled, as the stage begins.
-        moment: of this stage.
+        checkpoint: of this stage.
         moved: as of `Saver`; `remembering` likewise.
         remembering: see there.
     """
     # What wakes makes slots, so callbacks come before the optimizer's numbers.
     for name, callback in remembering.items():
         callback.set_model(model)
-        callback.go_on(moment.told["remembered"][name], moment.numbers.get(name, ()))
-    moments.assign(moved, moment.numbers["weights"])
-    moments.assign(model.optimizer.variables, moment.numbers["optimizer"])
+        callback.set_state(checkpoint.told["remembered"][name], checkpoint.numbers.get(name, ()))
+    checkpoints.assign(moved, checkpoint.numbers["weights"])
+    checkpoints.assign(model.optimizer.variables, checkpoint.numbers["optimizer"])

@@ -15,11 +15,11 @@ from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, CacheError, TrainingError, VerificationError
 from tfxfer.plans import StageCache, StagePlan, What
 from tfxfer.training import statistics, trainees
+from tfxfer.training.checkpoints import StageCheckpoints
 from tfxfer.training.course import explained, fit_stage
-from tfxfer.training.material import Material
-from tfxfer.training.moments import Moments
 from tfxfer.training.optimizer import is_bias, stage_optimizer
 from tfxfer.training.records import EpochRecord, RefreshRecord, StageRecord
+from tfxfer.training.stage_data import StageData
 
 # Batches that the head's logits are measured on before they are scaled.
 _BATCHES_TO_RESCALE = 16
@@ -35,7 +35,7 @@ def run_stage(
     *,
     cache: StageCache | None,
     kept: activations.Kept,
-    moments: Moments | None = None,
+    checkpoints: StageCheckpoints | None = None,
     watching: Sequence[keras.callbacks.Callback] = (),
     tell: Callable[[int, EpochRecord], None],
     note: Callable[[str], None] = print,
@@ -51,7 +51,7 @@ def run_stage(
         validation: not trained on.
         cache: how the activations of what is frozen are kept; None: they are computed in every epoch.
         kept: where they are kept from stage to stage.
-        moments: of this stage; with the newest it goes on. None: nothing is kept.
+        checkpoints: of this stage; with the newest it goes on. None: nothing is kept.
         watching: callbacks of its `fit`, which change nothing.
         tell: called after each epoch with its number, counted from 1, and its record.
         note: called with a line for each change of what trains within the stage, and with warnings.
@@ -70,28 +70,36 @@ def run_stage(
                 raise BackboneError(f"{why} Take it out of the network, or write augment.brightness=0.")
             note(f"stage {stage.name}  {why} What is frozen is computed in every epoch instead.")
             cache = None
-        moments = moments or Moments()
-        start = [(v, v.numpy()) for v in model.variables] if stage.rollbacks else []
-        rates = _rates_left(stage, moments)
-        while True:
-            now = dataclasses.replace(stage, learning_rate=rates.pop(0))
-            try:
-                looks_on = (moments, tuple(watching), tell, note)
-                return _run_stage(model, number, now, what, train, validation, cache, kept, *looks_on)
-            except TrainingError as error:
-                if not rates:
-                    raise
-                # The newest may be on its way there already; where the one before did not help, none does.
-                again = now.learning_rate < stage.learning_rate
-                back = "by a checkpoint" if moments.drop(keep=not again) else "to its beginning"
-                moments.lower_rate(rates[0])
-                note(f"{error} It goes back {back} and on with half the rate, {rates[0]:g}.")
-            for variable, value in start:
-                variable.assign(value)
+        looks_on = (checkpoints or StageCheckpoints(), tuple(watching), tell, note)
+
+        def attempt(now: StagePlan) -> StageRecord:
+            return _run_stage(model, number, now, what, train, validation, cache, kept, *looks_on)
+
+        return _with_rollbacks(attempt, model, stage, looks_on[0], note)
+
+
+def _with_rollbacks(attempt: Callable[[StagePlan], StageRecord], model, stage: StagePlan, checkpoints, note):
+    """Runs a stage, and where its loss is no number again with half the rate, as often as its plan says."""
+    start = [(v, v.numpy()) for v in model.variables] if stage.rollbacks else []
+    rates = _rates_left(stage, checkpoints)
+    while True:
+        now = dataclasses.replace(stage, learning_rate=rates.pop(0))
+        try:
+            return attempt(now)
+        except TrainingError as error:
+            if not rates:
+                raise
+            # The newest may be on its way there already; where the one before did not help, none does.
+            again = now.learning_rate < stage.learning_rate
+            back = "by a checkpoint" if checkpoints.drop(keep=not again) else "to its beginning"
+            checkpoints.lower_rate(rates[0])
+            note(f"{error} It goes back {back} and on with half the rate, {rates[0]:g}.")
+        for variable, value in start:
+            variable.assign(value)
 
 
 def _run_stage(
-    model, number, stage: StagePlan, what: What, train, validation, cache, kept, moments, watching, tell, note
+    model, number, stage: StagePlan, what: What, train, validation, cache, kept, checkpoints, watching, tell, note
 ) -> StageRecord:
     trainee = prepared(model, number, stage, what)
     # Not compiled: it only says what names mean, and what is frozen.
@@ -112,25 +120,25 @@ def _run_stage(
         some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
         models.rescale_head(trainee, (batch for batch, _ in some))
     proof = models.Proof(whole)
-    material = Material(
+    data = StageData(
         number=number, stage=stage, what=what, train=train, validation=validation, cached=cache is not None
     )
     with _statistics_in_time(trainee, stage), statistics.synchronised(trainee):
-        course = fit_stage(trainee, whole, material, moments, proof.still, tell, note, watching)
+        course = fit_stage(trainee, whole, data, checkpoints, proof.still, tell, note, watching)
     shares = planned_shares(model, awake_stage(stage, course.awake))
     _verify_slots(trainee, stage, shares)
     proof.narrow(shares.keys())
     moved = proof.check(steps=course.steps_since_waking)
-    still = explained(trainee, proof.idle_variables, stage, shares, course, material.some())
+    still = explained(trainee, proof.idle_variables, stage, shares, course, data.some())
     refreshed = RefreshRecord()
     if stage.refresh_statistics:
-        refreshed = statistics.refreshed(trainee, whole, material.one_pass(), material.held_out())
+        refreshed = statistics.refreshed(trainee, whole, data.one_pass(), data.held_out())
     return StageRecord(
         name=stage.name,
         epochs=course.epochs,
         frozen_digest=proof.digest,
         moved=moved,
-        seconds=moments.stage_seconds,
+        seconds=checkpoints.stage_seconds,
         idle=tuple(map(str, still)),
         wakings=course.wakings,
         drift=course.drift,
@@ -139,10 +147,10 @@ def _run_stage(
     )
 
 
-def _rates_left(stage: StagePlan, moments: Moments) -> list[float]:
+def _rates_left(stage: StagePlan, checkpoints: StageCheckpoints) -> list[float]:
     """Returns the rates that a stage may still go through, in order, from the one that it has come down to."""
     rates = [stage.learning_rate / 2**halvings for halvings in range(stage.rollbacks + 1)]
-    lowered = moments.rate if stage.rollbacks else None
+    lowered = checkpoints.rate if stage.rollbacks else None
     return [rate for rate in rates if lowered is None or rate <= lowered]
 
 

@@ -2,7 +2,7 @@
 
 `fit` of Keras 3.15 has one number of steps for a call, cannot begin within an epoch, weighs unequal shares of a batch
 alike, and reduces its results in a way that fails across machines. What it calls for a step may be overridden
-(`train_step`, `make_train_function`, `make_test_function`), and is, here.
+(`make_train_function`, `make_test_function`), and is, here.
 """
 
 import dataclasses
@@ -95,11 +95,6 @@ class Pace:
 
 class Trainee(keras.Model):
     """A functional model that trains as a stage does; made by `trainee_of`."""
-
-    def train_step(self, data):
-        """Makes one optimizer step on (inputs, labels) of this replica, and returns the metrics."""
-        self._move(data)
-        return self.get_metrics_result()
 
     def make_train_function(self, force=False):
         """Sets what `fit` calls for each step: it runs several at once, and answers for those it has run."""

@@ -14,7 +14,7 @@ _BATCHES_TO_MEASURE = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Material:
+class StageData:
     """The examples of one stage.
 
     Attributes:

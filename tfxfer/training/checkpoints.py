@@ -1,7 +1,8 @@
 """Where a stage was when it was interrupted: written every so often, read back bit for bit.
 
-A moment holds what a stage moves: weights that train, state that no gradient moves, the optimizer's state, the sums of
-metrics; and as JSON the position and what callbacks know. What is frozen is as the stage before left it.
+A checkpoint within a stage holds what it moves: weights that train, state that no gradient moves, the optimizer's
+state, the sums of metrics; and as JSON the position and what callbacks know. What is frozen is as the stage before left
+it.
 """
 
 import dataclasses
@@ -26,8 +27,8 @@ _RATE = "rate.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Moment:
-    """One moment of a stage.
+class StageCheckpoint:
+    """What a stage was at one step.
 
     Attributes:
         told: JSON types: position, records, what callbacks know.
@@ -38,8 +39,8 @@ class Moment:
     numbers: Mapping[str, Sequence[np.ndarray]]
 
 
-class Moments:
-    """The moments of one stage in a folder, the newest last."""
+class StageCheckpoints:
+    """The checkpoints of one stage in a folder, the newest last."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Moments:
 
         Args:
             folder: of this stage alone; None: nothing is kept.
-            seconds: from one moment to the next.
+            seconds: from one checkpoint to the next.
             keep: how many stay.
             note: called with a line where one cannot be written or read.
             facts: JSON types that must be the same when one is read: of another run it is none.
@@ -95,48 +96,51 @@ class Moments:
         """Whether it is time for the next one."""
         return time.monotonic() - self._last >= self._seconds
 
-    def write(self, moment: Moment) -> None:
-        """Writes a moment beside those that are there, and lets the oldest go.
+    def write(self, checkpoint: StageCheckpoint) -> None:
+        """Writes a checkpoint beside those that are there, and lets the oldest go.
 
-        A full disk costs nothing but this moment, and is told.
+        A full disk costs nothing but this checkpoint, and is told.
         """
         if self._folder is None:
             return
-        told = json.dumps({"facts": self._facts, "stage_seconds": self.stage_seconds, **moment.told})
+        told = json.dumps({"facts": self._facts, "stage_seconds": self.stage_seconds, **checkpoint.told})
         with tf.device("cpu:0"):
-            groups = {name: [tf.Variable(array) for array in arrays] for name, arrays in moment.numbers.items()}
-            checkpoint = tf.train.Checkpoint(**{_TOLD: tf.Variable(told)}, **groups)
-        manager = tf.train.CheckpointManager(checkpoint, str(self._folder), self._keep, checkpoint_name="moment")
+            groups = {name: [tf.Variable(array) for array in arrays] for name, arrays in checkpoint.numbers.items()}
+            written = tf.train.Checkpoint(**{_TOLD: tf.Variable(told)}, **groups)
+        manager = tf.train.CheckpointManager(written, str(self._folder), self._keep, checkpoint_name="checkpoint")
+        number = self._number() + 1
         try:
-            manager.save(checkpoint_number=self._number() + 1)
+            manager.save(checkpoint_number=number)
         except (tf.errors.OpError, OSError) as error:
+            for part in self._folder.glob(f"checkpoint-{number}.*"):  # half of it would only keep the disk full
+                part.unlink()
             self._note(f"the checkpoint could not be written ({_first_line(error)}); training goes on without it.")
         self._last = time.monotonic()
 
-    def newest(self) -> Moment | None:
-        """Returns the newest moment that can be read whole; None without one.
+    def newest(self) -> StageCheckpoint | None:
+        """Returns the newest checkpoint that can be read whole; None without one.
 
         Each tensor has a checksum, so that one that was cut short or altered is found, told, and the one before taken.
         """
         for path in sorted(self._paths(), key=_number_of, reverse=True):
             try:
-                moment = _read(path)
+                checkpoint = _read(path)
             except (tf.errors.OpError, OSError, ValueError, LookupError, RuntimeError) as error:
                 self._note(
                     f"{path.name} of {self._folder} cannot be read ({_first_line(error)}); trying the one before."
                 )
                 continue
-            if self._is_ours(moment.told.pop("facts", None)):
-                seconds = moment.told.pop("stage_seconds")
+            if self._is_ours(checkpoint.told.pop("facts", None)):
+                seconds = checkpoint.told.pop("stage_seconds")
                 self._seconds_before = seconds if self._is_new else self._seconds_before
                 self._is_new = False
-                return moment
+                return checkpoint
         return None
 
     def drop(self, *, keep: bool) -> bool:
-        """Removes the newest moment, and all others too if they are not to be kept; returns whether any are left."""
+        """Removes the newest checkpoint, and all others if they are not to be kept; returns whether any are left."""
         number = self._number() if keep else "*"
-        for path in self._folder.glob(f"moment-{number}.*") if self._folder is not None else ():
+        for path in self._folder.glob(f"checkpoint-{number}.*") if self._folder is not None else ():
             path.unlink()
         return bool(self._paths())
 
@@ -146,7 +150,7 @@ class Moments:
     def _paths(self) -> list[pathlib.Path]:
         if self._folder is None:
             return []
-        return [path.with_suffix("") for path in self._folder.glob("moment-*.index")]
+        return [path.with_suffix("") for path in self._folder.glob("checkpoint-*.index")]
 
     def _number(self) -> int:
         return max(map(_number_of, self._paths()), default=0)
@@ -167,7 +171,7 @@ def assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) ->
         variable.assign(array)
 
 
-def _read(path: pathlib.Path) -> Moment:
+def _read(path: pathlib.Path) -> StageCheckpoint:
     reader = tf.train.load_checkpoint(str(path))
     told = json.loads(reader.get_tensor(_TOLD + _VALUE))
     numbers: dict[str, dict[int, np.ndarray]] = {}
@@ -175,7 +179,7 @@ def _read(path: pathlib.Path) -> Moment:
         found = re.fullmatch(rf"(\w+)/(\d+){re.escape(_VALUE)}", name)
         if found:
             numbers.setdefault(found[1], {})[int(found[2])] = reader.get_tensor(name)
-    return Moment(told=told, numbers={name: [own[at] for at in sorted(own)] for name, own in numbers.items()})
+    return StageCheckpoint(told=told, numbers={name: [own[at] for at in sorted(own)] for name, own in numbers.items()})
 
 
 def _number_of(path: pathlib.Path) -> int:
