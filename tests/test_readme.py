@@ -1,15 +1,19 @@
 """What README shows is run: its Python, its commands (but for this test itself), its files."""
 
+import contextlib
 import json
+import os
 import pathlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from local_cluster import tool
 from PIL import Image
 
 from tfxfer.cli.main import main
@@ -23,7 +27,9 @@ _BEFORE, CHAPTER = README.split("\n## Backbones\n")
 CHAPTER, _AFTER = CHAPTER.split("\n## ", 1)
 CHAPTER_BLOCKS = _BLOCK.findall(CHAPTER)
 SCRIPTS = [text for kind, text in _BLOCK.findall(_BEFORE + "\n## " + _AFTER) if kind == "python"]
-COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+_, MACHINES = README.split("\n## Several machines\n")
+MACHINES = [text for kind, text in _BLOCK.findall(MACHINES.split("\n## ")[0]) if kind == "sh"]
+COMMANDS = [line for kind, text in BLOCKS if kind == "sh" and text not in MACHINES for line in text.splitlines()]
 SETUP = [line for line in COMMANDS if line.startswith("python3 -m venv")]
 
 
@@ -89,6 +95,57 @@ def test_the_commands_of_the_readme_run(photos, capsys):
         else:
             assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
     assert (photos / "labels.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_the_commands_for_several_machines_run(photos):
+    """With ports of the loopback for those of two machines, and stand-ins for the commands of Slurm."""
+    two, slurm, local = MACHINES
+    fast = " --image_size=32 --stages=feature_extraction"
+    one, other = tool.free_addresses(2)
+    lines = two.replace("10.0.0.1:2222", one).replace("10.0.0.2:2222", other).splitlines()
+    assert len(lines) == 2
+    run_at_once([f"{line}{fast}" for line in lines], photos)
+    assert (photos / "runs" / "both" / "bundle" / "bundle.json").exists()
+
+    for name, text in {
+        "scontrol": "echo 127.0.0.1; echo 127.0.0.2",
+        "srun": 'SLURM_PROCID=1 "$@" & SLURM_PROCID=0 "$@"; code=$?; wait; exit $code',
+    }.items():
+        (photos / name).write_text(f"#!/bin/sh\n{text}\n")
+        (photos / name).chmod(0o755)
+    port = tool.free_addresses(1)[0].partition(":")[2]
+    run_at_once([slurm.replace("2222", port).replace('PROCID"', f'PROCID{fast}"')], photos)
+    assert (photos / "runs" / "slurm" / "bundle" / "bundle.json").exists()
+
+    run_at_once([local.replace("tools/", f"{ROOT}/tools/").rstrip() + fast], photos)
+    assert (photos / "runs" / "local" / "bundle" / "bundle.json").exists()
+
+
+def run_at_once(scripts: list[str], folder: pathlib.Path) -> None:
+    """Runs scripts of a shell beside each other, with this environment's programs."""
+    path = os.pathsep.join([str(folder), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    processes = [
+        subprocess.Popen(
+            ["bash", "-ec", script],
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        for script in scripts
+    ]
+    try:
+        outs = [process.communicate(timeout=300)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0] * len(scripts), "\n".join(outs)[-4000:]
+    finally:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def chapter(kind: str) -> list[str]:

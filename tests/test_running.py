@@ -40,15 +40,23 @@ def test_running_that_cannot_be(settings, message):
 
 
 @pytest.mark.parametrize("how", ["flags", "TF_CONFIG"])
-def test_several_workers_are_refused_until_they_can_train(how, monkeypatch):
+def test_what_one_process_does_refuses_several(how, monkeypatch):
     running = Running()
     if how == "flags":
         running = Running(workers=("10.0.0.1:2222", "10.0.0.2:2222"))
     else:
         cluster = '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
         monkeypatch.setenv("TF_CONFIG", cluster)
-    with pytest.raises(ConfigError, match="several workers cannot train together yet"):
-        checks.check_recipe(Recipe(data="folder:photos", running=running))
+    checks.check_recipe(Recipe(data="folder:photos", running=running))
+    with pytest.raises(ConfigError, match="this is done by one process"):
+        checks.check_alone(running)
+
+
+@pytest.mark.parametrize("command", ["plan", "lr-find"])
+def test_the_commands_that_refuse_them(command, capsys):
+    flags = ["--data=folder:photos", "--workers=10.0.0.1:2222,10.0.0.2:2222"]
+    assert main.main([command, *flags]) == 2
+    assert "this is done by one process. Leave --workers out" in capsys.readouterr().err
 
 
 def test_running_goes_to_json_and_back():

@@ -13,21 +13,29 @@ def check_recipe(recipe: recipes.Recipe) -> None:
 
     Raises:
         ConfigError: an unknown kind of data source, an unknown source or name of the backbone, an image size below
-            what it needs, a malformed TF_CONFIG, a strategy that does not go with devices or workers, or workers.
+            what it needs, a malformed TF_CONFIG, or a strategy that does not go with devices or workers.
     """
     data.check_source(recipe.data.source)
     running = recipe.running
-    cluster = clusters.find_cluster(running.workers, running.task_index, os.environ.get("TF_CONFIG"))
-    devices.check_strategy(running.strategy, devices.parse_devices(running.devices), cluster)
-    if cluster is not None:
-        raise ConfigError(
-            "several workers cannot train together yet (tfxfer.runtime.strategy_for joins them in a script of your "
-            "own). Leave --workers and TF_CONFIG out."
-        )
+    devices.check_strategy(running.strategy, devices.parse_devices(running.devices), _cluster_of(running))
     card = backbones.card(recipe.backbone.handle)
     backbones.check_takes_pictures(card)
     if recipe.image_size != "auto":
         backbones.check_size(card, recipe.image_size)
+
+
+def check_alone(running: recipes.Running) -> None:
+    """Refuses workers where one process does all there is to do.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    if _cluster_of(running) is not None:
+        raise ConfigError("this is done by one process. Leave --workers out, and unset the variable TF_CONFIG.")
+
+
+def _cluster_of(running: recipes.Running) -> clusters.Cluster | None:
+    return clusters.find_cluster(running.workers, running.task_index, os.environ.get("TF_CONFIG"))
 
 
 def check_environment() -> None:

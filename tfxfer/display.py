@@ -86,6 +86,8 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
         ("head", _head_text(what.head)),
         ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}{_share(plan)}, seed {what.seed}"),
         ("strategy", _strategy(plan)),
+        ("checkpoints", f"every {how.checkpoint_seconds:g} s and behind each stage; within one the last "
+                        f"{how.checkpoints_kept}, of at most {size_text(how.checkpoint_bytes)} each"),
     ]  # fmt: skip
     if data.skipped:
         rows.insert(1, ("left out", f"{len(data.skipped)} unreadable images (listed in the report)"))
@@ -103,8 +105,12 @@ def _share(plan: Plan) -> str:
 
 def _strategy(plan: Plan) -> str:
     """Returns how devices share the work, why, and what that does to the learning rate."""
-    several = "; learning rate not scaled with the number of devices" if len(plan.how.devices) > 1 else ""
-    return f"{plan.how.strategy} ({plan.how.strategy_reason}){several}"
+    said = [f"{plan.how.strategy} ({plan.how.strategy_reason})"]
+    if len(plan.how.devices) > 1:
+        said.append("learning rate not scaled with the number of devices")
+        if not plan.what.synchronise_batch_norm and any(stage.batch_norm == "train" for stage in plan.what.stages):
+            said.append("batch norm by the share of each")
+    return "; ".join(said)
 
 
 def _head_text(head) -> str:
@@ -202,6 +208,7 @@ def _extras(stage: StagePlan) -> list[str]:
         ("label smoothing", stage.label_smoothing),
     )
     said = ["head rescaled first"] * stage.rescale_head + [f"{name} {value:g}" for name, value in numbers if value]
+    said += ["ends with the weights of its best epoch"] * stage.restore_best_weights
     return said + ["statistics measured anew at the end"] * stage.refresh_statistics
 
 

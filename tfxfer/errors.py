@@ -44,6 +44,12 @@ class TrainingError(TfxferError, RuntimeError):
     """Training that cannot go on, since its loss is no number."""
 
 
+class WorkerError(TfxferError, RuntimeError):
+    """Another process of the run is gone, or has failed: the same command on all of them goes on."""
+
+    exit_code = 75
+
+
 class VerificationError(TfxferError, RuntimeError):
     """A promise of ours that a check found broken: nothing the user did, so it counts as a bug."""
 

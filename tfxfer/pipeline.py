@@ -1,6 +1,7 @@
 """The main job as it reads: data and backbone are found, a plan is decided, the model trains, is measured, ships."""
 
 import dataclasses
+import json
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -71,7 +72,8 @@ def run(
     0.97...
 
     The same call on an unfinished `workdir` goes on behind the last checkpoint and ends in the same weights; on a
-    finished one it returns the report. Seeds and op determinism are set for the whole process.
+    finished one it returns the report. Seeds and op determinism are set for the whole process. Several workers make
+    the same call, and all return the report; the first of them writes, the others use `workdir` for a cache at most.
 
     Args:
         recipe: what to do.
@@ -83,25 +85,30 @@ def run(
     Raises:
         TfxferError: with what was wrong and what to type instead; see `tfxfer.errors`.
     """
-    start = time.monotonic()
-    workdir = pathlib.Path(workdir)
-    check_workdir(workdir, recipe)
-    finished = _finished(workdir)
-    if finished:
-        show(f"{workdir} is finished; this is its report.")
-        show(summary(finished, workdir))
-        return finished
-    prepared = prepare(recipe, data=data, class_names=class_names, before=_plan_before(workdir, recipe))
-    examples, model, plan = prepared.examples, prepared.model, prepared.plan
-    show(str(prepared))
-    files.remove_leftovers(workdir)
-    files.write_json(workdir / _RECIPE, values.to_json(recipe))
-    files.write_text(workdir / "plan.txt", str(prepared))
-    files.write_json(workdir / _PLAN, values.to_json(plan))
-    pixels = examples.pixels(plan.what.image_size, plan.what.resize, _pixel_store(plan, workdir))
-    history = training.fit(model, examples, pixels, plan, workdir, tell=_teller(plan, show), note=show)
-    report = _measure(model, examples, pixels, plan, history)
-    report = _ship(model, prepared, pixels, report, workdir, start)
+    start, workdir = time.monotonic(), pathlib.Path(workdir)
+    workers = runtime.join_workers(recipe.running)
+    if not workers.is_chief:
+        show(f"{workers} trains along; the first one shows what happens and writes the files.")
+        show = _nothing
+    with workers.losses_told():
+        workers.check_alike(runtime.identity() | _alike(recipe))
+        finished = workers.value_from_chief(Report, lambda: _opened(workdir, recipe))
+        if finished:
+            show(f"{workdir} is finished; this is its report.")
+            show(summary(finished, workdir))
+            return finished
+        before = workers.value_from_chief(Plan, lambda: _plan_before(workdir, recipe))
+        prepared = prepare(recipe, data=data, class_names=class_names, before=before)
+        show(str(prepared))
+        if workers.is_chief:
+            _begin(prepared, workdir)
+        plan = prepared.plan
+        store = _pixel_store(plan, workdir, workers)
+        pixels = prepared.examples.pixels(plan.what.image_size, plan.what.resize, store)
+        history = training.fit(
+            prepared.model, prepared.examples, pixels, plan, workdir, tell=_teller(plan, show), note=show
+        )
+        report = workers.value_from_chief(Report, lambda: _finish(prepared, pixels, history, workdir, start))
     show(summary(report, workdir))
     return report
 
@@ -131,6 +138,7 @@ def prepare(
     checks.check_recipe(recipe)
     runtime.check_environment()
     strategy = runtime.strategy_for(recipe.running)  # before anything touches TensorFlow's devices
+    workers = runtime.workers_of(strategy)
     runtime.make_reproducible(recipe.seed)
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
     asked = recipe.backbone
@@ -144,14 +152,18 @@ def prepare(
         )
     found = (examples.facts, backbone.facts, runtime.probe(recipe.running))
     plan = plans.resolve(recipe, *found)  # what is wrong with the recipe is said before anything is measured
+    workers.check_alike({"data, or network (their digest)": plan.digest})
     with strategy.scope():
         model = models.swap_head(backbone, plan.what.head, seed=plan.what.seed)
-    if before is not None and before.digest == plan.digest:
-        plan = plans.as_before(plan, before)
-    elif with_seconds:
-        costs = activations.measure(model, batch_size=recipe.batch_size)
-        plan = plans.resolve(recipe, *found, costs)
-    return Prepared(recipe, examples, backbone, model, plan)
+
+    def decided() -> Plan:
+        if before is not None and before.digest == plan.digest:
+            return plans.as_before(plan, before)
+        if not with_seconds:
+            return plan
+        return plans.resolve(recipe, *found, activations.measure(model, batch_size=recipe.batch_size))
+
+    return Prepared(recipe, examples, backbone, model, workers.value_from_chief(Plan, decided))
 
 
 def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
@@ -210,6 +222,35 @@ def _expected(stages: Sequence[evaluation.StageSeconds]) -> list[str]:
     return ["; ".join(told)] if told else []
 
 
+def _alike(recipe: recipes.Recipe) -> dict[str, str]:
+    """Returns what all workers must be asked alike, by name."""
+    asked = values.to_json(recipe)
+    return {f"recipe: {name}": json.dumps(value) for name, value in asked.items() if name != "running"}
+
+
+def _opened(workdir: pathlib.Path, recipe: recipes.Recipe) -> Report | None:
+    """Returns the report of a finished run; finds out, else, whether `workdir` can be this recipe's."""
+    check_workdir(workdir, recipe)
+    return _finished(workdir)
+
+
+def _begin(prepared: Prepared, workdir: pathlib.Path) -> None:
+    files.remove_leftovers(workdir)
+    files.write_json(workdir / _RECIPE, values.to_json(prepared.recipe))
+    files.write_text(workdir / "plan.txt", str(prepared))
+    files.write_json(workdir / _PLAN, values.to_json(prepared.plan))
+
+
+def _finish(prepared: Prepared, pixels, history: training.History, workdir: pathlib.Path, start: float) -> Report:
+    """Measures what has been trained, writes the report and the bundle."""
+    report = _measure(prepared.model, prepared.examples, pixels, prepared.plan, history)
+    return _ship(prepared.model, prepared, pixels, report, workdir, start)
+
+
+def _nothing(_line: str) -> None:
+    pass
+
+
 def _finished(workdir: pathlib.Path) -> Report | None:
     if not (workdir / "bundle" / "bundle.json").exists():
         return None
@@ -229,8 +270,11 @@ def _plan_before(workdir: pathlib.Path, recipe: recipes.Recipe) -> Plan | None:
         return None
 
 
-def _pixel_store(plan: Plan, workdir: pathlib.Path) -> pathlib.Path | None:
-    return workdir / "cache" / "pixels.npy" if plan.how.pixel_store == "disk" else None
+def _pixel_store(plan: Plan, workdir: pathlib.Path, workers: runtime.Workers) -> pathlib.Path | None:
+    if plan.how.pixel_store != "disk":
+        return None
+    own = "" if workers.is_chief else f"_{workers.position}"  # the folder may be shared
+    return workdir / "cache" / f"pixels{own}.npy"
 
 
 def _teller(plan: Plan, show: Callable[[str], None]) -> training.Tell:

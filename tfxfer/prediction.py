@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfxfer import progress
+from tfxfer import models, progress
 from tfxfer.data import images
 from tfxfer.data.rows import Rows
 
@@ -29,8 +29,7 @@ def logits(model: Callable, rows: Rows, *, batch_size: int = 32) -> np.ndarray:
 
 def logits_of(model: keras.Model, batch: np.ndarray) -> np.ndarray:
     """Returns the model's logits for one batch, float32 `[rows, classes]`."""
-    # Under a strategy Keras gives every replica the whole batch and joins their answers.
-    return model.predict_on_batch(batch)[: len(batch)]
+    return models.predict_on_batch(model, batch)
 
 
 def softmax(values: np.ndarray) -> np.ndarray:

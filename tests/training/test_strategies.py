@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfxfer
-from tfxfer import pipeline, training
+from tfxfer import heads, models, pipeline, training
 from tfxfer.data import batches
 from tfxfer.recipes import Gradual, Running
 from tfxfer.training import checkpoints, trainees
@@ -30,7 +30,7 @@ SHARE, NOTHING = 1e-5, 1e-8
 def run(plugin, colours, tmp_path):
     """A function that trains a stage under a strategy and returns weights and history."""
 
-    def run(stage, strategy=None, *, folder="run", note=lambda _: None):
+    def run(stage, strategy=None, *, folder="run", note=lambda _: None, **settings):
         recipe = tfxfer.Recipe(
             data=f"folder:{colours}",
             backbone="tiny:cnn",
@@ -38,6 +38,7 @@ def run(plugin, colours, tmp_path):
             batch_size=9,  # 42 examples: shares of 5 and 4, and of 3 and 3 at the end of an epoch
             augment=tfxfer.Augment(views=3),
             running=Running(checkpoint_seconds=0),
+            **settings,
         )
         with strategy.scope() if strategy else contextlib.nullcontext():
             ready = pipeline.prepare(recipe, with_seconds=False)
@@ -97,6 +98,82 @@ def test_a_run_goes_on_with_another_number_of_replicas(run, mirrored, monkeypatc
         together, _ = run(ALL, second, folder=f"from {first is None}", note=lines.append)
         assert any("goes on behind step" in line for line in lines)
         assert_same(alone, together)
+
+
+def test_replicas_draw_masks_of_their_own_and_go_on_with_them(run, mirrored, monkeypatch):
+    """Equal masks on all would be one mask for several shares of a batch."""
+    monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)
+    dropout = heads.Linear(dropout=0.5)
+    whole, _ = run(ALL, mirrored, folder="whole", head=dropout)
+    (state,) = [v for v in whole.variables if v.path.endswith("seed_generator_state")]
+    first, second = (own.numpy() for own in mirrored.experimental_local_results(state.value))
+    assert second.tolist() == (first + np.uint32([1, 0])).tolist()
+    written, write = [], checkpoints.StageCheckpoints.write
+
+    def write_and_stop(self, checkpoint):
+        write(self, checkpoint)
+        written.append(checkpoint)
+        if len(written) == 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints.StageCheckpoints, "write", write_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(ALL, mirrored, folder="stopped", head=dropout)
+    again, _ = run(ALL, mirrored, folder="stopped", head=dropout)
+    for one, other in zip(whole.variables, again.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+@pytest.mark.parametrize("synchronise", [True, False])
+def test_statistics_are_the_same_on_all_replicas_and_in_what_is_saved(run, mirrored, tmp_path, synchronise):
+    stage = STAGES["statistics move"]
+    model, _ = run(stage, mirrored, synchronise_batch_norm=synchronise)
+    for variable in model.variables:
+        one, two = (own.numpy() for own in mirrored.experimental_local_results(variable.value))
+        np.testing.assert_array_equal(one, two, variable.path)
+    model.save(tmp_path / "saved.keras")
+    with tf.distribute.get_strategy().scope():
+        read = keras.models.load_model(tmp_path / "saved.keras")
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3)).astype("uint8")
+    alone = read.predict_on_batch(pictures)
+
+    @tf.function
+    def on_each(batch):
+        return mirrored.run(lambda: model(batch, training=False))
+
+    for own in mirrored.experimental_local_results(on_each(tf.constant(pictures))):
+        np.testing.assert_allclose(own.numpy(), alone, atol=1e-6)
+    np.testing.assert_allclose(models.predict_on_batch(model, pictures), alone, atol=1e-6)
+
+
+def test_statistics_that_are_averaged_are_those_of_shares(run, mirrored, monkeypatch):
+    """Each replica normalises by its own share: the mean is near that of the whole batch, the variance below it."""
+    stage = dataclasses.replace(STAGES["statistics move"], learning_rate=1e-6, refresh_statistics=False)
+    together, _ = run(stage, mirrored, folder="synchronised")
+    apart, _ = run(stage, mirrored, folder="averaged", synchronise_batch_norm=False)
+    for one, other in zip(together.variables, apart.variables, strict=True):
+        if one.path.endswith("moving_mean"):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), atol=0.05 * np.abs(one.numpy()).max())
+    variances = [
+        (one.numpy(), other.numpy())
+        for one, other in zip(together.variables, apart.variables, strict=True)
+        if one.path.endswith("moving_variance")
+    ]
+    assert variances
+    assert all(other.mean() < one.mean() for one, other in variances)
+
+
+def test_statistics_that_nobody_averages_differ(run, mirrored, monkeypatch):
+    """The canary: what Keras does."""
+    monkeypatch.setattr(trainees.Trainee, "_average_statistics", lambda self: None)
+    model, _ = run(
+        dataclasses.replace(STAGES["statistics move"], refresh_statistics=False),
+        mirrored,
+        synchronise_batch_norm=False,
+    )
+    pairs = [[own.numpy() for own in mirrored.experimental_local_results(v.value)] for v in model.variables]
+    assert not all((one == two).all() for one, two in pairs)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])

@@ -1,17 +1,20 @@
 """Fills a store with the activations of examples, and makes rows of it that a model trains on."""
 
+import contextlib
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import progress
+from tfxfer import progress, runtime
 from tfxfer.activations.encoding import Encoding
 from tfxfer.activations.store import Store
 from tfxfer.data.rows import Decode, Rows
+from tfxfer.errors import CacheError
+from tfxfer.runtime import Workers
 
 # Bytes get the range of each channel in so many rows; what later ones have beyond it is clipped.
 _ROWS_FOR_RANGE = 256
@@ -21,7 +24,9 @@ _MOST_FOLDED = 100_000_000
 _ATTEMPTS = 3
 
 
-def cached(store: Store, prefix: keras.Model, examples: Rows, *, batch_size: int, text: str) -> Rows:
+def cached(
+    store: Store, prefix: keras.Model, examples: Rows, *, batch_size: int, text: str, workers: Workers | None = None
+) -> Rows:
     """Returns the activations of all examples, and all their views, as rows of `store`, where it computes what lacks.
 
     Args:
@@ -31,17 +36,19 @@ def cached(store: Store, prefix: keras.Model, examples: Rows, *, batch_size: int
         batch_size: examples at a time; every batch has this size, the last one is padded, so that each row is what
             the network computes for that batch shape.
         text: what the progress bar says.
+        workers: that compute it together, each for a store of its own; None: this process alone.
 
     Raises:
-        CacheError: there is no room, or rows are damaged again and again.
+        CacheError: there is no room, here or at another worker, or rows are damaged again and again.
     """
-    names = fingerprints(examples)
+    names, workers = fingerprints(examples), workers or runtime.alone()
     flat = names.reshape(-1)
     for _ in range(_ATTEMPTS):
-        with store.filling(flat) as lacking:
+        with _filling(store, flat, workers) as (lacking, own):
             if len(lacking):
-                _fill(store, prefix, examples, names, lacking, batch_size, text)
-        if not len(store.damaged(store.places(flat))):  # which are missing from then on
+                _fill(store, prefix, examples, names, lacking, own, batch_size, text, workers)
+        damaged = store.damaged(store.places(flat))  # which are missing from then on
+        if not workers.any(len(damaged) > 0)[0]:
             break
     return Rows(
         StoredRows(store, len(flat)),
@@ -148,20 +155,70 @@ class StoredRows:
         return self._store.gather(places)
 
 
-def _fill(store: Store, prefix: keras.Model, examples: Rows, names, lacking, batch_size: int, text: str) -> None:
-    """Computes what is missing, view by view in the order of the examples."""
+@contextlib.contextmanager
+def _filling(store: Store, names: np.ndarray, workers: Workers) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Allows `append` within the block, and gives the positions that some worker lacks, and those that this one does.
+
+    Raises:
+        CacheError: of the store, or for another worker's.
+    """
+    own, error = np.empty(0, np.int64), None
+    with contextlib.ExitStack() as filling:
+        try:
+            own = filling.enter_context(store.filling(names))
+        except CacheError as raised:
+            error = raised
+        _check_all(error, workers)
+        lacks = np.zeros(len(names), np.int64)
+        lacks[own] = 1
+        yield np.flatnonzero(workers.sum(lacks)), own
+
+
+def _check_all(error: CacheError | None, workers: Workers) -> None:
+    """Raises the error of this worker, or one where another worker has one: they wait for each other's rows."""
+    (one_failed,) = workers.any(error is not None)
+    if error is not None:
+        raise error
+    if one_failed:
+        raise CacheError("another worker cannot keep activations.")
+
+
+def _fill(
+    store: Store, prefix: keras.Model, examples: Rows, names, lacking, own, batch_size: int, text: str, workers: Workers
+) -> None:
+    """Computes what some worker lacks, each of them every so many batches, view by view in the order of the examples.
+
+    Raises:
+        CacheError: rows cannot be kept here, or by another worker.
+    """
     compute = computing(store, prefix, examples.decode)
     position, view = np.divmod(lacking, names.shape[1])
     order = np.lexsort((position, view))
     lacking, position, view = lacking[order], position[order], view[order]
-    flat = names.reshape(-1)
-    appender = Appender(store)
+    flat, is_own = names.reshape(-1), np.isin(lacking, own)
+    appender, error = Appender(store), None
+    together = batch_size * workers.count
     with progress.bar(text, len(lacking), kind="images") as advance:
-        for start in range(0, len(lacking), batch_size):
-            some = slice(start, start + batch_size)
-            count = len(lacking[some])
-            which = np.resize(position[some], batch_size), np.resize(view[some], batch_size)
-            activations = compute(examples.take(*which), examples.parameters_of(*which))
-            appender.append(flat[lacking[some]], activations.numpy()[:count])
-            advance(count)
-    appender.flush()
+        for start in range(0, len(lacking), together):
+            # Behind the last one a worker without a share computes that again, for nobody.
+            first = min(start + workers.position * batch_size, len(lacking) - 1)
+            share = slice(first, first + batch_size)
+            which = np.resize(position[share], batch_size), np.resize(view[share], batch_size)
+            activations = compute(examples.take(*which), examples.parameters_of(*which)).numpy()
+            some = slice(start, start + together)
+            kept = is_own[some]
+            rows = workers.gathered(activations).reshape(-1, *activations.shape[1:])[: len(kept)]
+            try:
+                if error is None and kept.any():
+                    appender.append(flat[lacking[some]][kept], rows[kept])
+            except CacheError as raised:
+                error = raised
+                if workers.count == 1:
+                    raise
+            advance(len(kept))
+    try:
+        if error is None:
+            appender.flush()
+    except CacheError as raised:
+        error = raised
+    _check_all(error, workers)

@@ -34,12 +34,21 @@ class Kept:
         what: the plan.
         disk_bytes: that all stores on disk may take together.
         tell: called with a sentence where something takes another way than was planned.
+        workers: that train together: each computes its share of what lacks, and all keep it. None: this process alone.
     """
 
-    def __init__(self, what: What, *, disk_bytes: int, tell: Callable[[str], None]):
+    def __init__(
+        self,
+        what: What,
+        *,
+        disk_bytes: int,
+        tell: Callable[[str], None],
+        workers: runtime.Workers | None = None,
+    ):
         self._what = what
         self._disk_bytes = disk_bytes
         self._tell = tell
+        self._workers = workers or runtime.alone()
         self._held: dict[str, _Held] = {}
 
     def __enter__(self):
@@ -94,9 +103,8 @@ class Kept:
 
     def _filled(self, store: Store, prefix: keras.Model, name: str, examples) -> tuple[Rows, ...]:
         text = f"computing what is frozen, up to {name}"
-        return tuple(
-            filling.cached(store, prefix, split, batch_size=self._what.batch_size, text=text) for split in examples
-        )
+        how = {"batch_size": self._what.batch_size, "text": text, "workers": self._workers}
+        return tuple(filling.cached(store, prefix, split, **how) for split in examples)
 
     def _store(self, name: str, digest: str, precision: str, kind: str, prefix: keras.Model) -> Store:
         shape = prefix.output_shape[1:]
@@ -113,5 +121,6 @@ class Kept:
             precision=precision,
             row_shape=shape,
             versions=tuple(f"{library} {version}" for library, version in runtime.probe().versions),
+            worker=self._workers.position,
         )
         return DiskStore(key, limit_bytes=self._disk_bytes, tell=self._tell)

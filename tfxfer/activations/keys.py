@@ -26,6 +26,7 @@ class Key:
         precision: in which numbers are kept.
         row_shape: of the activations of one example.
         versions: of the libraries that compute them, such as `tensorflow 2.21.0`.
+        worker: whose store it is, of several that train together: each has its own, also in a folder that they share.
     """
 
     network: str
@@ -37,6 +38,7 @@ class Key:
     precision: Precision
     row_shape: tuple[int, ...]
     versions: tuple[str, ...]
+    worker: int = 0
 
     @property
     def digest(self) -> str:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfxfer import graph, optimizers
 from tfxfer.errors import ConfigError
 from tfxfer.models import statistics
+from tfxfer.models.inference import on_one_replica
 from tfxfer.optimizers import DifferentialLearningRate
 
 # Least share of its rate that a variable gets, so that everything that is to train moves.
@@ -167,12 +168,11 @@ class AutoRGN(keras.callbacks.Callback):
         key = tuple(map(id, body))
         if self._traced is None or self._traced[0] != key:
             signature = [statistics.signature_of(tuple(batch))]
-            strategy = self.model.distribute_strategy
 
             def norms(batch):
-                # Each replica does the same; outside of one a variable has no gradient.
-                found = strategy.run(lambda own: _gradient_norms(self.model, body, own), args=(batch,))
-                return strategy.experimental_local_results(found)[0]
+                return on_one_replica(
+                    self.model.distribute_strategy, lambda own: _gradient_norms(self.model, body, own), batch
+                )
 
             measure = tf.function(norms, input_signature=signature, autograph=False)
             self._traced = key, measure

@@ -169,7 +169,10 @@ def _losses(model: keras.Model, moving, batch) -> list[tf.Tensor]:
             losses.append(model.compute_loss(inputs, labels, predictions, weights))
     regularised = [v for v in model.trainable_variables if v.regularizer is not None]
     penalties = [keras.ops.sum(v.regularizer(v)) for v in regularised]
-    return [tf.cast(loss, tf.float32) for loss in (*losses, sum(penalties, tf.zeros(())))]
+    # In the scope of a strategy Keras divides losses by the number of replicas, for whose sum it takes them.
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    found = (*(loss * replicas for loss in losses), sum(penalties, tf.zeros(())))
+    return [tf.cast(loss, tf.float32) for loss in found]
 
 
 def _message(drift: Drift) -> str:

@@ -19,6 +19,7 @@ def _find(values: Values) -> int:
     if plot is not None and plot.exists():
         raise WorkdirError(f"{plot} exists and is not overwritten. Choose another --plot.")
     checks.check_recipe(recipe)
+    checks.check_alone(recipe.running)
     checks.check_environment()
     quiet.load_tensorflow(recipe.running)
     from tfxfer import lr_finder

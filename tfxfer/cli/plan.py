@@ -8,6 +8,7 @@ from tfxfer.cli.command import Command, Values
 def _plan(values: Values) -> int:
     recipe = values.recipe()
     checks.check_recipe(recipe)
+    checks.check_alone(recipe.running)
     checks.check_environment()
     quiet.load_tensorflow(recipe.running)
     from tfxfer import pipeline

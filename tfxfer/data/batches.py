@@ -76,25 +76,35 @@ def ordered_batches(rows: Rows, *, batch_size: int) -> tf.data.Dataset:
 
 
 def shared(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
-    """Returns a dataset whose batches the replicas of a strategy on one machine share, as evenly as can be.
+    """Returns a dataset whose batches the replicas of a strategy share, on all machines, as evenly as can be.
 
     Keras and TensorFlow split by static sizes, and stop at a first batch that does not divide. Here any batch may be
-    split, and a replica's share may be empty.
+    split, and a replica's share may be empty. Each machine goes through the whole dataset and takes its shares.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return dataset
 
-    def parts(*tensors):
-        count = tf.shape(tensors[0], tf.int64)[0]
+    def of_machine(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        own = replicas // context.num_input_pipelines
+        first = own * context.input_pipeline_id
 
-        def part(number):
-            return tuple(tensor[number * count // replicas : (number + 1) * count // replicas] for tensor in tensors)
+        def parts(*tensors):
+            count = tf.shape(tensors[0], tf.int64)[0]
 
-        return tf.data.Dataset.range(replicas).map(part)
+            def part(number):
+                share = slice(number * count // replicas, (number + 1) * count // replicas)
+                return tuple(tensor[share] for tensor in tensors)
 
-    split = dataset.flat_map(parts).with_options(dataset.options())
-    return strategy.distribute_datasets_from_function(lambda _: split)
+            return tf.data.Dataset.range(first, first + own).map(part)
+
+        split = dataset.flat_map(parts)
+        if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+            # Else machines would agree before each step on whether there is one.
+            split = split.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        return split.with_options(dataset.options())
+
+    return strategy.distribute_datasets_from_function(of_machine)
 
 
 def gathered_together(batch_bytes: int) -> int:

@@ -4,6 +4,7 @@ from tfxfer.models.batch_norm import (
     StoredStatistics,
     batch_norm_momentum,
     has_held_statistics,
+    moving_batch_norms,
     set_batch_norm_momentum,
     with_moving_statistics,
     with_stored_statistics,
@@ -11,6 +12,7 @@ from tfxfer.models.batch_norm import (
 from tfxfer.models.following import follow
 from tfxfer.models.freezing import Frozen, freeze, held_batch_norm
 from tfxfer.models.heads import pooled_features, swap_head
+from tfxfer.models.inference import predict_on_batch
 from tfxfer.models.proof import Proof
 from tfxfer.models.randomness import steady
 from tfxfer.models.rescaling import rescale_head
@@ -24,7 +26,9 @@ __all__ = [
     "freeze",
     "has_held_statistics",
     "held_batch_norm",
+    "moving_batch_norms",
     "pooled_features",
+    "predict_on_batch",
     "rescale_head",
     "set_batch_norm_momentum",
     "steady",

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfxfer.errors import VerificationError
 from tfxfer.models import batch_norm, statistics
+from tfxfer.models.inference import on_one_replica
 
 # Gradients are measured at the end, and may have been smaller before; a rate may have been lower than what is given.
 # Only what a step of a hundredth would have moved is a fault: a run is not to stop by mistake.
@@ -115,7 +116,11 @@ def _gradients(model, variables, batches, clip_norm: float) -> list[np.ndarray]:
     for batch in batches:
         if measure is None:
             measure = tf.function(
-                lambda batch: _measured(model, everything, moving, batch, wanted, clip_norm),
+                lambda batch: on_one_replica(
+                    model.distribute_strategy,
+                    lambda own: _measured(model, everything, moving, own, wanted, clip_norm),
+                    batch,
+                ),
                 input_signature=[statistics.signature_of(tuple(batch))],
                 autograph=False,
             )
@@ -129,6 +134,7 @@ def _measured(model, everything, moving, batch, wanted, clip_norm) -> list[tf.Te
     inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
     with statistics.batch_statistics(model, moving), tf.GradientTape() as tape:
         loss = model.compute_loss(inputs, labels, model(inputs, training=False), weights)
+        loss *= tf.distribute.get_strategy().num_replicas_in_sync
     gradients = tape.gradient(loss, [v.value for v in everything], unconnected_gradients=tf.UnconnectedGradients.ZERO)
     norm = tf.linalg.global_norm(gradients)
     scale = clip_norm / tf.maximum(norm, clip_norm) if clip_norm else 1.0

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfxfer import graph
 from tfxfer.errors import BackboneError, ConfigError
+from tfxfer.models.inference import predict_on_batch
 
 
 def rescale_head(model: keras.Model, batches: Iterable[np.ndarray]) -> float | dict[str, float]:
@@ -40,7 +41,7 @@ def rescale_head(model: keras.Model, batches: Iterable[np.ndarray]) -> float | d
     dense = {name: _last_dense(model, tensor) for name, tensor in outputs.items()}
     collected: dict[str, list[np.ndarray]] = {name: [] for name in outputs}
     for batch in batches:
-        logits = model.predict_on_batch(batch)
+        logits = predict_on_batch(model, batch)
         for name, values in ({"": logits} if single else logits).items():
             collected[name].append(np.asarray(values, np.float64).ravel())
     if not all(collected.values()):

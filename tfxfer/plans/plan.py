@@ -61,6 +61,7 @@ class StagePlan:
         label_smoothing: share of the label spread over all classes.
         rescale_head: whether the head is scaled before the stage to logits of standard deviation 1.
         rollbacks: how often it goes back with half the rate when its loss is no number.
+        restore_best_weights: whether it ends with the weights of its best epoch.
         trainable_weights: numbers that the optimizer moves.
         trainable_tensors: variables that it moves.
         slot_bytes: memory of the optimizer's slots, float32: one for each weight under SGD with momentum, two under
@@ -90,6 +91,7 @@ class StagePlan:
     label_smoothing: float
     rescale_head: bool
     rollbacks: int
+    restore_best_weights: bool
     trainable_weights: int
     trainable_tensors: int
     slot_bytes: int
@@ -124,6 +126,7 @@ class What:
         batch_size: examples in one optimizer step, on all devices together.
         seed: of every random number.
         augment: what is done to training pictures.
+        synchronise_batch_norm: whether devices normalise by the whole batch, and not each by its share.
         stages: in order.
     """
 
@@ -137,6 +140,7 @@ class What:
     batch_size: int
     seed: int
     augment: Augment
+    synchronise_batch_norm: bool
     stages: tuple[StagePlan, ...]
 
 
@@ -181,6 +185,7 @@ class How:
         pixel_bytes: size of the decoded pictures.
         checkpoint_seconds: from one checkpoint within a stage to the next.
         checkpoints_kept: how many of a stage stay.
+        checkpoint_bytes: size of the largest of them: what a stage moves, with the optimizer's slots.
         profile_steps: of each stage, the first that is profiled and the one behind the last; twice 0 for none.
     """
 
@@ -195,6 +200,7 @@ class How:
     pixel_bytes: int
     checkpoint_seconds: float
     checkpoints_kept: int
+    checkpoint_bytes: int
     profile_steps: tuple[int, int]
 
 

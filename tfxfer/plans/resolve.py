@@ -82,6 +82,7 @@ def resolve(
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         augment=_augment(recipe.augment, tuple(stages)),
+        synchronise_batch_norm=recipe.synchronise_batch_norm,
         stages=tuple(stages),
     )
     how, why = _how(what, data, backbone, machine, recipe, costs)
@@ -195,6 +196,7 @@ def _resolve_stage(
         label_smoothing=float(stage.label_smoothing),
         rescale_head=stage.rescale_head,
         rollbacks=stage.rollbacks,
+        restore_best_weights=stage.restore_best_weights,
         trainable_weights=weights,
         trainable_tensors=len(moved),
         slot_bytes=weights * _slots(stage.optimizer) * _FLOAT_BYTES,
@@ -246,6 +248,14 @@ def _rates(stage: recipes.Stage, trained: tuple[str, ...], groups: tuple[GroupFa
     return tuple(max(_RATE_FLOOR, share) / stage.head_to_body for share in decayed)
 
 
+def _checkpoint_bytes(stage: StagePlan, backbone: BackboneFacts) -> int:
+    """Returns the size of a checkpoint within a stage: what it moves, twice where the best is kept, and the slots."""
+    moving = stage.batch_norm == "train"
+    statistics = sum(group.statistics for group in backbone.groups if moving and group.name in stage.trained)
+    moved = (stage.trainable_weights + statistics) * _FLOAT_BYTES
+    return moved * (2 if stage.restore_best_weights else 1) + stage.slot_bytes
+
+
 def _augment(asked: reuse.Augment, stages: tuple[StagePlan, ...]) -> reuse.Augment:
     """Returns what is done to pictures, with the number of views that any stage has; live ones are not counted."""
     return dataclasses.replace(asked, views=1 if asked.live else max(stage.views for stage in stages))
@@ -274,6 +284,7 @@ def _how(
         pixel_bytes=pixels,
         checkpoint_seconds=float(recipe.running.checkpoint_seconds),
         checkpoints_kept=recipe.running.checkpoints_kept,
+        checkpoint_bytes=max(_checkpoint_bytes(stage, backbone) for stage in what.stages),
         profile_steps=recipe.running.profiled,
     )
     return how, reasons

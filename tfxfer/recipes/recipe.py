@@ -35,6 +35,9 @@ class Recipe:
         batch_size: examples in one optimizer step, ≥ 1.
         seed: of the split, the order and every random number in the network, ≥ 0.
         augment: what is done to training pictures.
+        synchronise_batch_norm: where several devices train and statistics move: true: all normalise by the whole batch,
+            as one device does; false: each by its own share, which saves them waiting for each other, and the stored
+            statistics are the mean of theirs; then what is learned depends on the number of devices.
         cache: where activations of frozen layers are kept.
         running: devices and checkpoints.
     """
@@ -47,6 +50,7 @@ class Recipe:
     batch_size: int = 32
     seed: int = 0
     augment: Augment = dataclasses.field(default_factory=Augment)
+    synchronise_batch_norm: bool = True
     cache: Cache = dataclasses.field(default_factory=Cache)
     running: Running = dataclasses.field(default_factory=Running)
 

@@ -63,6 +63,8 @@ class Stage:
             for a head that the stage before has trained; one of zeros stays.
         rollbacks: how often the stage goes back and on with half the rate when its loss is no number or far too large,
             0 to 10: to the checkpoint before its last one first, then to its beginning; in the end it stops.
+        restore_best_weights: whether the stage ends with the weights of the epoch with the least validation loss,
+            instead of the last one's.
         unfreezing: whether what `train` says wakes bit by bit within the stage: Gradual(…) at fixed times,
             WhenStalled(…) when validation stalls, Searching(…) as long as it helps; None for all at once.
     """
@@ -89,6 +91,7 @@ class Stage:
     label_smoothing: float = 0.0
     rescale_head: bool = False
     rollbacks: int = 0
+    restore_best_weights: bool = False
     unfreezing: Unfreezing | None = None
 
     def __post_init__(self):

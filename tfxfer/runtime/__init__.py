@@ -10,7 +10,21 @@ Devices are chosen before TensorFlow touches them: this comes before anything el
 
 from tfxfer.runtime.environment import check_environment, make_reproducible
 from tfxfer.runtime.hardware import grow_memory
-from tfxfer.runtime.machine import probe
+from tfxfer.runtime.machine import identity, probe
 from tfxfer.runtime.strategies import cluster_of, scope, strategy_for
+from tfxfer.runtime.workers import Workers, alone, join_workers, workers_of
 
-__all__ = ["check_environment", "cluster_of", "grow_memory", "make_reproducible", "probe", "scope", "strategy_for"]
+__all__ = [
+    "Workers",
+    "alone",
+    "check_environment",
+    "cluster_of",
+    "grow_memory",
+    "identity",
+    "join_workers",
+    "make_reproducible",
+    "probe",
+    "scope",
+    "strategy_for",
+    "workers_of",
+]

@@ -1,7 +1,9 @@
 """What there is on this machine to train with."""
 
+import hashlib
 import importlib.metadata
 import os
+import pathlib
 
 import tensorflow as tf
 
@@ -9,6 +11,7 @@ from tfxfer.facts import MachineFacts
 from tfxfer.recipes import Running
 from tfxfer.runtime import strategies
 
+_PACKAGE = pathlib.Path(__file__).parents[1]
 _LIBRARIES = ("tfxfer", "tensorflow", "keras", "numpy")
 
 
@@ -35,3 +38,12 @@ def probe(running: Running | None = None) -> MachineFacts:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         versions=tuple((name, importlib.metadata.version(name)) for name in _LIBRARIES),
     )
+
+
+def identity() -> dict[str, str]:
+    """Returns what must be the same in all processes that train together, by name: versions, and our own code."""
+    code = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        code.update(f"{path.relative_to(_PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    versions = {f"version of {name}": importlib.metadata.version(name) for name in _LIBRARIES}
+    return versions | {"code of tfxfer": code.hexdigest()}

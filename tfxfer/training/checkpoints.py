@@ -6,6 +6,7 @@ it.
 """
 
 import dataclasses
+import io
 import json
 import math
 import pathlib
@@ -18,7 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import files
+from tfxfer import files, runtime
+from tfxfer.runtime import Workers
 
 # Names of the tensors in a checkpoint: `numbers/0/.ATTRIBUTES/VARIABLE_VALUE`.
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -50,6 +52,7 @@ class StageCheckpoints:
         keep: int = 1,
         note: Callable[[str], None] = print,
         facts: Mapping[str, Any] | None = None,
+        workers: Workers | None = None,
     ):
         """Opens a folder that need not exist.
 
@@ -59,8 +62,11 @@ class StageCheckpoints:
             keep: how many stay.
             note: called with a line where one cannot be written or read.
             facts: JSON types that must be the same when one is read: of another run it is none.
+            workers: that train together: the chief writes and reads, and tells the others. None: this process alone.
         """
-        self._folder, self._seconds, self._keep = folder, seconds, keep
+        self._workers = workers or runtime.alone()
+        self._folder = folder if self._workers.is_chief else None
+        self._seconds, self._keep = seconds, keep
         self._note, self._facts = note, dict(facts or {})
         self._last = self._start = time.monotonic()
         self._seconds_before = 0.0
@@ -75,9 +81,7 @@ class StageCheckpoints:
     @property
     def rate(self) -> float | None:
         """The rate that the stage goes on with, where that is no longer its plan's."""
-        if self._folder is not None and (self._folder / _RATE).exists():
-            return float(files.read_json(self._folder / _RATE)["rate"])
-        return self._rate
+        return json.loads(self._workers.from_chief(lambda: json.dumps(self._own_rate()).encode()))
 
     def lower_rate(self, rate: float) -> None:
         """Keeps the rate that the stage goes on with."""
@@ -88,7 +92,7 @@ class StageCheckpoints:
     @property
     def in_words(self) -> str:
         """What is kept, in a sentence."""
-        kept = len(self._paths())
+        kept = self._workers.of_chief(len(self._paths()))
         return f"{kept} checkpoints of the stage are kept." if kept else "The stage has no checkpoint yet."
 
     @property
@@ -122,6 +126,12 @@ class StageCheckpoints:
 
         Each tensor has a checksum, so that one that was cut short or altered is found, told, and the one before taken.
         """
+        if self._workers.count == 1:
+            return self._newest()
+        content = self._workers.from_chief(lambda: _packed(self._newest()))
+        return _unpacked(content)
+
+    def _newest(self) -> StageCheckpoint | None:
         for path in sorted(self._paths(), key=_number_of, reverse=True):
             try:
                 checkpoint = _read(path)
@@ -142,7 +152,12 @@ class StageCheckpoints:
         number = self._number() if keep else "*"
         for path in self._folder.glob(f"checkpoint-{number}.*") if self._folder is not None else ():
             path.unlink()
-        return bool(self._paths())
+        return bool(self._workers.of_chief(len(self._paths())))
+
+    def _own_rate(self) -> float | None:
+        if self._folder is not None and (self._folder / _RATE).exists():
+            return float(files.read_json(self._folder / _RATE)["rate"])
+        return self._rate
 
     def _is_ours(self, facts: Mapping[str, Any] | None) -> bool:
         return facts == self._facts
@@ -180,6 +195,28 @@ def _read(path: pathlib.Path) -> StageCheckpoint:
         if found:
             numbers.setdefault(found[1], {})[int(found[2])] = reader.get_tensor(name)
     return StageCheckpoint(told=told, numbers={name: [own[at] for at in sorted(own)] for name, own in numbers.items()})
+
+
+def _packed(checkpoint: StageCheckpoint | None) -> bytes:
+    """Returns a checkpoint as bytes, `b""` for none."""
+    if checkpoint is None:
+        return b""
+    content = io.BytesIO()
+    numbers = {f"{name}/{at}": array for name, arrays in checkpoint.numbers.items() for at, array in enumerate(arrays)}
+    np.savez(content, **{_TOLD: np.frombuffer(json.dumps(checkpoint.told).encode(), np.uint8)}, **numbers)
+    return content.getvalue()
+
+
+def _unpacked(content: bytes) -> StageCheckpoint | None:
+    """Returns what `_packed` was given."""
+    if not content:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        told, numbers = json.loads(kept[_TOLD].tobytes()), {}
+        for key in kept.files:  # in order of their numbers
+            if key != _TOLD:
+                numbers.setdefault(key.partition("/")[0], []).append(kept[key])
+    return StageCheckpoint(told=told, numbers=numbers)
 
 
 def _number_of(path: pathlib.Path) -> int:

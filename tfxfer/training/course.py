@@ -15,7 +15,8 @@ from tfxfer.errors import TrainingError
 from tfxfer.models import idle
 from tfxfer.plans import StagePlan
 from tfxfer.recipes import Adam
-from tfxfer.training import display, divergence, saving, statistics, trainees, unfreezing
+from tfxfer.training import display, divergence, saving, seeds, statistics, trainees, unfreezing
+from tfxfer.training.best import BestWeights
 from tfxfer.training.checkpoints import StageCheckpoint
 from tfxfer.training.optimizer import rates_callback, stage_schedule
 from tfxfer.training.records import DriftRecord, EpochRecord, WakingRecord
@@ -26,13 +27,14 @@ _BEGINNING = StageCheckpoint(told={"epoch": 0, "step": 0, "stopped": False}, num
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Course:
-    """What happened in the `fit` of a stage; the last three as in `StageRecord`.
+    """What happened in the `fit` of a stage; `wakings` and both of `drift` as in `StageRecord`.
 
     Attributes:
         epochs: in order.
         steps: that were made.
         awake: names of the layer groups that train at the end.
         wakings: in order.
+        best: what keeps the weights of the best epoch; None where the last one counts.
     """
 
     epochs: tuple[EpochRecord, ...]
@@ -41,6 +43,7 @@ class Course:
     wakings: tuple[WakingRecord, ...]
     drift: tuple[DriftRecord, ...]
     drift_warning: str
+    best: BestWeights | None
 
     @property
     def steps_since_waking(self) -> int:
@@ -68,9 +71,10 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
     """
     stage = data.stage
     warnings: list[str] = []
-    acting = _acting(stage, data, whole, tell, note, warnings.append)
-    remembering = {name: callback for name, callback in acting.items() if callback is not None}
     moved = [variable for variable in whole.variables if id(variable) not in still]
+    acting = _acting(stage, data, whole, tell, note, warnings.append)
+    acting["best"] = BestWeights(moved) if stage.restore_best_weights else None
+    remembering = {name: callback for name, callback in acting.items() if callback is not None}
     checkpoint = kept.newest() or _BEGINNING
     epoch, done = checkpoint.told["epoch"], checkpoint.told["step"]
     before = epoch * stage.steps_per_epoch + done
@@ -78,6 +82,7 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
         saving.go_on(model, checkpoint, moved, remembering)
         note(f"stage {stage.name}  goes on behind step {before} of {stage.steps}")
     held_out, strategy = data.held_out(), model.distribute_strategy
+    seeds.draw_apart(model)
     model.pace.limit = functools.partial(_steps_to_change, [acting["waking"], *watching])
     saver = functools.partial(saving.Saver, kept, moved, remembering)
     metrics = checkpoint.numbers["metrics"]
@@ -109,6 +114,7 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
         wakings=unfreezing.waking_records(stage, waking.changes) if waking is not None else (),
         drift=statistics.drift_records(drifting.measured) if drifting is not None else (),
         drift_warning="; ".join(warnings),
+        best=acting["best"],
     )
 
 

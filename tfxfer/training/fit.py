@@ -1,5 +1,6 @@
 """Trains a model through the stages of a plan; what is finished is kept, so that a stopped run goes on."""
 
+import json
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -54,12 +55,14 @@ def fit(
         VerificationError: other variables moved than the plan says.
         TrainingError: the loss of a step is no number, or far too large.
         DataError: the statistics of batch norm, measured anew, would be NaN or infinite.
+        WorkerError: the chief could not read or write a checkpoint; there the error is its own.
     """
     train, validation = (examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
-    checkpoints = _RunCheckpoints(workdir / "checkpoints", plan)
+    workers = runtime.workers_of(model.distribute_strategy)
+    checkpoints = _RunCheckpoints(workdir / "checkpoints", plan, workers)
     checkpoints.check_versions(note)
     history = checkpoints.restore(model)
-    with activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=note) as kept:
+    with activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=note, workers=workers) as kept:
         for number, stage in enumerate(plan.what.stages):
             if number < len(history.stages):
                 continue
@@ -74,7 +77,7 @@ def fit(
                 cache=plan.cache_of(stage.name),
                 kept=kept,
                 checkpoints=checkpoints.of_stage(number, note),
-                watching=[_events(workdir, number, plan, note)],
+                watching=[_events(workdir, number, plan, note)] if workers.is_chief else [],
                 tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
                 note=note,
             )
@@ -111,15 +114,23 @@ def _cuts_from(plan: Plan, number: int) -> set[str]:
 
 
 class _RunCheckpoints:
-    """The weights after the last finished stage, the history up to it, and where the next one was."""
+    """The weights after the last finished stage, the history up to it, and where the next one was.
 
-    def __init__(self, folder: pathlib.Path, plan: Plan):
-        self._folder = folder
+    Of workers that train together the chief reads and writes, and tells the others.
+    """
+
+    def __init__(self, folder: pathlib.Path, plan: Plan, workers: runtime.Workers):
+        self._folder, self._workers = folder, workers
         self._digest = plan.digest
-        self._seconds, self._kept = plan.how.checkpoint_seconds, plan.how.checkpoints_kept
+        self._seconds, self._count = plan.how.checkpoint_seconds, plan.how.checkpoints_kept
         self._index = folder / "progress.json"
 
     def restore(self, model: keras.Model) -> History:
+        told = self._workers.from_chief(lambda: json.dumps(values.to_json(self._restore(model))).encode())
+        self._workers.follow_chief(model.variables)
+        return values.from_json(History, json.loads(told))
+
+    def _restore(self, model: keras.Model) -> History:
         if not self._index.exists():
             return History()
         kept = files.read_json(self._index)
@@ -136,6 +147,8 @@ class _RunCheckpoints:
 
     def check_versions(self, note: Note) -> None:
         """Notes with which libraries a run begins, and tells where one that goes on has others."""
+        if not self._workers.is_chief:
+            return
         place, now = self._folder / "versions.json", dict(runtime.probe().versions)
         if not place.exists():
             files.write_json(place, now)
@@ -150,12 +163,16 @@ class _RunCheckpoints:
         return StageCheckpoints(
             self._folder / f"stage_{number + 1}",
             seconds=self._seconds,
-            keep=self._kept,
+            keep=self._count,
             note=note,
             facts={"plan": self._digest, "stage": number},
+            workers=self._workers,
         )
 
     def keep(self, model: keras.Model, history: History) -> None:
+        self._workers.from_chief(lambda: self._keep(model, history) or b"")
+
+    def _keep(self, model: keras.Model, history: History) -> None:
         name = f"stage_{len(history.stages)}.weights.h5"
         with files.replacing(self._folder / name) as beside:
             model.save_weights(beside, overwrite=True)

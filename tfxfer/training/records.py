@@ -82,6 +82,7 @@ class StageRecord:
         drift: for each epoch in which statistics of batch norm moved, whether they fit the network.
         drift_warning: what was said of it; "" for nothing.
         refreshed: how they were measured anew after the stage.
+        best_epoch: whose weights it ended with, counted from 1; 0: those of the last one.
     """
 
     name: str
@@ -94,6 +95,7 @@ class StageRecord:
     drift: tuple[DriftRecord, ...] = ()
     drift_warning: str = ""
     refreshed: RefreshRecord = RefreshRecord()
+    best_epoch: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

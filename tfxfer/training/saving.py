@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from tfxfer import runtime
 from tfxfer.training import checkpoints
 from tfxfer.training.checkpoints import StageCheckpoint, StageCheckpoints
 from tfxfer.training.trainees import Trainee
@@ -38,10 +39,11 @@ class Saver(keras.callbacks.Callback):
             kept: where checkpoints are written.
             moved: what the stage may move of the model, in an order that every process has.
             remembering: other callbacks of this `fit` by name.
-            is_asked: whether the process is to stop.
+            is_asked: whether this process is to stop; then all that train together do.
         """
         super().__init__()
-        self._kept, self._moved, self._remembering, self._is_asked = kept, moved, dict(remembering), is_asked
+        self._kept, self._moved, self._remembering = kept, moved, dict(remembering)
+        self._is_asked_here = is_asked
         self._epoch = 0
         self._metrics: list[np.ndarray] = []
 
@@ -61,20 +63,22 @@ class Saver(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch, logs=None):
         """Stops within an evaluation, which begins anew in the process that goes on."""
-        if self._is_asked() and self._metrics:
-            self._look(self._epoch, self.model.pace.done)
+        if self.model.pace.test.is_caught_up and self._metrics:
+            self._look(self._epoch, self.model.pace.done, only_if_asked=True)
 
     def on_epoch_end(self, epoch, logs=None):
         """Likewise."""
         self._look(epoch + 1, 0)
 
-    def _look(self, epoch: int, step: int) -> None:
-        if self._is_asked() or self._kept.is_due:
+    def _look(self, epoch: int, step: int, *, only_if_asked: bool = False) -> None:
+        workers = runtime.workers_of(self.model.distribute_strategy)
+        is_asked, is_due = workers.any(self._is_asked_here(), workers.is_chief and self._kept.is_due)
+        if is_asked or (is_due and not only_if_asked):
             checkpoint = self._checkpoint(epoch, step)
             # Of what is no number the next step will tell; the checkpoint before it is the last good one.
             if all(np.isfinite(array).all() for array in checkpoint.numbers["weights"] if array.dtype.kind == "f"):
                 self._kept.write(checkpoint)
-        if self._is_asked():
+        if is_asked:
             raise KeyboardInterrupt
 
     def _checkpoint(self, epoch: int, step: int) -> StageCheckpoint:

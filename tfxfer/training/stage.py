@@ -2,19 +2,18 @@
 
 import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
-from tfxfer import activations, graph, models
+from tfxfer import activations, graph, models, runtime
 from tfxfer.addressing import Places
 from tfxfer.data import batches, views
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, CacheError, TrainingError, VerificationError
 from tfxfer.plans import StageCache, StagePlan, What
-from tfxfer.training import statistics, trainees
+from tfxfer.training import seeds, statistics, trainees
 from tfxfer.training.checkpoints import StageCheckpoints
 from tfxfer.training.course import explained, fit_stage
 from tfxfer.training.optimizer import is_bias, stage_optimizer
@@ -105,31 +104,26 @@ def _run_stage(
     # Not compiled: it only says what names mean, and what is frozen.
     whole = keras.Model(graph.input_of(trainee), trainee.output)
     train = views.with_views(train, stage.views, what.augment, seed=what.seed)
-    if cache is not None:
-        try:
-            train, validation = kept.rows(trainee, cache, (train, validation))
-        except CacheError as error:
-            if what.augment.brightness:
-                raise
-            cache = None
-            note(f"stage {stage.name}  {error} What is frozen is computed in every epoch instead.")
-        else:
-            behind = activations.suffix(trainee, activations.cut_at(trainee, cache.cut))
-            trainee = compiled(behind, model, stage)
+    rows = None if cache is None else _kept_rows(trainee, stage, what, train, validation, cache, kept, note)
+    if rows is not None:
+        train, validation = rows
+        behind = activations.suffix(trainee, activations.cut_at(trainee, cache.cut))
+        trainee = compiled(behind, model, stage)
     if stage.rescale_head:
         some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
         models.rescale_head(trainee, (batch for batch, _ in some))
+    runtime.workers_of(model.distribute_strategy).follow_chief(whole.variables)
     proof = models.Proof(whole)
-    data = StageData(
-        number=number, stage=stage, what=what, train=train, validation=validation, cached=cache is not None
-    )
-    with _statistics_in_time(trainee, stage), statistics.synchronised(trainee):
+    data = StageData(number=number, stage=stage, what=what, train=train, validation=validation, cached=rows is not None)
+    with _statistics_in_time(trainee, stage), statistics.together(trainee, synchronised=what.synchronise_batch_norm):
         course = fit_stage(trainee, whole, data, checkpoints, proof.still, tell, note, watching)
     shares = planned_shares(model, awake_stage(stage, course.awake))
     _verify_slots(trainee, stage, shares)
     proof.narrow(shares.keys())
     moved = proof.check(steps=course.steps_since_waking)
     still = explained(trainee, proof.idle_variables, stage, shares, course, data.some())
+    if course.best is not None:  # only now: in an early epoch what wakes later had not moved
+        course.best.restore()
     refreshed = RefreshRecord()
     if stage.refresh_statistics:
         refreshed = statistics.refreshed(trainee, whole, data.one_pass(), data.held_out())
@@ -144,7 +138,30 @@ def _run_stage(
         drift=course.drift,
         drift_warning=course.drift_warning,
         refreshed=refreshed,
+        best_epoch=course.best.epoch if course.best is not None else 0,
     )
+
+
+def _kept_rows(trainee, stage: StagePlan, what: What, train, validation, cache, kept, note) -> tuple[Rows, Rows] | None:
+    """Returns the activations of what is frozen; None where they cannot be kept, here or by another worker.
+
+    Raises:
+        CacheError: they cannot be kept, and the stage cannot go on without.
+    """
+    rows, failed = None, None
+    try:
+        rows = kept.rows(trainee, cache, (train, validation))
+    except CacheError as error:
+        if what.augment.brightness:
+            raise
+        failed = error
+    workers = runtime.workers_of(trainee.distribute_strategy)
+    (one_failed,) = workers.any(failed is not None)
+    if not one_failed:
+        return rows
+    why = failed or "Another worker could not keep activations."
+    note(f"stage {stage.name}  {why} What is frozen is computed in every epoch instead.")
+    return None
 
 
 def _rates_left(stage: StagePlan, checkpoints: StageCheckpoints) -> list[float]:
@@ -178,7 +195,7 @@ def prepared(model: keras.Model, number: int, stage: StagePlan, what: What) -> k
     Raises:
         VerificationError: other variables would move than the plan says.
     """
-    _seed_dropout(model, what.seed, number)
+    seeds.seed(model, what.seed, stage=number)
     trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" else model
     # With several names `train` means exactly these, and with none the head.
     models.freeze(trainee, train=stage.addresses() or "head", batch_norm=stage.batch_norm)
@@ -269,11 +286,3 @@ def _verify_slots(trainee: keras.Model, stage: StagePlan, shares: dict[int, floa
             f"stage {stage.name} ended with an optimizer of {len(known)} variables, the plan says {len(shares)}; "
             f"apart: {', '.join(apart[:5])}"
         )
-
-
-def _seed_dropout(model: keras.Model, seed: int, stage: int) -> None:
-    """Sets the state of every random layer, within others too, a function of seed, stage and its place in the model."""
-    states = [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
-    for number, state in enumerate(states):
-        key = hashlib.sha256(f"dropout:{seed}:{stage}:{number}".encode()).digest()
-        state.assign([int.from_bytes(key[:4]) // 2, 0])

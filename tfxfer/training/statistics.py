@@ -34,16 +34,17 @@ def drift_records(measured: Sequence[Drift]) -> tuple[DriftRecord, ...]:
 
 
 @contextlib.contextmanager
-def synchronised(trainee: keras.Model) -> Iterator[None]:
+def together(trainee: keras.Model, *, synchronised: bool) -> Iterator[None]:
     """Lets replicas normalise by the whole batch within a block, as one device does, so that all store the same.
 
-    Keras keeps statistics of each replica, and saves those of the first.
+    Keras keeps statistics of each replica, and saves those of the first. Not synchronised, each normalises by its
+    share, and a `Trainee` stores the mean of their statistics.
     """
     layers = moving_batch_norms(trainee) if trainee.distribute_strategy.num_replicas_in_sync > 1 else []
     before = [layer.synchronized for layer in layers]
     try:
         for layer in layers:
-            layer.synchronized = True
+            layer.synchronized = synchronised
         yield
     finally:
         for layer, value in zip(layers, before, strict=True):
@@ -68,7 +69,7 @@ def refreshed(trainee: keras.Model, whole: keras.Model, examples: Iterable, held
     before.check_weights()
     if not done.layers:
         return RefreshRecord()
-    shares = batches.shared(held_out, trainee.distribute_strategy)
+    shares = batches.shared(held_out.repeat(), trainee.distribute_strategy)
     result = trainee.evaluate(shares, steps=len(held_out), verbose=0, return_dict=True)
     return RefreshRecord(
         layers=len(done.layers),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfxfer import graph
+from tfxfer import graph, models, runtime
 from tfxfer.training import divergence
 
 # One call of the train function lasts about so long: after it `fit` may write a checkpoint, or stop.
@@ -100,14 +100,15 @@ class Trainee(keras.Model):
         """Sets what `fit` calls for each step: it runs several at once, and answers for those it has run."""
         if self.train_function is not None and not force:
             return
-        run = _looped(self, self._move)
-        pace = self.pace
+        run = _looped(self, self._move, behind=self._average_statistics)
+        pace, workers = self.pace, runtime.workers_of(self.distribute_strategy)
         logs: dict[str, float] = {}
 
         def function(iterator):
             nonlocal logs
             steps = pace.train.next_steps(pace.limit and pace.limit())
             if steps:
+                steps = workers.of_chief(steps)  # each process has a clock of its own
                 looks, start = pace.step_seconds > _LOOKS_FROM, time.monotonic()
                 waited, results = self._run(run, iterator, steps, looks)
                 logs = {name: float(result) for name, result in results.items()}
@@ -144,14 +145,14 @@ class Trainee(keras.Model):
         if self.test_function is not None and not force:
             return
         run = _looped(self, self._test)
-        calls = self.pace.test
+        calls, workers = self.pace.test, runtime.workers_of(self.distribute_strategy)
         logs: dict[str, float] = {}
 
         def function(iterator):
             nonlocal logs
             steps = calls.next_steps()
             if steps:
-                start = time.monotonic()
+                steps, start = workers.of_chief(steps), time.monotonic()
                 _, _, results = run(iterator, tf.constant(steps), tf.constant(False))
                 logs = {name: float(result) for name, result in results.items()}
                 calls.took(steps, time.monotonic() - start)
@@ -180,6 +181,18 @@ class Trainee(keras.Model):
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self._count(labels, outputs, loss * everywhere, here)
         return loss
+
+    def _average_statistics(self) -> None:
+        """Stores on each replica the mean of the statistics of all, where each has normalised by its own share.
+
+        A moving average is linear, so that it does not matter behind which steps this is done.
+        """
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 1:
+            return
+        apart = [layer for layer in models.moving_batch_norms(self) if not layer.synchronized]
+        for variable in (v for layer in apart for v in (layer.moving_mean, layer.moving_variance)):
+            variable.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, variable.value))
 
     def _test(self, data) -> tf.Tensor:
         """Looks at a batch and returns this replica's part of its mean loss."""
@@ -266,8 +279,12 @@ class Pacer(keras.callbacks.Callback):
         self.model.pace.test.begin(None)
 
 
-def _looped(model: Trainee, step: Callable[[tuple], tf.Tensor]) -> Callable:
+def _looped(
+    model: Trainee, step: Callable[[tuple], tf.Tensor], *, behind: Callable[[], None] | None = None
+) -> Callable:
     """Returns a function of an iterator, a number of steps, and whether to look at the clock.
+
+    Behind the steps each replica calls `behind`.
 
     It returns whether the last loss was sane, the seconds in which the steps waited for data, 0 without a look, and
     the metrics. On replicas it ends behind the first step whose loss is not sane; on one device that is an error.
@@ -290,6 +307,8 @@ def _looped(model: Trainee, step: Callable[[tuple], tf.Tensor]) -> Callable:
 
         start = (0, True, tf.constant(0.0, tf.float64))
         _, sane, waited = tf.while_loop(lambda made, sane, _: (made < count) & sane, body, start)
+        if several and behind is not None:
+            strategy.run(behind)
         return sane, waited, model.get_metrics_result()
 
     return run
