@@ -86,6 +86,7 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
         ("head", _head_text(what.head)),
         ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}{_share(plan)}, seed {what.seed}"),
         ("strategy", _strategy(plan)),
+        ("compute", _computing(plan)),
     ]  # fmt: skip
     if data.skipped:
         rows.insert(1, ("left out", f"{len(data.skipped)} unreadable images (listed in the report)"))
@@ -105,6 +106,19 @@ def _strategy(plan: Plan) -> str:
     """Returns how devices share the work, why, and what that does to the learning rate."""
     several = "; learning rate not scaled with the number of devices" if len(plan.how.devices) > 1 else ""
     return f"{plan.how.strategy} ({plan.how.strategy_reason}){several}"
+
+
+def _computing(plan: Plan) -> str:
+    """Returns in which precision, by which means and in how much memory, with reasons."""
+    how, precision = plan.how, plan.what.precision
+    said = [
+        "float32" if precision == "float32" else f"{precision}; weights, head, loss and what ships in float32",
+        f"{'compiled by XLA' if how.jit_compile else 'not compiled'} ({how.jit_reason})",
+        f"ops {'deterministic' if how.deterministic else 'in any order'} ({how.deterministic_reason})",
+    ]
+    most = max(how.step_bytes, default=0)
+    each = " on each device" if len(how.devices) > 1 else ""
+    return "; ".join([*said, *([f"a step takes about {size_text(most)}{each}"] if most else [])])
 
 
 def _head_text(head) -> str:

@@ -44,6 +44,10 @@ class TrainingError(TfxferError, RuntimeError):
     """Training that cannot go on, since its loss is no number."""
 
 
+class OutOfMemoryError(TfxferError, RuntimeError):
+    """A device whose memory does not hold a batch."""
+
+
 class VerificationError(TfxferError, RuntimeError):
     """A promise of ours that a check found broken: nothing the user did, so it counts as a bug."""
 

@@ -99,9 +99,11 @@ def run(
     files.write_text(workdir / "plan.txt", str(prepared))
     files.write_json(workdir / _PLAN, values.to_json(plan))
     pixels = examples.pixels(plan.what.image_size, plan.what.resize, _pixel_store(plan, workdir))
-    history = training.fit(model, examples, pixels, plan, workdir, tell=_teller(plan, show), note=show)
-    report = _measure(model, examples, pixels, plan, history)
-    report = _ship(model, prepared, pixels, report, workdir, start)
+    with training.explained_memory(plan):
+        history = training.fit(model, examples, pixels, plan, workdir, tell=_teller(plan, show), note=show)
+        model = _in_float32(model)
+        report = _measure(model, examples, pixels, plan, history)
+        report = _ship(model, prepared, pixels, report, workdir, start)
     show(summary(report, workdir))
     return report
 
@@ -131,7 +133,9 @@ def prepare(
     checks.check_recipe(recipe)
     runtime.check_environment()
     strategy = runtime.strategy_for(recipe.running)  # before anything touches TensorFlow's devices
-    runtime.make_reproducible(recipe.seed)
+    machine = runtime.probe(recipe.running)
+    deterministic, _ = plans.choose_determinism(recipe.running, machine)
+    runtime.make_reproducible(recipe.seed, deterministic=deterministic)
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
     asked = recipe.backbone
     options = {"output": asked.output, "allow_unsafe_model_code": asked.allow_unsafe_model_code}
@@ -140,9 +144,14 @@ def prepare(
     image_size, _ = plans.choose_image_size(recipe, examples.facts, card)
     with strategy.scope():
         backbone = backbones.load_backbone(
-            asked.handle, image_size=image_size, weights=recipe.weights, at=asked.at or None, **options
+            asked.handle,
+            image_size=image_size,
+            weights=recipe.weights,
+            at=asked.at or None,
+            precision=recipe.precision,
+            **options,
         )
-    found = (examples.facts, backbone.facts, runtime.probe(recipe.running))
+    found = (examples.facts, backbone.facts, machine)
     plan = plans.resolve(recipe, *found)  # what is wrong with the recipe is said before anything is measured
     with strategy.scope():
         model = models.swap_head(backbone, plan.what.head, seed=plan.what.seed)
@@ -244,6 +253,12 @@ def _teller(plan: Plan, show: Callable[[str], None]) -> training.Tell:
         )
 
     return tell
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    """Returns the network as it ships: what it computes in while it trains is for the machine that trains."""
+    with model.distribute_strategy.scope():
+        return backbones.in_precision(model, "float32")[0]
 
 
 def _measure(model, examples: Examples, pixels, plan: Plan, history: training.History) -> Report:
