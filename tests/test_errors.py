@@ -15,6 +15,7 @@ from tfxfer.errors import suggest
         ("BundleError", 1),
         ("CacheError", 1),
         ("ConfigError", 2),
+        ("OutOfMemoryError", 1),
         ("TrainingError", 1),
         ("VerificationError", 70),
     ],
@@ -28,7 +29,7 @@ def test_no_error_is_without_a_tested_exit_code():
     named = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"Iterable"}
     assert named == {
         *("TfxferError", "DataError", "BackboneError", "WorkdirError", "BundleError", "ConfigError"),
-        *("CacheError", "TrainingError", "VerificationError"),
+        *("CacheError", "TrainingError", "OutOfMemoryError", "VerificationError"),
     }
 
 

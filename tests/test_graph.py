@@ -41,6 +41,20 @@ def test_a_residual_block_is_not_cut_inside_where_two_tensors_cross():
     assert names(residual_model()) == ["first", "second", "last"]
 
 
+def test_a_backward_pass_needs_what_kernels_read_and_where_batch_norm_moves_what_it_reads():
+    facts = [group.facts for group in graph.layer_groups(tiny())]
+    assert [group.activations for group in facts] == [24 * 24 * 3, 12 * 12 * 4, 6 * 6 * 8]
+    assert [group.norm_inputs for group in facts] == [0, 6 * 6 * 8, 3 * 3 * 8]
+
+
+def test_activations_are_needed_by_what_they_read_only_where_their_gradient_asks_for_it():
+    inputs = keras.Input((8,))
+    x = keras.layers.Activation("relu")(keras.layers.Dense(4)(inputs))
+    x = keras.layers.Activation("gelu")(keras.layers.Dense(4)(x))
+    facts = [group.facts for group in graph.layer_groups(keras.Model(inputs, keras.layers.Dense(2)(x)))]
+    assert sum(group.activations for group in facts) == 8 + 4 + 4 + 4
+
+
 def test_a_plain_chain_has_a_block_for_each_convolution():
     assert names(tiny()) == ["stage1.block1", "stage2.block1", "stage3.block1"]
 

@@ -13,6 +13,11 @@ from tfxfer.values import Change
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (
+            {"jit_compile": True, "deterministic": True},
+            "deterministic=true and jit_compile=true exclude each other in ",
+        ),
+        ({"jit_compile": "on"}, "jit_compile='on' is not true or false or 'auto'"),
         ({"strategy": "mirror"}, "strategy='mirror' is not one of 'one_device', 'mirrored', "),
         ({"devices": 2}, "devices=2 is not a text"),
         ({"devices": "gpu"}, "devices='gpu' does not say which GPUs; write gpu:all, gpu:0 or gpu:0,1."),
@@ -67,9 +72,11 @@ def test_running_goes_to_json_and_back():
 
 def test_running_is_read_from_texts():
     texts = {"strategy": "mirrored", "devices": "gpu:0,1", "workers": "a:1,b:2", "task_index": "1"}
+    texts |= {"jit_compile": "false", "deterministic": "auto"}
     changes = [Change(f"running.{name}", text, f"--{name}={text}") for name, text in texts.items()]
     running = config.read_recipe(None, changes).running
-    assert running == Running(strategy="mirrored", devices="gpu:0,1", workers=("a:1", "b:2"), task_index=1)
+    expected = {"strategy": "mirrored", "devices": "gpu:0,1", "workers": ("a:1", "b:2"), "task_index": 1}
+    assert running == Running(**expected, jit_compile=False, deterministic="auto")
 
 
 def test_running_decides_nothing_of_what_is_learned():

@@ -73,6 +73,31 @@ def test_other_settings_are_refused(monkeypatch, function, value, message):
         runtime.check_environment()
 
 
+def test_a_global_policy_of_keras_is_refused_for_the_field_of_the_recipe():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        with pytest.raises(ConfigError) as caught:
+            runtime.check_environment()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert "set to the dtype policy mixed_bfloat16; set it to float32, and write precision='mixed_bfloat16'" in str(
+        caught.value
+    )
+
+
+def test_ops_are_made_deterministic_where_that_is_asked_for_and_seeds_are_set_anyway():
+    code = """
+    import keras
+    numbers = []
+    for deterministic in (False, True):
+        runtime.make_reproducible(3, deterministic=deterministic)
+        numbers.append(float(keras.random.normal(())))
+        print(runtime.probe().is_deterministic)
+    print(numbers[0] == numbers[1])
+    """
+    assert said_by(start(code)) == ["False", "True", "True"]
+
+
 def test_the_machine_has_a_device_cores_and_memory():
     facts = runtime.probe()
     assert len(facts.devices) == 1

@@ -88,6 +88,7 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
         ("strategy", _strategy(plan)),
         ("checkpoints", f"every {how.checkpoint_seconds:g} s and behind each stage; within one the last "
                         f"{how.checkpoints_kept}, of at most {size_text(how.checkpoint_bytes)} each"),
+        ("compute", _computing(plan)),
     ]  # fmt: skip
     if data.skipped:
         rows.insert(1, ("left out", f"{len(data.skipped)} unreadable images (listed in the report)"))
@@ -111,6 +112,19 @@ def _strategy(plan: Plan) -> str:
         if not plan.what.synchronise_batch_norm and any(stage.batch_norm == "train" for stage in plan.what.stages):
             said.append("batch norm by the share of each")
     return "; ".join(said)
+
+
+def _computing(plan: Plan) -> str:
+    """Returns in which precision, by which means and in how much memory, with reasons."""
+    how, precision = plan.how, plan.what.precision
+    said = [
+        "float32" if precision == "float32" else f"{precision}; weights, head, loss and what ships in float32",
+        f"{'compiled by XLA' if how.jit_compile else 'not compiled'} ({how.jit_reason})",
+        f"ops {'deterministic' if how.deterministic else 'in any order'} ({how.deterministic_reason})",
+    ]
+    most = max(how.step_bytes, default=0)
+    each = " on each device" if len(how.devices) > 1 else ""
+    return "; ".join([*said, *([f"a step takes about {size_text(most)}{each}"] if most else [])])
 
 
 def _head_text(head) -> str:

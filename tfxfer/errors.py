@@ -50,6 +50,10 @@ class WorkerError(TfxferError, RuntimeError):
     exit_code = 75
 
 
+class OutOfMemoryError(TfxferError, RuntimeError):
+    """A device whose memory does not hold a batch."""
+
+
 class VerificationError(TfxferError, RuntimeError):
     """A promise of ours that a check found broken: nothing the user did, so it counts as a bug."""
 

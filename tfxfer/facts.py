@@ -64,6 +64,8 @@ class GroupFacts:
         statistics: numbers in variables that never train by gradient (moving mean and variance).
         legal_cut: whether one tensor, or two, leave its end, so that the network can be cut there.
         output_size: numbers in what leaves it for one picture; 0 without a legal cut.
+        activations: numbers for one picture that a backward pass through it needs; 0 where its layers do not tell.
+        norm_inputs: numbers that its batch norms read, which that needs too where they move.
     """
 
     name: str
@@ -75,6 +77,8 @@ class GroupFacts:
     statistics: int
     legal_cut: bool
     output_size: int
+    activations: int = 0
+    norm_inputs: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,6 +189,8 @@ class BackboneFacts:
         groups: input first; they cover every variable exactly once.
         outline: its layers, of which `train`, `frozen` and `at` name some.
         feature_map: whether its (last) output has height and width, `[batch, height, width, channels]`.
+        own_precision: names of layers that compute in a precision of their own, whatever the recipe says.
+        not_compilable: names of layers that XLA cannot compile.
     """
 
     card: BackboneCard
@@ -197,6 +203,8 @@ class BackboneFacts:
     outline: Outline
     levels: tuple[str, ...] = ()
     feature_map: bool = True
+    own_precision: tuple[str, ...] = ()
+    not_compilable: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -233,6 +241,7 @@ class MachineFacts:
         cores: logical processor cores.
         memory_bytes: of main memory, in all.
         versions: library name and version.
+        is_deterministic: whether TensorFlow's ops sum in the same order in this process already, which stays.
     """
 
     devices: tuple[str, ...]
@@ -241,6 +250,7 @@ class MachineFacts:
     cores: int
     memory_bytes: int
     versions: tuple[tuple[str, str], ...]
+    is_deterministic: bool = False
 
     @property
     def kind(self) -> Literal["cpu", "gpu"]:

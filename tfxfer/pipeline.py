@@ -105,10 +105,12 @@ def run(
         plan = prepared.plan
         store = _pixel_store(plan, workdir, workers)
         pixels = prepared.examples.pixels(plan.what.image_size, plan.what.resize, store)
-        history = training.fit(
-            prepared.model, prepared.examples, pixels, plan, workdir, tell=_teller(plan, show), note=show
-        )
-        report = workers.value_from_chief(Report, lambda: _finish(prepared, pixels, history, workdir, start))
+        with training.explained_memory(plan):
+            history = training.fit(
+                prepared.model, prepared.examples, pixels, plan, workdir, tell=_teller(plan, show), note=show
+            )
+            model = _in_float32(prepared.model)
+            report = workers.value_from_chief(Report, lambda: _finish(model, prepared, pixels, history, workdir, start))
     show(summary(report, workdir))
     return report
 
@@ -138,8 +140,9 @@ def prepare(
     checks.check_recipe(recipe)
     runtime.check_environment()
     strategy = runtime.strategy_for(recipe.running)  # before anything touches TensorFlow's devices
-    workers = runtime.workers_of(strategy)
-    runtime.make_reproducible(recipe.seed)
+    workers, machine = runtime.workers_of(strategy), runtime.probe(recipe.running)
+    deterministic, _ = plans.choose_determinism(recipe.running, machine)
+    runtime.make_reproducible(recipe.seed, deterministic=deterministic)
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
     asked = recipe.backbone
     options = {"output": asked.output, "allow_unsafe_model_code": asked.allow_unsafe_model_code}
@@ -148,9 +151,14 @@ def prepare(
     image_size, _ = plans.choose_image_size(recipe, examples.facts, card)
     with strategy.scope():
         backbone = backbones.load_backbone(
-            asked.handle, image_size=image_size, weights=recipe.weights, at=asked.at or None, **options
+            asked.handle,
+            image_size=image_size,
+            weights=recipe.weights,
+            at=asked.at or None,
+            precision=recipe.precision,
+            **options,
         )
-    found = (examples.facts, backbone.facts, runtime.probe(recipe.running))
+    found = (examples.facts, backbone.facts, machine)
     plan = plans.resolve(recipe, *found)  # what is wrong with the recipe is said before anything is measured
     workers.check_alike({"data, or network (their digest)": plan.digest})
     with strategy.scope():
@@ -241,10 +249,10 @@ def _begin(prepared: Prepared, workdir: pathlib.Path) -> None:
     files.write_json(workdir / _PLAN, values.to_json(prepared.plan))
 
 
-def _finish(prepared: Prepared, pixels, history: training.History, workdir: pathlib.Path, start: float) -> Report:
+def _finish(model, prepared: Prepared, pixels, history: training.History, workdir: pathlib.Path, start) -> Report:
     """Measures what has been trained, writes the report and the bundle."""
-    report = _measure(prepared.model, prepared.examples, pixels, prepared.plan, history)
-    return _ship(prepared.model, prepared, pixels, report, workdir, start)
+    report = _measure(model, prepared.examples, pixels, prepared.plan, history)
+    return _ship(model, prepared, pixels, report, workdir, start)
 
 
 def _nothing(_line: str) -> None:
@@ -288,6 +296,12 @@ def _teller(plan: Plan, show: Callable[[str], None]) -> training.Tell:
         )
 
     return tell
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    """Returns the network as it ships: what it computes in while it trains is for the machine that trains."""
+    with model.distribute_strategy.scope():
+        return backbones.in_precision(model, "float32")[0]
 
 
 def _measure(model, examples: Examples, pixels, plan: Plan, history: training.History) -> Report:

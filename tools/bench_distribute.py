@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import run_local_cluster
 from bench_quickstart import Figure, _at_most, _machine, _reported
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -72,17 +73,23 @@ def same_result() -> list[Figure]:
             for replicas in (1, 0, *_REPLICAS):
                 options = [f"--train={folder}/{replicas}.npz", f"--replicas={replicas}", f"--batch-norm={mode}"]
                 subprocess.run([sys.executable, __file__, *options], check=True)
-            for replicas in (0, *_REPLICAS):
+            command = [sys.executable, __file__, f"--train={folder}/{{worker}} of 2.npz", f"--batch-norm={mode}"]
+            addresses = run_local_cluster.free_addresses(2)
+            with run_local_cluster.started(command, addresses, stdout=None) as processes:
+                if any(run_local_cluster.ended(processes)):
+                    raise RuntimeError("a worker has failed; it says why above.")
+            for replicas in (0, *_REPLICAS, "0 of 2", "1 of 2"):
                 worst = _difference(pathlib.Path(folder), replicas)
                 if not replicas:
                     print(f"batch norm {mode}: one device, batches backwards: {worst:.2g}", flush=True)
                     continue
-                name = f"{replicas} replicas, batch norm {mode}: largest difference from one device, of a tensor"
+                of = f"{replicas} replicas" if isinstance(replicas, int) else f"worker {replicas}"
+                name = f"{of}, batch norm {mode}: largest difference from one device, of a tensor"
                 figures.append(_at_most(f"{name}, {_STEPS_TO_COMPARE} steps", worst, _LARGEST_DIFFERENCE))
     return figures
 
 
-def _difference(folder: pathlib.Path, replicas: int) -> float:
+def _difference(folder: pathlib.Path, replicas: int | str) -> float:
     import numpy as np
 
     one, other = (np.load(folder / f"{count}.npz") for count in (1, replicas))
@@ -90,8 +97,16 @@ def _difference(folder: pathlib.Path, replicas: int) -> float:
     return max(np.abs(one[key] - other[key]).max() / max(1e-4, np.abs(one[key]).max()) for key in one.files)
 
 
-def train(path: str, replicas: int, batch_norm: str) -> None:
-    """Trains EfficientNet-Lite0 for some steps and writes its weights; `replicas` 0: one device, batches backwards."""
+def train(path: str, replicas: int, batch_norm: str, workers: str, task_index: int) -> None:
+    """Trains EfficientNet-Lite0 for some steps and writes its weights.
+
+    Args:
+        path: of the file, `.npz`.
+        replicas: logical CPUs; 0: one device, batches backwards.
+        batch_norm: mode of `freeze`.
+        workers: addresses with commas, of processes that train together; "" for this one alone.
+        task_index: which of them this is.
+    """
     import keras
     import numpy as np
     import tensorflow as tf
@@ -100,9 +115,14 @@ def train(path: str, replicas: int, batch_norm: str) -> None:
     from tfxfer.data import batches
     from tfxfer.training import statistics as moving
 
+    if workers:
+        strategy = tfxfer.runtime.strategy_for(
+            tfxfer.Running(devices="cpu", workers=tuple(workers.split(",")), task_index=task_index)
+        )
+    else:
+        devices = [f"/cpu:{number}" for number in range(replicas)]
+        strategy = tf.distribute.MirroredStrategy(devices) if replicas > 1 else tf.distribute.get_strategy()
     keras.utils.set_random_seed(0)
-    devices = [f"/cpu:{number}" for number in range(replicas)]
-    strategy = tf.distribute.MirroredStrategy(devices) if replicas > 1 else tf.distribute.get_strategy()
     with strategy.scope():
         backbone = tfxfer.load_backbone("builtin:efficientnet_lite0", image_size=_PIXELS)
         network = tfxfer.swap_head(backbone, tfxfer.heads.Linear(outputs=_CLASSES))
@@ -111,7 +131,7 @@ def train(path: str, replicas: int, batch_norm: str) -> None:
     model = _compiled(network, strategy, keras.optimizers.SGD(5e-4, momentum=0.9, global_clipnorm=1.0))
     data = _dataset(uneven=True)
     data = batches.shared(data if replicas else data.map(lambda x, y: (x[::-1], y[::-1])), strategy)
-    with moving.synchronised(model):
+    with moving.together(model, synchronised=True):
         model.fit(
             data, steps_per_epoch=_STEPS_TO_COMPARE, shuffle=False, verbose=0,
             callbacks=_pacer(model, _STEPS_TO_COMPARE),
@@ -234,10 +254,12 @@ def main() -> int:
     parser.add_argument("--train", help=argparse.SUPPRESS)
     parser.add_argument("--replicas", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--batch-norm", help=argparse.SUPPRESS)
+    parser.add_argument("--workers", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--task_index", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     start()
     if given.train:
-        train(given.train, given.replicas, given.batch_norm)
+        train(given.train, given.replicas, given.batch_norm, given.workers, given.task_index)
         return 0
     print(_machine(), flush=True)
     figures = [*same_result(), *step_under_replicas(given.turns), *checkpoints_and_data(given.turns)]

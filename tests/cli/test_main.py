@@ -136,16 +136,18 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
         "data": "folder:x", "on_bad_image": "skip", "backbone": "keras:VGG16", "stages": "full", "image_size": "96",
         "batch_size": "8", "seed": "3", "allow_unsafe_model_code": "true", "strategy": "multi_worker_mirrored",
         "devices": "gpu:0", "workers": "a:1,b:2", "task_index": "1", "checkpoint_seconds": "5",
-        "resume": "must", "profile_steps": "1:3",
+        "resume": "must", "profile_steps": "1:3", "precision": "mixed_float16", "jit_compile": "true",
+        "deterministic": "false",
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
     assert (recipe.data.source, recipe.data.on_bad_image, recipe.backbone.handle) == ("folder:x", "skip", "keras:VGG16")
     assert (recipe.stages, recipe.image_size, recipe.batch_size, recipe.seed) == ("full", 96, 8, 3)
     assert recipe.backbone.allow_unsafe_model_code is True
+    assert recipe.precision == "mixed_float16"
     assert recipe.running == Running(
         strategy="multi_worker_mirrored", devices="gpu:0", workers=("a:1", "b:2"), task_index=1, checkpoint_seconds=5.0,
-        resume="must", profile_steps="1:3",
+        resume="must", profile_steps="1:3", jit_compile=True, deterministic=False,
     )  # fmt: skip
     assert texts.keys() == command.RECIPE_FLAGS.keys()
 

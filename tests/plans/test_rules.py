@@ -1,10 +1,12 @@
 """The rules behind "auto", each at both sides of its threshold."""
 
 import pytest
-from sample_facts import card, data_facts
+from sample_facts import backbone_facts, card, data_facts, machine_facts
 
+from tfxfer import plans
+from tfxfer.errors import ConfigError
 from tfxfer.plans import rules
-from tfxfer.recipes import Adam, Recipe, Stage
+from tfxfer.recipes import Adam, Recipe, Running, Stage
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,62 @@ def test_what_cannot_train_gets_a_head_alone():
 )
 def test_a_bias_is_told_by_the_last_word_of_its_name(name, is_bias):
     assert rules.is_called_bias(name) is is_bias
+
+
+GPU = {"devices": ("gpu:0",)}
+TWO = {"devices": ("gpu:0", "gpu:1"), "strategy": "mirrored"}
+
+
+@pytest.mark.parametrize(
+    ("running", "machine", "is_so", "why"),
+    [
+        ({}, {}, True, "on a CPU that costs nothing"),
+        ({}, GPU, False, "on a GPU they are slower, and some are not there"),
+        ({}, GPU | {"is_deterministic": True}, True, "an earlier run of this process made them so"),
+        ({"deterministic": True}, GPU, True, "given"),
+        ({"deterministic": False}, {}, False, "given"),
+        ({"jit_compile": True}, {}, False, "XLA is asked for, and TensorFlow has one of both"),
+    ],
+)
+def test_ops_are_deterministic_where_that_costs_nothing(running, machine, is_so, why):
+    assert rules.choose_determinism(Running(**running), machine_facts(**machine)) == (is_so, why)
+
+
+@pytest.mark.parametrize(
+    ("running", "machine", "is_so", "why"),
+    [
+        ({}, {}, False, "on a CPU XLA trains slower"),
+        ({}, GPU, True, "one GPU trains, and every layer can be compiled"),
+        ({}, TWO, False, "several devices share the work"),
+        ({"deterministic": True}, GPU, False, "ops are deterministic"),
+        ({"jit_compile": False}, GPU, False, "given"),
+        ({"jit_compile": True}, {}, True, "given"),
+        ({"jit_compile": True}, TWO, True, "given"),
+    ],
+)
+def test_steps_are_compiled_on_one_gpu_or_where_that_is_asked_for(running, machine, is_so, why):
+    how = plans.resolve(
+        Recipe(running=Running(**running)), data_facts(), backbone_facts(), machine_facts(**machine)
+    ).how
+    assert (how.jit_compile, how.jit_reason) == (is_so, why)
+
+
+def test_a_layer_that_cannot_be_compiled_decides():
+    backbone = backbone_facts(not_compilable=("tables",))
+    how = plans.resolve(Recipe(), data_facts(), backbone, machine_facts(**GPU)).how
+    assert (how.jit_compile, how.jit_reason) == (False, "XLA cannot compile tables")
+    with pytest.raises(ConfigError) as caught:
+        plans.resolve(Recipe(running=Running(jit_compile=True)), data_facts(), backbone, machine_facts(**GPU))
+    assert str(caught.value) == (
+        "jit_compile=true, and XLA cannot compile tables of tiny:net. Write --jit_compile=false."
+    )
+
+
+def test_layers_that_keep_their_precision_are_named_in_the_plan():
+    backbone = backbone_facts(own_precision=("saved_model",))
+    said = [
+        plans.resolve(Recipe(precision=p), data_facts(), backbone, machine_facts()).reasons
+        for p in ("float32", "mixed_float16")
+    ]
+    line = "precision: saved_model keeps its own, whatever the others compute in"
+    assert [line in reasons for reasons in said] == [False, True]

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+import typing
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +12,13 @@ import numpy as np
 
 from tfxfer import graph
 from tfxfer.backbones import adapting
-from tfxfer.backbones.on_pixels import in_float32
+from tfxfer.backbones.on_pixels import FLOAT32, in_float32
+from tfxfer.backbones.precision import in_precision, is_all_its_own
 from tfxfer.backbones.registry import check_size, find_source
 from tfxfer.backbones.source import Backbone, Request, Source
 from tfxfer.errors import BackboneError, ConfigError
 from tfxfer.facts import BackboneCard, BackboneFacts, Outline
+from tfxfer.recipes import ComputePrecision
 
 Arguments = Mapping[str, float | int | bool | str]
 
@@ -31,6 +34,7 @@ def load_backbone(
     output: str = "",
     arguments: Arguments | None = None,
     allow_unsafe_model_code: bool = False,
+    precision: ComputePrecision | None = None,
 ) -> Backbone:
     """Loads a backbone: a network from pixels to features, with its facts and layer groups.
 
@@ -52,9 +56,12 @@ def load_backbone(
         arguments: hyper-parameters of a network that knows some, such as `{"batch_norm_momentum": 0.99}`.
         allow_unsafe_model_code: whether a model file may bring code that is run. Only for files that you trust as
             you trust a program.
+        precision: what it computes in: "float32", "mixed_bfloat16" or "mixed_float16"; features and weights are
+            float32 in each. None: as the source gives it, under Keras's global policy.
 
     Raises:
-        ConfigError: no such source, name, group or level, or a size below the network's least.
+        ConfigError: no such source, name, group, level or precision, a size below the network's least, or a precision
+            for a network that has its own.
         BackboneError: the weights cannot be had; the message says which file, from where, and where to put it.
     """
     for option, value in (("image_size", image_size), ("channels", channels)):
@@ -62,6 +69,9 @@ def load_backbone(
             raise ConfigError(f"{option}={value!r} must be a whole number.")
     if isinstance(levels, str):
         raise ConfigError(f"levels={levels!r} must be several names: levels=({levels!r},).")
+    if precision is not None and precision not in typing.get_args(ComputePrecision):
+        names = ", ".join(typing.get_args(ComputePrecision))
+        raise ConfigError(f"precision={precision!r} is not one of {names}.")
     if at and levels:
         raise ConfigError(f"at={at!r} and levels={tuple(levels)!r} exclude each other.")
     source, name = find_source(handle)
@@ -81,13 +91,6 @@ def load_backbone(
     size = known.native_size if image_size is None else image_size
     check_size(known, size)
     model = _build(source, handle, dataclasses.replace(request, image_size=size))
-    if (
-        len(model.outputs) == 1
-        and model.outputs[0].dtype != "float32"
-        and model.outputs[0].dtype.startswith(("f", "b"))
-    ):
-        # Under mixed precision: features, and the head on them, are float32.
-        model = keras.Model(graph.input_of(model), in_float32(model.outputs[0]), name=model.name)
     if channels != 3:
         model = adapting.with_channels(model, channels)
     if at:
@@ -96,7 +99,17 @@ def load_backbone(
         )
     if levels:
         model = adapting.with_levels(model, levels)
-    return Backbone(model=model, facts=_facts(model, known, weights, size, tuple(levels)))
+    own: tuple[str, ...] = ()
+    if precision is not None:
+        model, own = in_precision(model, precision)
+        if precision != "float32" and is_all_its_own(model, own):
+            raise ConfigError(
+                f"precision={precision}, and {handle} computes in a precision of its own, which it was saved with: "
+                f"{', '.join(own)}. Write --precision=float32, which leaves it as it is."
+            )
+    model = _with_float32_features(model)
+    facts = _facts(model, known, weights, size, tuple(levels))
+    return Backbone(model=model, facts=dataclasses.replace(facts, own_precision=own))
 
 
 def inspect(
@@ -143,7 +156,17 @@ def _facts(
         groups=tuple(group.facts for group in outlined.groups),
         outline=_outline(outlined.outline, card.handle),
         feature_map=len(model.outputs[-1].shape) == 4,
+        not_compilable=tuple(layer.name for layer in graph.flatten(model) if not layer.supports_jit),
     )
+
+
+def _with_float32_features(model: keras.Model) -> keras.Model:
+    """Returns a model that gives float32 also where Keras's global policy, or a file's own, has it compute in less."""
+    if not any("float" in tensor.dtype and tensor.dtype != "float32" for tensor in model.outputs):
+        return model
+    names = [FLOAT32] if len(model.outputs) == 1 else [f"{FLOAT32}_{at}" for at in range(len(model.outputs))]
+    features = [in_float32(tensor, name) for tensor, name in zip(model.outputs, names, strict=True)]
+    return keras.Model(graph.input_of(model), features[0] if len(features) == 1 else features, name=model.name)
 
 
 def _outline(outline: Outline, handle: str) -> Outline:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import keras
 
 
+FLOAT32 = "features_float32"
+"""How the name of a layer begins that gives features in float32."""
+
+
 def on_pixels(
     trunk: keras.Model,
     image_size: int,
@@ -77,10 +81,10 @@ def _check_runs(model: keras.Model, image_size: int, complaint: str) -> None:
         ) from error
 
 
-def in_float32(tensor: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns features in float32, whatever precision the network computes in."""
+def in_float32(tensor: keras.KerasTensor, name: str = FLOAT32) -> keras.KerasTensor:
+    """Returns features in float32, whatever precision the network computes in; `name` is that of the layer for it."""
     import keras
 
     if isinstance(tensor, keras.KerasTensor) and tensor.dtype != "float32":
-        return keras.layers.Activation("linear", dtype="float32", name="features_float32")(tensor)
+        return keras.layers.Activation("linear", dtype="float32", name=name)(tensor)
     return tensor

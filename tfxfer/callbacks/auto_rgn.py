@@ -16,7 +16,7 @@ from tfxfer import graph, optimizers
 from tfxfer.errors import ConfigError
 from tfxfer.models import statistics
 from tfxfer.models.inference import on_one_replica
-from tfxfer.optimizers import DifferentialLearningRate
+from tfxfer.optimizers import DifferentialLearningRate, loss_scaling
 
 # Least share of its rate that a variable gets, so that everything that is to train moves.
 FLOOR = 1e-3
@@ -182,7 +182,8 @@ class AutoRGN(keras.callbacks.Callback):
 def _gradient_norms(model: keras.Model, variables: list[keras.Variable], batch) -> tf.Tensor:
     """Returns the norm of the gradient of each variable on a batch, float32 `[variables]`."""
     inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    scale = loss_scaling.scale_of(model.optimizer)
     with tf.GradientTape() as tape:
-        loss = model.compute_loss(inputs, labels, model(inputs, training=False), weights)
+        loss = model.compute_loss(inputs, labels, model(inputs, training=False), weights) * scale
     gradients = tape.gradient(loss, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return tf.stack([tf.cast(tf.norm(tf.convert_to_tensor(gradient)), tf.float32) for gradient in gradients])
+    return tf.stack([tf.cast(tf.norm(tf.convert_to_tensor(gradient)), tf.float32) / scale for gradient in gradients])

@@ -35,6 +35,11 @@ RECIPE_FLAGS = {
     "image_size": ("image_size", "PIXELS", "height and width that the network sees, or auto"),
     "batch_size": ("batch_size", "N", "examples in one optimizer step"),
     "seed": ("seed", "N", "of the split, the order and all random numbers"),
+    "precision": (
+        "precision",
+        "NAME",
+        "what the backbone computes in: float32, mixed_bfloat16 or mixed_float16",
+    ),
     "strategy": (
         "running.strategy",
         "NAME",
@@ -49,6 +54,12 @@ RECIPE_FLAGS = {
     "task_index": ("running.task_index", "N", "which of the workers this process is, from 0"),
     "checkpoint_seconds": ("running.checkpoint_seconds", "S", "from one checkpoint within a stage to the next"),
     "resume": ("running.resume", "auto|must|never", "whether a run in the workdir goes on, must be there, or must not"),
+    "jit_compile": ("running.jit_compile", "auto|true|false", "whether XLA compiles the steps"),
+    "deterministic": (
+        "running.deterministic",
+        "auto|true|false",
+        "whether ops sum in the same order each time",
+    ),
     "profile_steps": (
         "running.profile_steps",
         "10:20",

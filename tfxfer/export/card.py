@@ -47,7 +47,9 @@ The test examples decided nothing. Split: {{ report.data.split }}.
 {%- endfor %}
 
 Pictures are {{ {"squash": "squashed to", "crop": "cropped at the centre to"}[plan.what.resize] }} \
-{{ plan.what.image_size }}×{{ plan.what.image_size }} pixels. Plan {{ report.plan }}.
+{{ plan.what.image_size }}×{{ plan.what.image_size }} pixels. The network computes in float32\
+{% if plan.what.precision != "float32" %}, also where it trained in {{ plan.what.precision }}{% endif %}; \
+weights, inputs and outputs are float32. Plan {{ report.plan }}.
 
 ## How to load it
 

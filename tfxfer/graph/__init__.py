@@ -7,7 +7,7 @@ paths change on reload. Where blocks begin and end is decided in `blocks`; here 
 from tfxfer.graph.calls import Call, calls_of, has_nested_models, input_of
 from tfxfer.graph.cutting import feature_tensor
 from tfxfer.graph.groups import LayerGroup, find_group, layer_groups
-from tfxfer.graph.inlining import called_on, inlined
+from tfxfer.graph.inlining import called_on, inlined, retraced
 from tfxfer.graph.outline import Outlined, outline_of
 from tfxfer.graph.steps import crossings, head_calls, is_head
 from tfxfer.graph.variables import Parted, VariablePart, flatten, held_by_lora
@@ -32,4 +32,5 @@ __all__ = [
     "is_head",
     "layer_groups",
     "outline_of",
+    "retraced",
 ]

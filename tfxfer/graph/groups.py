@@ -2,17 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 
 from tfxfer import blocks
 from tfxfer.errors import ConfigError, suggest
 from tfxfer.facts import GroupFacts
-from tfxfer.graph.calls import calls_of, has_nested_models
+from tfxfer.graph.calls import Call, calls_of, has_nested_models
 from tfxfer.graph.inlining import inlined
 from tfxfer.graph.steps import head_start, step_of
 from tfxfer.graph.variables import Parted, VariablePart, flatten, movable_and_state, size_of, weights_of
+
+# Activations whose gradient TensorFlow computes from what they give, which the next layer keeps anyway; and layers
+# without weights that need what they read.
+_BY_OUTPUT = ("linear", "relu", "relu6", "sigmoid", "tanh", "elu", "selu")
+_BY_INPUT = (keras.layers.Multiply, keras.layers.MaxPooling2D, keras.layers.UnitNormalization)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,12 +29,16 @@ class LayerGroup:
         layers: in the order in which they run.
         outputs: the tensors that leave the group's end, one or a few; empty where the network cannot be cut there.
         part: of the one layer in `layers`, where the group is less than that layer.
+        needed: tensors that a backward pass through its layers needs; `normed` those that its batch norms read.
+        normed: see there.
     """
 
     name: str
     layers: tuple[keras.layers.Layer, ...]
     outputs: tuple[keras.KerasTensor, ...]
     part: VariablePart | None = None
+    needed: tuple[keras.KerasTensor, ...] = ()
+    normed: tuple[keras.KerasTensor, ...] = ()
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:
@@ -83,7 +92,9 @@ class LayerGroup:
             batch_norm_tensors=len(of_norm),
             statistics=size_of(self.statistics),
             legal_cut=bool(self.outputs),
-            output_size=sum(math.prod(extent or 0 for extent in tensor.shape[1:]) for tensor in self.outputs),
+            output_size=_numbers(self.outputs),
+            activations=_numbers(self.needed),
+            norm_inputs=_numbers(self.normed),
         )
 
 
@@ -111,7 +122,10 @@ def layer_groups(model: keras.Model) -> tuple[LayerGroup, ...]:
         seen.update(id(layer) for layer in layers)
         cut = block.legal_cut and not nested
         outputs = tuple(tensors[number] for number in block.leaves) if cut else ()
-        groups += _parts(LayerGroup(name=block.name, layers=tuple(layers), outputs=outputs))
+        own = calls[block.start : block.stop]
+        needed, normed = _read_by(own, _needs_its_inputs), _read_by(own, _is_batch_norm)
+        group = LayerGroup(name=block.name, layers=tuple(layers), outputs=outputs, needed=needed, normed=normed)
+        groups += _parts(group)
     return tuple(groups)
 
 
@@ -128,6 +142,30 @@ def find_group(groups: Sequence[LayerGroup], name: str) -> range:
             f"there is no layer group {name!r}.{suggest(name, blocks.addressable(names))} Groups: {', '.join(names)}."
         )
     return found
+
+
+def _read_by(calls: Sequence[Call], chosen: Callable[[keras.Operation], bool]) -> tuple[keras.KerasTensor, ...]:
+    """Returns the tensors that the calls of chosen operations read, each once."""
+    read = {id(tensor): tensor for call in calls if chosen(call.operation) for tensor in call.inputs}
+    return tuple(read.values())
+
+
+def _is_batch_norm(operation: keras.Operation) -> bool:
+    return isinstance(operation, keras.layers.BatchNormalization)
+
+
+def _needs_its_inputs(operation: keras.Operation) -> bool:
+    """Whether the gradient of an operation is a function of what it reads, and not of what it gives, or of neither."""
+    if _is_batch_norm(operation):
+        return False  # only where its statistics, or gamma, move
+    if isinstance(operation, keras.layers.Activation):
+        return keras.activations.serialize(operation.activation) not in _BY_OUTPUT
+    return bool(getattr(operation, "weights", ())) or isinstance(operation, _BY_INPUT)
+
+
+def _numbers(tensors: Sequence[keras.KerasTensor]) -> int:
+    """Returns how many numbers some tensors hold for one picture; extents that are not known count as none."""
+    return sum(math.prod(extent or 0 for extent in tensor.shape[1:]) for tensor in tensors)
 
 
 def _parts(group: LayerGroup) -> list[LayerGroup]:

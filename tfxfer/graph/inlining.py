@@ -15,6 +15,14 @@ def inlined(model: keras.Model) -> keras.Model:
     """
     if not isinstance(model, keras.Sequential) and not has_nested_models(model):
         return model
+    return retraced(model)
+
+
+def retraced(model: keras.Model) -> keras.Model:
+    """Returns a functional model of the same layers and variables, each called anew, with no model nested in another.
+
+    That is for layers that give something else since they were called, such as numbers of another type.
+    """
     _check_names(model)
     inputs = [keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
     outputs = _replay(model, inputs)

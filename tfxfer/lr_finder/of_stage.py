@@ -12,6 +12,7 @@ from tfxfer.errors import ConfigError
 from tfxfer.lr_finder.result import RateSweep
 from tfxfer.lr_finder.sweep import find_learning_rate
 from tfxfer.plans import StagePlan, rules
+from tfxfer.training import memory
 from tfxfer.training import stage as stages
 
 # Of the sweep; there must be as many batches.
@@ -96,7 +97,8 @@ def sweep_stage(
             rows, batch_size=what.batch_size, start=0, steps=_STEPS, seed=what.seed, stage=number - 1
         )
         trainee = stages.prepared(prepared.model, number - 1, stage, what)
-        sweep = find_learning_rate(trainee, dataset, steps=_STEPS, plot=plot)
+        with memory.explained(prepared.plan):
+            sweep = find_learning_rate(trainee, dataset, steps=_STEPS, plot=plot)
     preset = recipe.stages if isinstance(recipe.stages, str) else ""
     if preset == "auto":
         preset, _ = rules.choose_preset(prepared.examples.facts, prepared.backbone.facts.card)

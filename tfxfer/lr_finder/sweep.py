@@ -16,6 +16,7 @@ from tfxfer.errors import ConfigError, DataError, WorkdirError
 from tfxfer.lr_finder import keeping, suggestions
 from tfxfer.lr_finder import plot as plots
 from tfxfer.lr_finder.result import RateSweep
+from tfxfer.training import divergence
 
 # The fewest steps of which a curve can be drawn.
 _FEWEST_STEPS = 5
@@ -166,6 +167,8 @@ def _run(model: keras.Model, batches: tf.data.Dataset, course: _Course) -> None:
                 verbose=0,
                 callbacks=[callback],
             )
+        except divergence.DivergedError:  # a model of a stage stops before such a loss moves anything
+            course.add(math.inf)
         except ValueError as error:
             if "Unknown variable" not in str(error):
                 raise

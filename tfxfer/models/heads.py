@@ -18,6 +18,9 @@ _SHIFT = 1e-7
 # Of batch norm in heads, whose statistics begin at nothing: a short stage cannot wait for Keras's 0.99, which is
 # still at 1/e of the start after 100 steps. 0.9 is PyTorch's default too (there called 0.1).
 _MOMENTUM = 0.9
+# A head computes in this whatever the network below it does, or Keras's global policy says: it costs next to nothing,
+# and logits of eight bits would be off by up to 0.04.
+_FLOAT = "float32"
 # Layers that all heads of a model share.
 _POOLING = ("head_pool", "head_pool_max", "head_concat")
 _KINDS = typing.get_args(Head)
@@ -105,7 +108,7 @@ class _Builder:
     pooled: dict[str, keras.KerasTensor] = dataclasses.field(default_factory=dict)
 
     def logits(self, head: Head, prefix: str, seed: int) -> keras.KerasTensor:
-        """Returns the logits of `head`, float32 whatever the precision policy; its layers are called `prefix_…`."""
+        """Returns the logits of `head`, whose layers are called `prefix_…`."""
         x = self._pool(head.pooling)
         if isinstance(head, MLP):
             x = self._hidden(x, head, prefix, seed)
@@ -114,7 +117,7 @@ class _Builder:
             return self._cosine(x, head, prefix, seed)
         kernel = _kernel(head.kernel, seed)
         name = self._new(f"{prefix}_logits")
-        return keras.layers.Dense(head.outputs, kernel_initializer=kernel, dtype="float32", name=name)(x)
+        return keras.layers.Dense(head.outputs, kernel_initializer=kernel, dtype=_FLOAT, name=name)(x)
 
     def _hidden(self, x: keras.KerasTensor, head: MLP, prefix: str, seed: int) -> keras.KerasTensor:
         layers = keras.layers
@@ -122,26 +125,26 @@ class _Builder:
             kernel = keras.initializers.HeNormal(seed=seed + number)
             name = self._new(f"{prefix}_hidden_{number}")
             if head.batch_norm:
-                x = layers.Dense(units, use_bias=False, kernel_initializer=kernel, name=name)(x)
+                x = layers.Dense(units, use_bias=False, kernel_initializer=kernel, dtype=_FLOAT, name=name)(x)
                 name = self._new(f"{prefix}_norm_{number}")
-                x = layers.BatchNormalization(momentum=_MOMENTUM, name=name)(x)
-                x = layers.ReLU(name=self._new(f"{prefix}_relu_{number}"))(x)
+                x = layers.BatchNormalization(momentum=_MOMENTUM, dtype=_FLOAT, name=name)(x)
+                x = layers.ReLU(dtype=_FLOAT, name=self._new(f"{prefix}_relu_{number}"))(x)
             else:
                 x = self._dropout(x, head.dropout, seed, f"{prefix}_dropout_{number}")
-                x = layers.Dense(units, activation="relu", kernel_initializer=kernel, name=name)(x)
+                x = layers.Dense(units, activation="relu", kernel_initializer=kernel, dtype=_FLOAT, name=name)(x)
         return x
 
     def _cosine(self, x: keras.KerasTensor, head: Cosine, prefix: str, seed: int) -> keras.KerasTensor:
         # Of Keras's own layers alone, so that a saved model opens where tfxfer is not installed.
         layers, constraint = keras.layers, keras.constraints.UnitNorm(axis=0)
-        x = layers.Rescaling(1.0, offset=_SHIFT, dtype="float32", name=self._new(f"{prefix}_features"))(x)
-        x = layers.UnitNormalization(dtype="float32", name=self._new(f"{prefix}_unit"))(x)
+        x = layers.Rescaling(1.0, offset=_SHIFT, dtype=_FLOAT, name=self._new(f"{prefix}_features"))(x)
+        x = layers.UnitNormalization(dtype=_FLOAT, name=self._new(f"{prefix}_unit"))(x)
         cosine = layers.Dense(
             head.outputs,
             use_bias=False,
             kernel_initializer=_kernel(head.kernel, seed),
             kernel_constraint=constraint,
-            dtype="float32",
+            dtype=_FLOAT,
             name=self._new(f"{prefix}_cosine"),
         )
         x = cosine(x)
@@ -150,13 +153,13 @@ class _Builder:
         cosine.kernel.assign(constraint(cosine.kernel))
         name = self._new(f"{prefix}_logits")
         if not head.learn_scale:
-            return layers.Rescaling(head.scale, dtype="float32", name=name)(x)
-        x = layers.Reshape((head.outputs, 1), dtype="float32", name=self._new(f"{prefix}_column"))(x)
+            return layers.Rescaling(head.scale, dtype=_FLOAT, name=name)(x)
+        x = layers.Reshape((head.outputs, 1), dtype=_FLOAT, name=self._new(f"{prefix}_column"))(x)
         start = keras.initializers.Constant(head.scale)
         scale = layers.Dense(
-            1, use_bias=False, kernel_initializer=start, dtype="float32", name=self._new(f"{prefix}_scale")
+            1, use_bias=False, kernel_initializer=start, dtype=_FLOAT, name=self._new(f"{prefix}_scale")
         )
-        return layers.Reshape((head.outputs,), dtype="float32", name=name)(scale(x))
+        return layers.Reshape((head.outputs,), dtype=_FLOAT, name=name)(scale(x))
 
     def _pool(self, pooling: Pooling) -> keras.KerasTensor:
         rank = len(self.features.shape)
@@ -172,16 +175,18 @@ class _Builder:
         layers = keras.layers
         if pooling not in self.pooled:
             if pooling == "avg":
-                x = layers.GlobalAveragePooling2D(name=self._new("head_pool"))(self.features)
+                x = layers.GlobalAveragePooling2D(dtype=_FLOAT, name=self._new("head_pool"))(self.features)
             elif pooling == "max":
-                x = layers.GlobalMaxPooling2D(name=self._new("head_pool_max"))(self.features)
+                x = layers.GlobalMaxPooling2D(dtype=_FLOAT, name=self._new("head_pool_max"))(self.features)
             else:
-                x = layers.Concatenate(name=self._new("head_concat"))([self._pool("avg"), self._pool("max")])
+                x = layers.Concatenate(dtype=_FLOAT, name=self._new("head_concat"))(
+                    [self._pool("avg"), self._pool("max")]
+                )
             self.pooled[pooling] = x
         return self.pooled[pooling]
 
     def _dropout(self, x: keras.KerasTensor, rate: float, seed: int, name: str) -> keras.KerasTensor:
-        return keras.layers.Dropout(rate, seed=seed, name=self._new(name))(x) if rate else x
+        return keras.layers.Dropout(rate, seed=seed, dtype=_FLOAT, name=self._new(name))(x) if rate else x
 
     def _new(self, name: str) -> str:
         if name in self.taken:

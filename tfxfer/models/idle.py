@@ -78,6 +78,8 @@ def explain(
         rate = steps_of[id(variable)]
         if size == 0:
             reason = "no gradient reaches it"
+        elif not np.isfinite(size):
+            reason = "its gradient is beyond what the network computes in"
         elif size < _NOISE * norm:
             reason = f"its gradient is 0 but for rounding, {size:.2g}, where all together have a norm of {norm:.2g}"
         elif _moves(variable, _MARGIN * rate * direction):

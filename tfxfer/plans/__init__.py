@@ -2,7 +2,7 @@
 
 from tfxfer.plans.plan import How, Plan, StageCache, StagePlan, UnfreezingPlan, What, as_before
 from tfxfer.plans.resolve import resolve
-from tfxfer.plans.rules import choose_image_size
+from tfxfer.plans.rules import choose_determinism, choose_image_size
 
 __all__ = [
     "How",
@@ -12,6 +12,7 @@ __all__ = [
     "UnfreezingPlan",
     "What",
     "as_before",
+    "choose_determinism",
     "choose_image_size",
     "resolve",
 ]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tfxfer import values
 from tfxfer.heads import Head
-from tfxfer.recipes import BatchNorm, GroupRates, Optimizer, Schedule
+from tfxfer.recipes import BatchNorm, ComputePrecision, GroupRates, Optimizer, Schedule
 from tfxfer.reuse import Augment, Precision
 
 
@@ -125,6 +125,7 @@ class What:
         head: with its number of outputs.
         batch_size: examples in one optimizer step, on all devices together.
         seed: of every random number.
+        precision: that the backbone computes in while it trains.
         augment: what is done to training pictures.
         synchronise_batch_norm: whether devices normalise by the whole batch, and not each by its share.
         stages: in order.
@@ -139,6 +140,7 @@ class What:
     head: Head
     batch_size: int
     seed: int
+    precision: ComputePrecision
     augment: Augment
     synchronise_batch_norm: bool
     stages: tuple[StagePlan, ...]
@@ -178,6 +180,11 @@ class How:
         strategy: how they share the work, a name of `tf.distribute`; `strategy_reason` why it is that one.
         strategy_reason: see there.
         per_replica_batch: examples that each device sees in one step, at most.
+        step_bytes: for each stage, about how much memory a step takes on each device; 0 where nothing is known.
+        jit_compile: whether XLA compiles the steps; `jit_reason` why.
+        jit_reason: see there.
+        deterministic: whether ops sum in the same order each time; `deterministic_reason` why.
+        deterministic_reason: see there.
         caches: of the stages whose frozen part is computed once, for all epochs.
         cache_disk_bytes: most that activations on disk may take, those of other runs included.
         stage_seconds: for each stage, how long it is expected to take; 0 where nothing was measured.
@@ -193,6 +200,11 @@ class How:
     strategy: str
     strategy_reason: str
     per_replica_batch: int
+    step_bytes: tuple[int, ...]
+    jit_compile: bool
+    jit_reason: str
+    deterministic: bool
+    deterministic_reason: str
     caches: tuple[StageCache, ...]
     cache_disk_bytes: int
     stage_seconds: tuple[float, ...]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from tfxfer import outlines, presets, recipes, reuse, selection
 from tfxfer.errors import ConfigError
@@ -18,7 +18,7 @@ from tfxfer.facts import (
     VariableFacts,
 )
 from tfxfer.heads import Cosine, Head
-from tfxfer.plans import caching, rules
+from tfxfer.plans import caching, memory, rules
 from tfxfer.plans.heads import with_head
 from tfxfer.plans.plan import How, Plan, StagePlan, What
 from tfxfer.plans.unfreezing import resolve_unfreezing
@@ -81,10 +81,13 @@ def resolve(
         head=head,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
+        precision=recipe.precision,
         augment=_augment(recipe.augment, tuple(stages)),
         synchronise_batch_norm=recipe.synchronise_batch_norm,
         stages=tuple(stages),
     )
+    if recipe.precision != "float32" and backbone.own_precision:
+        reasons.append(f"precision: {', '.join(backbone.own_precision)} keeps its own, whatever the others compute in")
     how, why = _how(what, data, backbone, machine, recipe, costs)
     return Plan(what=what, how=how, reasons=tuple(dict.fromkeys([*reasons, *why])))
 
@@ -272,11 +275,22 @@ def _how(
     pixels = data.examples * what.image_size**2 * data.channels
     in_memory = pixels < _MEMORY_SHARE * machine.memory_bytes
     caches, seconds, reasons = caching.plan_caches(what, data, backbone, machine, recipe.cache, costs)
+    deterministic, why_deterministic = rules.choose_determinism(recipe.running, machine)
+    jit_compile, why_jit = rules.choose_compilation(recipe.running, machine, backbone, deterministic=deterministic)
+    share = math.ceil(what.batch_size / len(machine.devices))
     how = How(
         devices=machine.devices,
         strategy=machine.strategy,
         strategy_reason=machine.strategy_reason,
-        per_replica_batch=math.ceil(what.batch_size / len(machine.devices)),
+        per_replica_batch=share,
+        step_bytes=tuple(
+            _step_bytes(stage, {cache.stage: cache.cut for cache in caches}, what, backbone, share)
+            for stage in what.stages
+        ),
+        jit_compile=jit_compile,
+        jit_reason=why_jit,
+        deterministic=deterministic,
+        deterministic_reason=why_deterministic,
         caches=caches,
         cache_disk_bytes=round(recipe.cache.disk_gb * _GB),
         stage_seconds=seconds,
@@ -288,3 +302,24 @@ def _how(
         profile_steps=recipe.running.profiled,
     )
     return how, reasons
+
+
+def _step_bytes(stage: StagePlan, cuts: Mapping[str, str], what: What, backbone: BackboneFacts, examples: int) -> int:
+    """Returns about how much memory a step of a stage takes; 0 where the layers do not tell what they give."""
+    names = [group.name for group in backbone.groups]
+    first = min(map(names.index, stage.trained), default=len(names))
+    cut = cuts.get(stage.name)
+    start = 0 if cut is None else names.index(cut) + 1 if cut in names else len(names)
+    if not any(group.activations for group in backbone.groups):
+        return 0
+    return memory.step_bytes(
+        backbone.groups,
+        first=first,
+        start=start,
+        examples=examples,
+        pixels=what.image_size**2 * backbone.channels,
+        precision=what.precision,
+        norms_move=stage.batch_norm != "frozen",
+        trainable_weights=stage.trainable_weights,
+        slot_bytes=stage.slot_bytes,
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from tfxfer import recipes
 from tfxfer.errors import ConfigError
-from tfxfer.facts import BackboneCard, DataFacts, MachineFacts
+from tfxfer.facts import BackboneCard, BackboneFacts, DataFacts, MachineFacts
 
 # BiT-HyperRule (big_transfer/bit_hyperrule.py): pictures of less than 96² pixels are seen at 128.
 SMALL_PICTURE_AREA = 96 * 96
@@ -65,6 +65,58 @@ def check_batch_size(batch_size: int, machine: MachineFacts) -> None:
             f"batch_size={batch_size} is for all devices together, and they are {count}: {', '.join(machine.devices)}. "
             f"Write --batch_size={count} or more, or name fewer devices or workers."
         )
+
+
+def choose_determinism(running: recipes.Running, machine: MachineFacts) -> tuple[bool, str]:
+    """Returns whether ops are to sum in the same order each time, and why.
+
+    Raises:
+        ConfigError: they do already, and are not to.
+    """
+    if machine.is_deterministic and (running.deterministic is False or running.jit_compile is True):
+        asked = "jit_compile=true" if running.jit_compile is True else "deterministic=false"
+        raise ConfigError(
+            f"{asked}, and an earlier run of this process made TensorFlow's ops deterministic, which it does not take "
+            "back. Begin a new process, or leave that out."
+        )
+    if running.deterministic != "auto":
+        return running.deterministic, "given"
+    if running.jit_compile is True:
+        return False, "XLA is asked for, and TensorFlow has one of both"
+    if machine.kind == "cpu":
+        return True, "on a CPU that costs nothing"
+    if machine.is_deterministic:
+        return True, "an earlier run of this process made them so"
+    return False, "on a GPU they are slower, and some are not there"
+
+
+def choose_compilation(
+    running: recipes.Running, machine: MachineFacts, backbone: BackboneFacts, *, deterministic: bool
+) -> tuple[bool, str]:
+    """Returns whether XLA compiles the steps, and why.
+
+    On two cores EfficientNet-Lite0 trained ten times slower with it. Keras has the rules for layers, several devices
+    and determinism, too.
+
+    Raises:
+        ConfigError: it is asked for, and a layer cannot be compiled.
+    """
+    refused = ", ".join(backbone.not_compilable)
+    if running.jit_compile is True and refused:
+        raise ConfigError(
+            f"jit_compile=true, and XLA cannot compile {refused} of {backbone.card.handle}. Write --jit_compile=false."
+        )
+    if running.jit_compile != "auto":
+        return running.jit_compile, "given"
+    if machine.kind == "cpu":
+        return False, "on a CPU XLA trains slower"
+    if len(machine.devices) > 1:
+        return False, "several devices share the work"
+    if deterministic:
+        return False, "ops are deterministic"
+    if refused:
+        return False, f"XLA cannot compile {refused}"
+    return True, "one GPU trains, and every layer can be compiled"
 
 
 def choose_batch_norm(stage: recipes.Stage, steps: int, batch_size: int, weights: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@
 
 from tfxfer.recipes.inputs import Backbone, Data
 from tfxfer.recipes.optimizers import SGD, Adam, Optimizer
-from tfxfer.recipes.recipe import PRESETS, Preset, Recipe, differences
+from tfxfer.recipes.recipe import PRESETS, ComputePrecision, Preset, Recipe, differences
 from tfxfer.recipes.running import Running
 from tfxfer.recipes.selections import Frozen, Train, names_in, percent
 from tfxfer.recipes.stage import BatchNorm, GroupRates, Schedule, Stage
@@ -17,6 +17,7 @@ __all__ = [
     "Adam",
     "Backbone",
     "BatchNorm",
+    "ComputePrecision",
     "Data",
     "Frozen",
     "Gradual",

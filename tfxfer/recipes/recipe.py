@@ -18,6 +18,8 @@ Preset = Literal[
     "layer_decay", "auto_rgn", "gradual", "searching", "scratch",
 ]  # fmt: skip
 PRESETS: tuple[str, ...] = typing.get_args(Preset)
+# What a network computes in; the names are Keras's. Its weights are float32 in all of them.
+ComputePrecision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,9 @@ class Recipe:
             or 128 for small pictures.
         batch_size: examples in one optimizer step, ≥ 1.
         seed: of the split, the order and every random number in the network, ≥ 0.
+        precision: in which the backbone computes while it trains: "float32"; "mixed_bfloat16", eight bits a number and
+            the range of float32; "mixed_float16", eleven bits up to 65,504, with a scale on the loss. Weights, pixel
+            scale, head and loss are float32 in each, and so is all of the network that ships.
         augment: what is done to training pictures.
         synchronise_batch_norm: where several devices train and statistics move: true: all normalise by the whole batch,
             as one device does; false: each by its own share, which saves them waiting for each other, and the stored
@@ -49,6 +54,7 @@ class Recipe:
     image_size: int | Literal["auto"] = "auto"
     batch_size: int = 32
     seed: int = 0
+    precision: ComputePrecision = "float32"
     augment: Augment = dataclasses.field(default_factory=Augment)
     synchronise_batch_norm: bool = True
     cache: Cache = dataclasses.field(default_factory=Cache)

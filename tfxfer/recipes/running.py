@@ -25,6 +25,10 @@ class Running:
         checkpoints_kept: how many of a stage stay, ≥ 1; where the newest cannot be read, the one before serves.
         resume: "auto": a run that is there goes on, else one begins; "must": without one it is an error; "never": with
             one it is.
+        jit_compile: whether XLA compiles the steps; "auto": on one GPU, where every layer can be compiled and ops need
+            not be deterministic. On a CPU it makes training slower, up to ten times.
+        deterministic: whether ops sum in the same order each time, so that a run can be had again bit for bit; "auto":
+            on a CPU, where that costs nothing. Seeds are set in any case.
         profile_steps: "10:20": these optimizer steps of each stage are profiled for TensorBoard, from the first to the
             one before the last; "": none.
     """
@@ -36,6 +40,8 @@ class Running:
     checkpoint_seconds: float = 60.0
     checkpoints_kept: int = 2
     resume: Literal["auto", "must", "never"] = "auto"
+    jit_compile: bool | Literal["auto"] = "auto"
+    deterministic: bool | Literal["auto"] = "auto"
     profile_steps: str = ""
 
     def __post_init__(self):
@@ -50,6 +56,11 @@ class Running:
                 problems.append(f"checkpoints_kept={self.checkpoints_kept} must be at least 1")
             if self.profile_steps and not _is_range(self.profile_steps):
                 problems.append(f"profile_steps={self.profile_steps!r} must be two steps such as 10:20, the last above")
+            if self.jit_compile is True and self.deterministic is True:
+                problems.append(
+                    "deterministic=true and jit_compile=true exclude each other in TensorFlow; write jit_compile=false "
+                    "for the same bits each time, or deterministic=false for XLA"
+                )
             problems += clusters.problems_of(self.workers, self.task_index)
             try:
                 devices_of.parse_devices(self.devices)

@@ -6,6 +6,7 @@ import os
 import pathlib
 
 import tensorflow as tf
+from tensorflow.python.framework import config  # private: nothing public tells whether ops are deterministic
 
 from tfxfer.facts import MachineFacts
 from tfxfer.recipes import Running
@@ -37,6 +38,7 @@ def probe(running: Running | None = None) -> MachineFacts:
         cores=os.cpu_count() or 1,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         versions=tuple((name, importlib.metadata.version(name)) for name in _LIBRARIES),
+        is_deterministic=config.is_op_determinism_enabled(),
     )
 
 

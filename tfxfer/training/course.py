@@ -13,6 +13,7 @@ from tfxfer.callbacks import auto_rgn
 from tfxfer.data import batches
 from tfxfer.errors import TrainingError
 from tfxfer.models import idle
+from tfxfer.optimizers import loss_scaling
 from tfxfer.plans import StagePlan
 from tfxfer.recipes import Adam
 from tfxfer.training import display, divergence, saving, seeds, statistics, trainees, unfreezing
@@ -22,6 +23,8 @@ from tfxfer.training.optimizer import rates_callback, stage_schedule
 from tfxfer.training.records import DriftRecord, EpochRecord, WakingRecord
 from tfxfer.training.stage_data import StageData
 
+# What may be the matter where a number is none, and no rate would help.
+_FLOAT16 = "Numbers above 65,504 are none in float16; mixed_bfloat16 holds them. "
 _BEGINNING = StageCheckpoint(told={"epoch": 0, "step": 0, "stopped": False}, numbers={"metrics": ()})
 
 
@@ -106,6 +109,12 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
         )
     for warning in warnings:
         note(f"stage {stage.name}  warning: {warning}")
+    if skipped := loss_scaling.skipped_steps(model.optimizer):
+        steps, scale = loss_scaling.steps_taken(model.optimizer), float(loss_scaling.scale_of(model.optimizer))
+        note(
+            f"stage {stage.name}  {skipped} of {steps} steps were skipped: float16 could not hold their gradients at "
+            f"the scale of the loss, which is {scale:g} now"
+        )
     waking, drifting = acting["waking"], acting["drift"]
     return Course(
         epochs=tuple(acting["recorder"].epochs),
@@ -143,16 +152,19 @@ def _explained_divergence(model, data: StageData, kept) -> Iterator[None]:
         yield
     except divergence.DivergedError as error:
         stage, step = data.stage, error.step
-        if error.has_moved:
-            fault = "which layer cannot be told on several devices"
+        if error.fault:
+            fault = error.fault
+        elif error.has_moved:
+            fault = "which layer cannot be told " + ("under XLA" if model.jit_compile else "on several devices")
         else:
             ((inputs, _),) = data.batches(step, step + 1)
             fault = divergence.at_fault(model, inputs)
         rate = float(stage_schedule(stage)(step))
+        range_of_float16 = _FLOAT16 if data.what.precision == "mixed_float16" else ""
         raise TrainingError(
             f"stage {stage.name}: the loss of step {step + 1} of {stage.steps} is no number, or above "
             f"{divergence.LARGEST_LOSS:g}, at a rate of {rate:.2g} for the head. First at fault: {fault}. "
-            f"{kept.in_words} Lower the stage's learning_rate"
+            f"{range_of_float16}{kept.in_words} Lower the stage's learning_rate"
             + (f" (now {stage.learning_rate:g})" if stage.clip_norm else ", or write clip_norm=1.0")
             + "."
         ) from None
@@ -161,7 +173,8 @@ def _explained_divergence(model, data: StageData, kept) -> Iterator[None]:
 def explained(trainee, variables, stage: StagePlan, shares, course: Course, some) -> tuple[idle.Idle, ...]:
     """Returns why variables stood still that were to train; a fault stops the run."""
     if course.steps_since_waking < 2:  # a head of zeros lets no gradient through in its first step
-        return tuple(idle.Idle(path=v.path, gradient=0.0, reason="it had one step only") for v in variables)
+        reason = "it had one step only" if course.steps_since_waking else "none of its steps was made"
+        return tuple(idle.Idle(path=v.path, gradient=0.0, reason=reason) for v in variables)
     middle = course.steps - course.steps_since_waking // 2
     rate = float(stage_schedule(stage)(middle)) * (auto_rgn.FLOOR if stage.group_rates == "auto_rgn" else 1.0)
     return idle.explain(

@@ -23,12 +23,13 @@ class DivergedError(Exception):
     Attributes:
         step: of the optimizer, counted from 0.
         has_moved: whether the weights are those behind the step.
+        fault: what is at fault, in words, where that is known already; else "".
     """
 
-    def __init__(self, step: int, *, has_moved: bool):
-        """Takes the step, and whether it was made."""
+    def __init__(self, step: int, *, has_moved: bool, fault: str = ""):
+        """Takes the step, whether it was made, and what is known of the cause."""
         super().__init__(f"step {step}")
-        self.step, self.has_moved = step, has_moved
+        self.step, self.has_moved, self.fault = step, has_moved, fault
 
 
 def is_sane(loss: tf.Tensor) -> tf.Tensor:
@@ -37,12 +38,12 @@ def is_sane(loss: tf.Tensor) -> tf.Tensor:
 
 
 @contextlib.contextmanager
-def before_anything_moves(loss: tf.Tensor) -> Iterator[None]:
+def before_anything_moves(loss: tf.Tensor, *, asserts: bool) -> Iterator[None]:
     """Lets what a block adds to the graph run only where the loss is sane; else the step is an error.
 
-    On replicas it does nothing: one that stopped would leave the others waiting for it for ever.
+    Without `asserts` it does nothing: on replicas, one that stopped would leave the others waiting for it for ever.
     """
-    if tf.distribute.get_replica_context().num_replicas_in_sync > 1:
+    if not asserts:
         yield
         return
     with tf.control_dependencies([tf.debugging.Assert(is_sane(loss), [_BEYOND, loss])]):
@@ -80,5 +81,6 @@ def at_fault(model: keras.Model, batch) -> str:
 
 
 def _is_finite(values) -> bool:
-    numbers = keras.ops.convert_to_numpy(values)
-    return not np.issubdtype(numbers.dtype, np.floating) or bool(np.isfinite(numbers).all())
+    numbers = tf.convert_to_tensor(values)
+    # NumPy does not count bfloat16 among its floating types.
+    return not numbers.dtype.is_floating or bool(tf.reduce_all(tf.math.is_finite(tf.cast(numbers, tf.float32))))

@@ -78,6 +78,7 @@ def fit(
                 kept=kept,
                 checkpoints=checkpoints.of_stage(number, note),
                 watching=[_events(workdir, number, plan, note)] if workers.is_chief else [],
+                jit_compile=plan.how.jit_compile,
                 tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
                 note=note,
             )

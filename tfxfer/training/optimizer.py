@@ -5,22 +5,25 @@ from collections.abc import Iterable
 import keras
 
 from tfxfer.callbacks.auto_rgn import AutoRGN
-from tfxfer.optimizers import DifferentialLearningRate
+from tfxfer.optimizers import DifferentialLearningRate, LossScaling
 from tfxfer.optimizers.schedules import MomentumCycle, StageSchedule
 from tfxfer.optimizers.torch_adam import TorchAdam
 from tfxfer.plans import StagePlan, rules
-from tfxfer.recipes import Adam
+from tfxfer.recipes import Adam, ComputePrecision
 
 
-def stage_optimizer(stage: StagePlan, shares: dict[int, float]) -> DifferentialLearningRate:
+def stage_optimizer(
+    stage: StagePlan, shares: dict[int, float], *, precision: ComputePrecision = "float32"
+) -> DifferentialLearningRate | LossScaling:
     """Returns an optimizer that is not built yet, in which weight decay leaves biases and gains alone.
 
     Args:
         stage: what to do.
         shares: for the `id` of each variable that trains, its share of the learning rate: in (0, 1], or as much more as
             biases have.
+        precision: that the layers compute in; gradients in float16 need a scale on the loss.
     """
-    return DifferentialLearningRate(
+    optimizer = DifferentialLearningRate(
         _bare(stage),
         lambda variable: shares[id(variable)],
         decays=_is_kernel,
@@ -28,6 +31,7 @@ def stage_optimizer(stage: StagePlan, shares: dict[int, float]) -> DifferentialL
         highest=max(1.0, stage.bias_rate),
         beta_1=_beta_1(stage),
     )
+    return LossScaling(optimizer) if precision == "mixed_float16" else optimizer
 
 
 def is_bias(variable: keras.Variable) -> bool:

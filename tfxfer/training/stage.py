@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from tfxfer import activations, graph, models, runtime
+from tfxfer import activations, graph, models, optimizers, runtime
 from tfxfer.addressing import Places
 from tfxfer.data import batches, views
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, CacheError, TrainingError, VerificationError
 from tfxfer.plans import StageCache, StagePlan, What
+from tfxfer.recipes import ComputePrecision
 from tfxfer.training import seeds, statistics, trainees
 from tfxfer.training.checkpoints import StageCheckpoints
 from tfxfer.training.course import explained, fit_stage
@@ -36,6 +37,7 @@ def run_stage(
     kept: activations.Kept,
     checkpoints: StageCheckpoints | None = None,
     watching: Sequence[keras.callbacks.Callback] = (),
+    jit_compile: bool = False,
     tell: Callable[[int, EpochRecord], None],
     note: Callable[[str], None] = print,
 ) -> StageRecord:
@@ -52,6 +54,7 @@ def run_stage(
         kept: where they are kept from stage to stage.
         checkpoints: of this stage; with the newest it goes on. None: nothing is kept.
         watching: callbacks of its `fit`, which change nothing.
+        jit_compile: whether XLA compiles its steps.
         tell: called after each epoch with its number, counted from 1, and its record.
         note: called with a line for each change of what trains within the stage, and with warnings.
 
@@ -72,7 +75,7 @@ def run_stage(
         looks_on = (checkpoints or StageCheckpoints(), tuple(watching), tell, note)
 
         def attempt(now: StagePlan) -> StageRecord:
-            return _run_stage(model, number, now, what, train, validation, cache, kept, *looks_on)
+            return _run_stage(model, number, now, what, train, validation, cache, kept, *looks_on, jit_compile)
 
         return _with_rollbacks(attempt, model, stage, looks_on[0], note)
 
@@ -98,9 +101,9 @@ def _with_rollbacks(attempt: Callable[[StagePlan], StageRecord], model, stage: S
 
 
 def _run_stage(
-    model, number, stage: StagePlan, what: What, train, validation, cache, kept, checkpoints, watching, tell, note
+    model, number, stage: StagePlan, what: What, train, validation, cache, kept, checkpoints, watching, tell, note, jit
 ) -> StageRecord:
-    trainee = prepared(model, number, stage, what)
+    trainee = prepared(model, number, stage, what, jit_compile=jit)
     # Not compiled: it only says what names mean, and what is frozen.
     whole = keras.Model(graph.input_of(trainee), trainee.output)
     train = views.with_views(train, stage.views, what.augment, seed=what.seed)
@@ -108,7 +111,7 @@ def _run_stage(
     if rows is not None:
         train, validation = rows
         behind = activations.suffix(trainee, activations.cut_at(trainee, cache.cut))
-        trainee = compiled(behind, model, stage)
+        trainee = compiled(behind, model, stage, precision=what.precision, jit_compile=jit)
     if stage.rescale_head:
         some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
         models.rescale_head(trainee, (batch for batch, _ in some))
@@ -120,7 +123,8 @@ def _run_stage(
     shares = planned_shares(model, awake_stage(stage, course.awake))
     _verify_slots(trainee, stage, shares)
     proof.narrow(shares.keys())
-    moved = proof.check(steps=course.steps_since_waking)
+    # Where float16 may lose all gradients of a group, that it stood still is told, and is no fault.
+    moved = proof.check(steps=0 if what.precision == "mixed_float16" else course.steps_since_waking)
     still = explained(trainee, proof.idle_variables, stage, shares, course, data.some())
     if course.best is not None:  # only now: in an early epoch what wakes later had not moved
         course.best.restore()
@@ -182,7 +186,9 @@ def awake_stage(stage: StagePlan, awake: tuple[str, ...]) -> StagePlan:
     )
 
 
-def prepared(model: keras.Model, number: int, stage: StagePlan, what: What) -> keras.Model:
+def prepared(
+    model: keras.Model, number: int, stage: StagePlan, what: What, *, jit_compile: bool = False
+) -> keras.Model:
     """Returns a model that shares the layers of `model`, frozen, compiled and verified for a stage, on pixels.
 
     Args:
@@ -191,6 +197,7 @@ def prepared(model: keras.Model, number: int, stage: StagePlan, what: What) -> k
         number: of the stage, counted from 0.
         stage: what to do.
         what: the plan that it belongs to.
+        jit_compile: whether XLA compiles its steps.
 
     Raises:
         VerificationError: other variables would move than the plan says.
@@ -199,16 +206,25 @@ def prepared(model: keras.Model, number: int, stage: StagePlan, what: What) -> k
     trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" else model
     # With several names `train` means exactly these, and with none the head.
     models.freeze(trainee, train=stage.addresses() or "head", batch_norm=stage.batch_norm)
-    return compiled(trainee, model, stage)
+    return compiled(trainee, model, stage, precision=what.precision, jit_compile=jit_compile)
 
 
-def compiled(frozen: keras.Model, model: keras.Model, stage: StagePlan) -> trainees.Trainee:
+def compiled(
+    frozen: keras.Model,
+    model: keras.Model,
+    stage: StagePlan,
+    *,
+    precision: ComputePrecision = "float32",
+    jit_compile: bool = False,
+) -> trainees.Trainee:
     """Returns what trains the layers of a frozen model in a stage: verified, compiled, all its variables made.
 
     Args:
         frozen: shares the variables of `model`, from pixels or from activations.
         model: of `swap_head`.
         stage: what to do.
+        precision: that the layers compute in.
+        jit_compile: whether XLA compiles its steps.
 
     Raises:
         VerificationError: other variables would move than the plan says.
@@ -218,11 +234,13 @@ def compiled(frozen: keras.Model, model: keras.Model, stage: StagePlan) -> train
     shares = planned_shares(model, stage)
     verify_trainable(trainee, stage, shares)
     with strategy.scope():
-        optimizer = stage_optimizer(stage, shares)
+        optimizer = stage_optimizer(stage, shares, precision=precision)
         optimizer.build(trainee.trainable_variables)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=stage.label_smoothing)
     with strategy.scope():
-        trainee.compile(optimizer, loss=loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")])
+        # Keras would decide on both by rules of its own, and the plan has.
+        decided = {"jit_compile": jit_compile, "auto_scale_loss": False}
+        trainee.compile(optimizer, loss=loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")], **decided)
     trainees.build_metrics(trainee)
     return trainee
 
@@ -278,7 +296,7 @@ def _verify_slots(trainee: keras.Model, stage: StagePlan, shares: dict[int, floa
     Raises:
         VerificationError: one more or one less; the message names it.
     """
-    known = {id(variable): variable.path for variable in trainee.optimizer.trained_variables}
+    known = {id(variable): variable.path for variable in optimizers.of(trainee).trained_variables}
     paths = known | {id(variable): variable.path for variable in trainee.variables}
     apart = sorted(paths.get(key, "?") for key in known.keys() ^ shares.keys())
     if apart:

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfxfer import graph, models, runtime
+from tfxfer.optimizers import loss_scaling
 from tfxfer.training import divergence
 
 # One call of the train function lasts about so long: after it `fit` may write a checkpoint, or stop.
@@ -134,10 +135,15 @@ class Trainee(keras.Model):
             if not divergence.is_told_by(error):
                 raise
             sane = False
+            has_moved = False
+        else:
+            has_moved = True
         if not sane:
-            has_moved = self.distribute_strategy.num_replicas_in_sync > 1
-            made = int(keras.ops.convert_to_numpy(self.optimizer.iterations))
-            raise divergence.DivergedError(made - has_moved, has_moved=has_moved)
+            taken = loss_scaling.steps_taken(self.optimizer)
+            raise divergence.DivergedError(taken - has_moved, has_moved=has_moved)
+        if loss_scaling.is_lost(self.optimizer):
+            fault = "gradients that float16 holds at no scale of the loss. Write --precision=mixed_bfloat16"
+            raise divergence.DivergedError(loss_scaling.steps_taken(self.optimizer) - 1, has_moved=True, fault=fault)
         return waited, results
 
     def make_test_function(self, force=False):
@@ -161,6 +167,11 @@ class Trainee(keras.Model):
 
         self.test_function = function
 
+    @property
+    def _looks_behind(self) -> bool:
+        """Whether a bad loss is told behind its step only: replicas would wait for who stops, XLA drops asserts."""
+        return self.distribute_strategy.num_replicas_in_sync > 1 or self.jit_compile
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Private: under a strategy Keras 3.15 reduces the first batch here, which fails where shares are unequal and
         # across machines. All that it builds is built by `build_metrics`, the layers and the optimizer.
@@ -176,7 +187,7 @@ class Trainee(keras.Model):
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
-        with divergence.before_anything_moves(loss):
+        with divergence.before_anything_moves(loss, asserts=not self._looks_behind):
             gradients = tf.nest.map_structure(tf.identity, gradients, expand_composites=True)
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self._count(labels, outputs, loss * everywhere, here)
@@ -188,8 +199,6 @@ class Trainee(keras.Model):
         A moving average is linear, so that it does not matter behind which steps this is done.
         """
         context = tf.distribute.get_replica_context()
-        if context.num_replicas_in_sync == 1:
-            return
         apart = [layer for layer in models.moving_batch_norms(self) if not layer.synchronized]
         for variable in (v for layer in apart for v in (layer.moving_mean, layer.moving_variance)):
             variable.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, variable.value))
@@ -287,10 +296,9 @@ def _looped(
     Behind the steps each replica calls `behind`.
 
     It returns whether the last loss was sane, the seconds in which the steps waited for data, 0 without a look, and
-    the metrics. On replicas it ends behind the first step whose loss is not sane; on one device that is an error.
+    the metrics. On replicas and under XLA it ends behind the first step whose loss is not sane; else that is an error.
     """
-    strategy = model.distribute_strategy
-    several = strategy.num_replicas_in_sync > 1
+    strategy, looks_behind = model.distribute_strategy, model._looks_behind
     one = tf.function(step, autograph=False, jit_compile=model.jit_compile) if model.jit_compile else step
 
     @tf.function(autograph=False, reduce_retracing=True)
@@ -302,12 +310,12 @@ def _looped(
             with tf.control_dependencies(tf.nest.flatten(data, expand_composites=True)):
                 waited += _now(looks) - start
             losses = strategy.run(one, args=(data,))
-            sane = divergence.is_sane(strategy.reduce("SUM", losses, axis=None)) if several else True
+            sane = divergence.is_sane(strategy.reduce("SUM", losses, axis=None)) if looks_behind else True
             return made + 1, sane, waited
 
         start = (0, True, tf.constant(0.0, tf.float64))
         _, sane, waited = tf.while_loop(lambda made, sane, _: (made < count) & sane, body, start)
-        if several and behind is not None:
+        if behind is not None and strategy.num_replicas_in_sync > 1:
             strategy.run(behind)
         return sane, waited, model.get_metrics_result()
 

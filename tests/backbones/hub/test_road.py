@@ -198,3 +198,11 @@ def test_what_cannot_train_has_a_head_that_trains_and_the_run_does_not_end_in_an
     history = training.fit(model, ready.examples, pixels, ready.plan, tmp_path, tell=lambda *_: None)
     assert [stage.moved for stage in history.stages] == [2]
     assert {variable.path.split("/")[0] for variable in model.trainable_variables} == {"head_logits"}
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_savedmodel_has_a_precision_of_its_own(colours, reusable, policy):
+    with pytest.raises(ConfigError) as caught:
+        pipeline.prepare(recipe(colours, f"hub:{reusable}", precision=policy), with_seconds=False)
+    assert f"precision={policy}, and hub:{reusable} computes in a precision of its own" in str(caught.value)
+    assert str(caught.value).endswith("Write --precision=float32, which leaves it as it is.")
