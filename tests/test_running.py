@@ -124,8 +124,8 @@ def test_the_plan_of_two_devices(program, colours):
     flags = ("--devices=cpu:2", "--strategy=mirrored", "--stages=feature_extraction")
     done = program("plan", f"--data=folder:{colours}", "--backbone=tiny:cnn", *flags)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "steps     of 32 examples on cpu:0, cpu:1 (16 on each), seed 0\n" in done.stdout
-    assert "strategy  mirrored (given); learning rate not scaled with the number of devices\n" in done.stdout
+    assert "steps        of 32 examples on cpu:0, cpu:1 (16 on each), seed 0\n" in done.stdout
+    assert "strategy     mirrored (given); learning rate not scaled with the number of devices\n" in done.stdout
 
 
 def test_a_refusal_of_devices_is_one_line(program, colours):

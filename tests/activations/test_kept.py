@@ -50,9 +50,9 @@ def passes(monkeypatch):
     done = []
     original = filling._fill
 
-    def fill(store, prefix, examples, names, lacking, batch_size, text):
+    def fill(store, prefix, examples, names, lacking, own, batch_size, text, workers):
         done.append((text.rpartition(" ")[2], len(lacking)))
-        return original(store, prefix, examples, names, lacking, batch_size, text)
+        return original(store, prefix, examples, names, lacking, own, batch_size, text, workers)
 
     monkeypatch.setattr(filling, "_fill", fill)
     return done

@@ -10,7 +10,7 @@ from tfxfer.errors import CacheError
 
 OTHERS = {
     "network": "keras:VGG16", "cut": "stem", "prefix": "f", "pixels": "crop", "image_size": 64, "views": "2",
-    "precision": "float16", "row_shape": (12,), "versions": ("tensorflow 2.20.0",),
+    "precision": "float16", "row_shape": (12,), "versions": ("tensorflow 2.20.0",), "worker": 1,
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tfxfer
-from tfxfer import files, pipeline
+from tfxfer import files, pipeline, runtime
 from tfxfer.training.checkpoints import StageCheckpoint, StageCheckpoints
 from tfxfer.training.fit import _RunCheckpoints
 
@@ -127,7 +127,7 @@ def test_a_run_that_goes_on_with_other_libraries_is_told(plugin, colours, tmp_pa
     recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", batch_size=8)
     ready, lines = pipeline.prepare(recipe, with_seconds=False), []
     for version in ("3.0.0", None):
-        checkpoints = _RunCheckpoints(tmp_path, ready.plan)
+        checkpoints = _RunCheckpoints(tmp_path, ready.plan, runtime.alone())
         checkpoints.check_versions(lines.append)
         assert len(lines) == (0 if version else 1)
         if version:
