@@ -15,6 +15,7 @@ from tfxfer import runtime
 from tfxfer.clusters import Cluster
 from tfxfer.errors import WorkerError
 from tfxfer.plans import Plan
+from tfxfer.recipes import Running
 from tfxfer.runtime.workers import Workers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -58,11 +59,13 @@ def test_what_they_tell_each_other():
             try:
                 workers.from_chief(lambda: 1 / 0)
             except (ZeroDivisionError, TfxferError) as error:
-                print(type(error).__name__, "which writes the files" in str(error))
+                code = [error.exit_code] if index else []
+                print(type(error).__name__, "which writes the files" in str(error), *code)
         variables = [keras.Variable(np.full((3, 2), 0.5 + index, "float32")), keras.Variable(index, dtype="uint8")]
         variables.append(keras.Variable(np.array([-0.0, np.nan, 1e-42], "float32") * (1 - index)))
         workers.follow_chief(variables)
         print([variable.numpy().tobytes().hex() for variable in variables])
+        print(workers.array_of_chief(np.array([0.1, -0.0, np.nan]) if index == 0 else np.zeros(3)))
         workers.check_alike({"recipe: seed": "0"})
         try:
             workers.check_alike({"recipe: seed": "0", "code": "a" * 64 if index else "b" * 64})
@@ -76,12 +79,13 @@ def test_what_they_tell_each_other():
     assert first[2] == second[2] == "[[1, 20]]"
     assert first[3] == second[3] == "[[[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]]"
     assert first[4] == second[4] == "True True"
-    assert (first[5], second[5]) == ("ZeroDivisionError False", "WorkerError True")
+    assert (first[5], second[5]) == ("ZeroDivisionError False", "WorkerError True 70")
     odd = (np.array([-0.0, np.nan, 1e-42], "float32") * 1).tobytes().hex()
     assert first[6] == second[6] == str([np.full((3, 2), 0.5, "float32").tobytes().hex(), "00", odd])
-    assert first[7] == second[7]
-    assert first[7].startswith("worker 1 of 2 (127.0.0.1:")
-    assert "has another code (aaaaaaaaaaaaaaaa…, the first bbbbbbbbbbbbbbbb…)" in first[7]
+    assert first[7] == second[7] == "[ 0.1 -0.   nan]"
+    assert first[8] == second[8]
+    assert first[8].startswith("worker 1 of 2 (127.0.0.1:")
+    assert "has another code (aaaaaaaaaaaaaaaa…, the first bbbbbbbbbbbbbbbb…)" in first[8]
 
 
 def test_one_that_leaves_is_named():
@@ -148,11 +152,11 @@ def test_other_errors_of_tensorflow_stay_what_they_are():
 def test_our_code_has_a_digest_that_changes_with_it(tmp_path, monkeypatch):
     from tfxfer.runtime import machine
 
-    before = runtime.identity()
-    assert before == runtime.identity()
-    assert {"version of tensorflow", "version of keras", "code of tfxfer"} <= before.keys()
+    before = runtime.identity(Running())
+    assert before == runtime.identity(Running())
+    assert {"version of tensorflow", "version of keras", "code of tfxfer", "number of devices"} <= before.keys()
     monkeypatch.setattr(machine, "_PACKAGE", tmp_path)
     (tmp_path / "a.py").write_text("1")
-    one = runtime.identity()["code of tfxfer"]
+    one = runtime.identity(Running())["code of tfxfer"]
     (tmp_path / "a.py").write_text("2")
-    assert len({before["code of tfxfer"], one, runtime.identity()["code of tfxfer"]}) == 3
+    assert len({before["code of tfxfer"], one, runtime.identity(Running())["code of tfxfer"]}) == 3

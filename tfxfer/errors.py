@@ -45,9 +45,14 @@ class TrainingError(TfxferError, RuntimeError):
 
 
 class WorkerError(TfxferError, RuntimeError):
-    """Another process of the run is gone, or has failed: the same command on all of them goes on."""
+    """Another process of the run is gone, or has failed: where it is 75, the same command on all of them goes on."""
 
     exit_code = 75
+
+    def __init__(self, message: str, *, exit_code: int = 75):
+        """Takes the exit code of the other process, where it has said one."""
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class OutOfMemoryError(TfxferError, RuntimeError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfxfer import (
     activations,
@@ -74,6 +75,7 @@ def run(
     The same call on an unfinished `workdir` goes on behind the last checkpoint and ends in the same weights; on a
     finished one it returns the report. Seeds and op determinism are set for the whole process. Several workers make
     the same call, and all return the report; the first of them writes, the others use `workdir` for a cache at most.
+    Where one of them raises, let its process end: that is how the others know.
 
     Args:
         recipe: what to do.
@@ -91,7 +93,7 @@ def run(
         show(f"{workers} trains along; the first one shows what happens and writes the files.")
         show = _nothing
     with workers.losses_told():
-        workers.check_alike(runtime.identity() | _alike(recipe))
+        workers.check_alike(runtime.identity(recipe.running) | _alike(recipe))
         finished = workers.value_from_chief(Report, lambda: _opened(workdir, recipe))
         if finished:
             show(f"{workdir} is finished; this is its report.")
@@ -100,8 +102,7 @@ def run(
         before = workers.value_from_chief(Plan, lambda: _plan_before(workdir, recipe))
         prepared = prepare(recipe, data=data, class_names=class_names, before=before)
         show(str(prepared))
-        if workers.is_chief:
-            _begin(prepared, workdir)
+        workers.from_chief(lambda: _begin(prepared, workdir))
         plan = prepared.plan
         store = _pixel_store(plan, workdir, workers)
         pixels = prepared.examples.pixels(plan.what.image_size, plan.what.resize, store)
@@ -141,6 +142,9 @@ def prepare(
     runtime.check_environment()
     strategy = runtime.strategy_for(recipe.running)  # before anything touches TensorFlow's devices
     workers, machine = runtime.workers_of(strategy), runtime.probe(recipe.running)
+    # Each keeps all pictures, and all that is computed once.
+    least = int(workers.gathered(np.array([machine.memory_bytes])).min())
+    machine = dataclasses.replace(machine, memory_bytes=least)
     deterministic, _ = plans.choose_determinism(recipe.running, machine)
     runtime.make_reproducible(recipe.seed, deterministic=deterministic)
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
@@ -196,7 +200,8 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
                 f"{workdir} belongs to another recipe; there → here:\n{changes}\nChoose another --workdir, or remove "
                 "this one."
             )
-    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    # Other workers keep decoded pictures in it.
+    elif workdir.exists() and (not workdir.is_dir() or {path.name for path in workdir.iterdir()} - {"cache"}):
         raise WorkdirError(f"{workdir} exists and is no run of tfxfer. Choose another --workdir.")
     files.check_writable(workdir)
 
@@ -242,11 +247,13 @@ def _opened(workdir: pathlib.Path, recipe: recipes.Recipe) -> Report | None:
     return _finished(workdir)
 
 
-def _begin(prepared: Prepared, workdir: pathlib.Path) -> None:
+def _begin(prepared: Prepared, workdir: pathlib.Path) -> bytes:
+    """Writes what is to be done into the folder, and has nothing to tell."""
     files.remove_leftovers(workdir)
     files.write_json(workdir / _RECIPE, values.to_json(prepared.recipe))
     files.write_text(workdir / "plan.txt", str(prepared))
     files.write_json(workdir / _PLAN, values.to_json(prepared.plan))
+    return b""
 
 
 def _finish(model, prepared: Prepared, pixels, history: training.History, workdir: pathlib.Path, start) -> Report:

@@ -57,10 +57,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--on", choices=("gpu", "cpu"), default="gpu", help="what to measure")
     parser.add_argument("--small", action="store_true", help="a tiny network and few steps, to try the program")
     given = parser.parse_args(arguments)
-    quiet.load_tensorflow()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
+    from tfxfer import Running
+
     gpus = tf.config.list_physical_devices("GPU")
+    # Devices are chosen before TensorFlow starts: one of several here.
+    quiet.load_tensorflow(Running(devices="gpu:0" if gpus and given.on == "gpu" else "cpu"))
     print(_machine(), flush=True)
     if given.on == "gpu" and not gpus:
         print("no GPU here: nothing was measured. --on=cpu --small tries the program.")

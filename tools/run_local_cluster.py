@@ -3,8 +3,9 @@
     python tools/run_local_cluster.py --workers=2 -- tfxfer train --data=folder:photos --workdir=runs/photos
 
 Each worker is the command itself with `--workers` and `--task_index` behind it, on free ports of the loopback, so that
-nothing outside reaches them; `{worker}` in it becomes the number of each. What they say stands behind that number. The
-exit code is the first of theirs that is not 0; when one ends badly the others get two minutes to end, too.
+nothing outside reaches them; `{worker}` in it, or in a variable of the environment, becomes the number of each. What
+they say stands behind that number. The exit code is the first of theirs that is not 0; when one ends badly the others
+get two minutes to end, too.
 """
 
 import argparse
@@ -61,12 +62,14 @@ def started(
     program = shutil.which(command[0]) or str(pathlib.Path(sys.executable).with_name(command[0]))
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"} | settings
     environment = {"PYTHONUNBUFFERED": "1"} | os.environ | settings.pop("env", {})
+    environment.pop("TF_CONFIG", None)
     processes: list[subprocess.Popen] = []
     try:
         for number in range(len(addresses)):
             flags = [f"--workers={','.join(addresses)}", f"--task_index={number}"]
             own = [program, *(part.replace("{worker}", str(number)) for part in command[1:]), *flags]
-            processes.append(subprocess.Popen(own, env=environment, **settings))
+            variables = {name: text.replace("{worker}", str(number)) for name, text in environment.items()}
+            processes.append(subprocess.Popen(own, env=variables, **settings))
             if number < len(addresses) - 1:
                 time.sleep(delay)
         yield processes

@@ -591,3 +591,24 @@ def test_every_private_name_of_keras_that_is_used_is_listed():
     used = {name for name in private if re.search(rf"(\.|def ){name}\b|\b{name}=", text)}
     elsewhere = {"_variables", "_should_use_adamw", "_distribution_strategy"}  # by what they do, in the other tests
     assert used - elsewhere == set(PRIVATE)
+
+
+@pytest.mark.parametrize("settings", [{}, {"global_clipnorm": 0.1}, {"use_ema": True}], ids=str)
+def test_accumulation_on_replicas_is_that_of_one_device(mirrored, settings):
+    """Stock Keras stops there with "merge_call called while defining a new graph"."""
+
+    def train(strategy):
+        keras.utils.set_random_seed(0)
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model = keras.Sequential(
+                [keras.Input((3,)), keras.layers.Dense(4, name="low"), keras.layers.Dense(1, name="high")]
+            )
+            plain = keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=3, **settings)
+            optimizer = DifferentialLearningRate(plain, lambda variable: 0.5 if "low" in variable.path else 1.0)
+            model.compile(optimizer, "mse", jit_compile=False)
+        inputs = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
+        model.fit(inputs, inputs.sum(1, keepdims=True), batch_size=8, epochs=3, shuffle=False, verbose=0)
+        return [variable.numpy() for variable in model.trainable_variables]
+
+    for one, two in zip(train(None), train(mirrored), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-7)

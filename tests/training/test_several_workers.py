@@ -30,7 +30,7 @@ import tfxfer
 
 def get_config():
     stages = (
-        tfxfer.Stage(train="head", epochs=3, learning_rate=0.1),
+        tfxfer.Stage(train="head", epochs=6, learning_rate=0.1),
         tfxfer.Stage(
             train="all", steps=25, learning_rate=0.01, head_to_body=1.0, batch_norm="train",
             unfreezing=tfxfer.recipes.Gradual(), refresh_statistics=True,
@@ -131,6 +131,7 @@ def test_two_workers_end_in_the_weights_of_one_process(one, two):
             for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
                 assert a[name] == pytest.approx(b[name], abs=1e-5), name
     assert "(at most 5 on each)" in first
+    assert "computed once: up to features" in first
     assert "trains along; the first one shows what happens and writes the files." in second
     assert "epoch" not in second
 
@@ -253,12 +254,36 @@ def test_another_recipe_other_code_and_other_data_are_refused(place, plugin, tmp
     assert all("has another data, or network (their digest) (" in out for out in outs)
 
 
+@pytest.mark.parametrize("failing", [0, 1])
+def test_one_that_cannot_keep_activations_is_no_hang(train, one, tmp_path, failing):
+    """Its cache folder cannot be written; then nobody keeps any, and the result is the same."""
+    folders = [tmp_path / str(number) for number in range(2)]
+    for folder in folders:
+        folder.mkdir()
+    folders[failing].joinpath("cache").write_text("in the way")
+    template = "{worker}"
+    flags = ["--cache.store=disk"]
+    with train(tmp_path / "run", 2, *flags, env={"TFXFER_CACHE_DIR": f"{tmp_path}/{template}/cache"}) as processes:
+        codes, outs = told(processes)
+    assert codes == [0, 0], "\n".join(outs)[-4000:]
+    assert "What is frozen is computed in every epoch instead." in outs[0]
+    assert_close(one, tmp_path / "run")
+
+
+def test_workers_of_two_devices_each(train, one, tmp_path):
+    with train(tmp_path / "run", 2, "--devices=cpu:2") as processes:
+        codes, outs = told(processes)
+    assert codes == [0, 0], "\n".join(outs)[-4000:]
+    assert "(at most 3 on each)" in outs[0]
+    assert_close(one, tmp_path / "run")
+
+
 def test_an_error_of_the_first_is_told_to_the_others(train, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("keep")
     with train(tmp_path / "run") as processes:
         codes, outs = told(processes)
-    assert codes == [1, 75]
+    assert codes == [1, 1]
     assert "exists and is no run of tfxfer" in outs[0]
     assert "worker 0 of 2 (127.0.0.1:" in outs[1]
     assert "which writes the files, has stopped; it says why." in outs[1]

@@ -16,7 +16,7 @@ from tfxfer.training import checkpoints, trainees
 
 ALL = tfxfer.Stage(train="all", steps=20, learning_rate=0.01, head_to_body=1.0, batch_norm="frozen")
 STAGES = {
-    "head, cached": tfxfer.Stage(train="head", epochs=3, learning_rate=0.01),
+    "head, cached": tfxfer.Stage(train="head", epochs=5, learning_rate=0.01),
     "all": ALL,
     "statistics move": dataclasses.replace(ALL, batch_norm="train"),
     "gradual": dataclasses.replace(ALL, steps=None, epochs=4, unfreezing=Gradual()),
@@ -35,10 +35,10 @@ def run(plugin, colours, tmp_path):
             data=f"folder:{colours}",
             backbone="tiny:cnn",
             stages=(stage,),
-            batch_size=9,  # 42 examples: shares of 5 and 4, and of 3 and 3 at the end of an epoch
             augment=tfxfer.Augment(views=3),
             running=Running(checkpoint_seconds=0),
-            **settings,
+            # 42 examples: shares of 5 and 4, and of 3 and 3 at the end of an epoch
+            **{"batch_size": 9, **settings},
         )
         with strategy.scope() if strategy else contextlib.nullcontext():
             ready = pipeline.prepare(recipe, with_seconds=False)
@@ -162,6 +162,16 @@ def test_statistics_that_are_averaged_are_those_of_shares(run, mirrored, monkeyp
     ]
     assert variances
     assert all(other.mean() < one.mean() for one, other in variances)
+
+
+def test_a_batch_with_fewer_examples_than_replicas_has_the_statistics_of_the_whole(run, mirrored):
+    """An empty share has no statistics: NaN, which the mean would spread."""
+    notes = []
+    stage = dataclasses.replace(STAGES["statistics move"], refresh_statistics=False, steps=4)
+    settings = {"synchronise_batch_norm": False, "batch_size": 41}  # of 42 examples
+    model, _ = run(stage, mirrored, note=notes.append, **settings)
+    assert all(np.isfinite(variable.numpy()).all() for variable in model.variables)
+    assert any("has 1 examples for 2 devices, so that batch norm goes by the whole batch" in note for note in notes)
 
 
 def test_statistics_that_nobody_averages_differ(run, mirrored, monkeypatch):

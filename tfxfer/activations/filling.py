@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import progress, runtime
-from tfxfer.activations.encoding import Encoding
+from tfxfer.activations.encoding import CacheRangeError, Encoding
 from tfxfer.activations.store import Store
 from tfxfer.data.rows import Decode, Rows
 from tfxfer.errors import CacheError
@@ -47,13 +47,16 @@ def cached(
         with _filling(store, flat, workers) as (lacking, own):
             if len(lacking):
                 _fill(store, prefix, examples, names, lacking, own, batch_size, text, workers)
-        damaged = store.damaged(store.places(flat))  # which are missing from then on
+        with all_or_none(workers):
+            damaged = store.damaged(store.places(flat))  # which are missing from then on
         if not workers.any(len(damaged) > 0)[0]:
             break
+    with all_or_none(workers):
+        places = store.places(flat).reshape(names.shape)
     return Rows(
         StoredRows(store, len(flat)),
         examples.labels,
-        store.places(flat).reshape(names.shape),
+        places,
         examples.classes,
         examples.keys,
         decoder(store.encoding),
@@ -162,25 +165,40 @@ def _filling(store: Store, names: np.ndarray, workers: Workers) -> Iterator[tupl
     Raises:
         CacheError: of the store, or for another worker's.
     """
-    own, error = np.empty(0, np.int64), None
+    own = np.empty(0, np.int64)
     with contextlib.ExitStack() as filling:
-        try:
-            own = filling.enter_context(store.filling(names))
-        except CacheError as raised:
-            error = raised
-        _check_all(error, workers)
+        # In the order of workers, so that two jobs never wait for each other's locks.
+        for number in range(workers.count):
+            with all_or_none(workers):
+                if number == workers.position:
+                    own = filling.enter_context(store.filling(names))
         lacks = np.zeros(len(names), np.int64)
         lacks[own] = 1
         yield np.flatnonzero(workers.sum(lacks)), own
 
 
-def _check_all(error: CacheError | None, workers: Workers) -> None:
-    """Raises the error of this worker, or one where another worker has one: they wait for each other's rows."""
-    (one_failed,) = workers.any(error is not None)
-    if error is not None:
+@contextlib.contextmanager
+def all_or_none(workers: Workers) -> Iterator[None]:
+    """Lets a block fail in all workers where it fails in one, and by the same kind of error: what they do next hangs
+    on it, and they wait for each other.
+
+    Raises:
+        CacheRangeError: in one of them activations are beyond the precision.
+        CacheError: in one of them something else is wrong.
+    """
+    error = None
+    try:
+        yield
+    except CacheError as raised:
+        error = raised
+    is_range = isinstance(error, CacheRangeError)
+    other, beyond = workers.sum([error is not None and not is_range, is_range])
+    if error is not None and (is_range or not beyond):
         raise error
-    if one_failed:
-        raise CacheError("another worker cannot keep activations.")
+    if beyond:
+        raise CacheRangeError("activations at another worker are beyond what the precision holds.")
+    if other:
+        raise CacheError("another worker cannot keep activations, and says why.")
 
 
 def _fill(
@@ -196,7 +214,7 @@ def _fill(
     order = np.lexsort((position, view))
     lacking, position, view = lacking[order], position[order], view[order]
     flat, is_own = names.reshape(-1), np.isin(lacking, own)
-    appender, error = Appender(store), None
+    appender = Appender(store)
     together = batch_size * workers.count
     with progress.bar(text, len(lacking), kind="images") as advance:
         for start in range(0, len(lacking), together):
@@ -208,17 +226,9 @@ def _fill(
             some = slice(start, start + together)
             kept = is_own[some]
             rows = workers.gathered(activations).reshape(-1, *activations.shape[1:])[: len(kept)]
-            try:
-                if error is None and kept.any():
+            with all_or_none(workers):
+                if kept.any():
                     appender.append(flat[lacking[some]][kept], rows[kept])
-            except CacheError as raised:
-                error = raised
-                if workers.count == 1:
-                    raise
             advance(len(kept))
-    try:
-        if error is None:
-            appender.flush()
-    except CacheError as raised:
-        error = raised
-    _check_all(error, workers)
+    with all_or_none(workers):
+        appender.flush()

@@ -90,12 +90,14 @@ class Kept:
             return self._filled(held.store, prefix, name, examples)
         with contextlib.ExitStack() as failing:
             try:
-                store = failing.enter_context(self._store(name, digest, cache.precision, cache.store, prefix))
+                with filling.all_or_none(self._workers):
+                    store = failing.enter_context(self._store(name, digest, cache.precision, cache.store, prefix))
                 rows = self._filled(store, prefix, name, examples)
             except CacheRangeError as error:
                 self._tell(f"{error} That is done now.")
                 failing.close()
-                store = failing.enter_context(self._store(name, digest, "float32", cache.store, prefix))
+                with filling.all_or_none(self._workers):
+                    store = failing.enter_context(self._store(name, digest, "float32", cache.store, prefix))
                 rows = self._filled(store, prefix, name, examples)
             failing.pop_all()
         self._held[name] = _Held(digest, store)

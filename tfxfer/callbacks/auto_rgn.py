@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import graph, optimizers
+from tfxfer import graph, optimizers, runtime
 from tfxfer.errors import ConfigError
 from tfxfer.models import statistics
 from tfxfer.models.inference import on_one_replica
@@ -111,7 +111,8 @@ class AutoRGN(keras.callbacks.Callback):
         body = self._body()
         if not body:
             return
-        norms = self._relative_norms(body)
+        # Workers measure alike but for rounding.
+        norms = runtime.workers_of(self.model.distribute_strategy).array_of_chief(self._relative_norms(body))
         # Infinite: a variable of zeros. Not a number: one of zeros without a gradient.
         largest = norms[np.isfinite(norms)].max(initial=0.0)
         if largest > 0:

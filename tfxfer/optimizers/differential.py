@@ -409,6 +409,38 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
     def _apply_weight_decay(self, variables) -> None:
         """Leaves weight decay to `_update`, which knows the multiplier."""
 
+    def _backend_apply_gradients(self, grads, trainable_variables) -> None:
+        context = tf.distribute.get_replica_context()
+        waits = not tf.__internal__.distribute.strategy_supports_no_merge_call()
+        if not self.gradient_accumulation_steps or context is None or context.num_replicas_in_sync == 1 or not waits:
+            super()._backend_apply_gradients(grads, trainable_variables)
+            return
+
+        def together(strategy, grads, variables):
+            each = strategy.extended.call_for_each_replica
+            keras.ops.cond(
+                (self._iterations + 1) % self.gradient_accumulation_steps == 0,
+                lambda: each(self._step_of_accumulated, args=(grads, variables)),
+                lambda: each(self._accumulate, args=(grads, variables)),
+            )
+
+        # Keras takes the branch in each replica alone, where the update of a variable fails: it waits for the others.
+        context.merge_call(together, args=(grads, trainable_variables))
+        if self.use_ema:
+            self._update_model_variables_moving_average(self._trainable_variables)
+
+    def _step_of_accumulated(self, grads, variables) -> None:
+        whole = zip(grads, self._accumulators_of(variables), strict=True)
+        means = [(gradient + before) / self.gradient_accumulation_steps for gradient, before in whole]
+        self._backend_update_step(means, variables, self.learning_rate)
+        self._backend_reset_gradient_accumulators()
+
+    def _accumulate(self, grads, variables) -> None:
+        self._backend_increment_gradient_accumulators(grads, self._accumulators_of(variables))
+
+    def _accumulators_of(self, variables) -> list[keras.Variable]:
+        return [self._accumulated_gradients[self._get_variable_index(variable)] for variable in variables]
+
     def _backend_update_step(self, grads, trainable_variables, learning_rate) -> None:
         """Hands each cohort its own, by the method that Keras's optimizers override for what they do in each step."""
         pairs = self._all_reduce_sum_gradients(list(zip(grads, trainable_variables, strict=True)))

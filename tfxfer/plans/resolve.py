@@ -252,10 +252,13 @@ def _rates(stage: recipes.Stage, trained: tuple[str, ...], groups: tuple[GroupFa
 
 
 def _checkpoint_bytes(stage: StagePlan, backbone: BackboneFacts) -> int:
-    """Returns the size of a checkpoint within a stage: what it moves, twice where the best is kept, and the slots."""
+    """Returns the most bytes of a checkpoint within a stage: what it moves, twice where the best is kept, and slots."""
     moving = stage.batch_norm == "train"
     statistics = sum(group.statistics for group in backbone.groups if moving and group.name in stage.trained)
     moved = (stage.trainable_weights + statistics) * _FLOAT_BYTES
+    if stage.unfreezing.by == "search":  # while it tries, it keeps the whole network and all slots, to go back to
+        everything = sum(group.parameters + group.statistics for group in backbone.groups) * _FLOAT_BYTES
+        return moved + everything + 2 * stage.slot_bytes
     return moved * (2 if stage.restore_best_weights else 1) + stage.slot_bytes
 
 

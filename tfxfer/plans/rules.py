@@ -99,13 +99,15 @@ def choose_compilation(
     and determinism, too.
 
     Raises:
-        ConfigError: it is asked for, and a layer cannot be compiled.
+        ConfigError: it is asked for, and a layer cannot be compiled, or several devices train.
     """
     refused = ", ".join(backbone.not_compilable)
     if running.jit_compile is True and refused:
         raise ConfigError(
             f"jit_compile=true, and XLA cannot compile {refused} of {backbone.card.handle}. Write --jit_compile=false."
         )
+    if running.jit_compile is True and len(machine.devices) > 1:
+        raise ConfigError("jit_compile=true, and several devices share the work. Write --jit_compile=false.")
     if running.jit_compile != "auto":
         return running.jit_compile, "given"
     if machine.kind == "cpu":

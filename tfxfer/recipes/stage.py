@@ -7,7 +7,7 @@ from typing import Literal
 from tfxfer import values
 from tfxfer.recipes.optimizers import SGD, Optimizer
 from tfxfer.recipes.selections import Frozen, Train, names_or_text, selected_nothing
-from tfxfer.recipes.unfreezing import Unfreezing
+from tfxfer.recipes.unfreezing import Searching, Unfreezing
 
 BatchNorm = Literal["frozen", "affine", "train"]
 Schedule = Literal["cosine", "constant", "one_cycle", "slanted_triangular", "staircase"]
@@ -175,6 +175,8 @@ class Stage:
             ),
             f"unfreezing={type(self.unfreezing).__name__} has nothing to wake where only the head trains; write "
             "train='all'": self.unfreezing is None or not self.trains_head_alone,
+            "restore_best_weights=true and unfreezing=Searching both go back by what validation says; leave one of "
+            "them out": not (self.restore_best_weights and isinstance(self.unfreezing, Searching)),
             "refresh_statistics=true measures statistics that move, and only the head trains; write train='all', or "
             "refresh_statistics=false": self.refresh_statistics is not True or not self.trains_head_alone,
             f"refresh_statistics=true measures statistics that move, and with batch_norm={self.batch_norm!r} none do; "

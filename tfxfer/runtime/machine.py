@@ -42,10 +42,12 @@ def probe(running: Running | None = None) -> MachineFacts:
     )
 
 
-def identity() -> dict[str, str]:
-    """Returns what must be the same in all processes that train together, by name: versions, and our own code."""
+def identity(running: Running) -> dict[str, str]:
+    """Returns what must be the same in all processes that train together, by name: versions, devices, our own code."""
     code = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
         code.update(f"{path.relative_to(_PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     versions = {f"version of {name}": importlib.metadata.version(name) for name in _LIBRARIES}
-    return versions | {"code of tfxfer": code.hexdigest()}
+    choice = strategies.choose(running, strategies.cluster_of(running))
+    devices = {"number of devices": f"{len(choice.numbers)} {choice.kind}"}
+    return versions | devices | {"code of tfxfer": code.hexdigest()}

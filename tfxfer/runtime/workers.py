@@ -16,14 +16,12 @@ import tensorflow as tf
 
 from tfxfer import values
 from tfxfer.clusters import Cluster
-from tfxfer.errors import ConfigError, WorkerError
+from tfxfer.errors import ConfigError, TfxferError, VerificationError, WorkerError
 from tfxfer.recipes import Running
 from tfxfer.runtime import strategies
 
 # So many bytes are sent at a time, so that no message is too large for what carries it.
 _PART = 32 << 20
-# A process that says this in place of a size has failed.
-_FAILED = -1
 _WORD = 8
 
 
@@ -32,7 +30,8 @@ class Workers:
 
     def __init__(self, strategy: tf.distribute.Strategy | None):
         """Takes the strategy, joined; None: of one process."""
-        resolver = getattr(strategy, "cluster_resolver", None)
+        is_ours = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        resolver = strategy.cluster_resolver if is_ours else None
         jobs = resolver.cluster_spec().as_dict() if resolver is not None else {}
         self._cluster = None
         if sum(len(addresses) for addresses in jobs.values()) > 1:
@@ -89,6 +88,11 @@ class Workers:
         """Returns the number that the chief gives."""
         return number if self.count == 1 else int(self.sum([number if self.is_chief else 0])[0])
 
+    def array_of_chief(self, array: np.ndarray) -> np.ndarray:
+        """Returns the array of the chief, of the same shape in all, as float64."""
+        words = np.ascontiguousarray(array, np.float64).view(np.int64)
+        return self.sum(words if self.is_chief else np.zeros_like(words)).view(np.float64)
+
     def from_chief(self, make: Callable[[], bytes]) -> bytes:
         """Returns what the chief makes; the others make nothing.
 
@@ -103,11 +107,16 @@ class Workers:
                 content = make()
             except Exception as raised:
                 error = raised
-        size = self.of_chief(_FAILED if error else len(content))
+        try:
+            size = self.of_chief(len(content) if error is None else -_exit_code(error))
+        except tf.errors.OpError as lost:
+            raise error or lost from lost
         if error:
             raise error
-        if size == _FAILED:
-            raise WorkerError(f"{_called(self._cluster, 0)}, which writes the files, has stopped; it says why.")
+        if size < 0:
+            raise WorkerError(
+                f"{_called(self._cluster, 0)}, which writes the files, has stopped; it says why.", exit_code=-size
+            )
         words = np.frombuffer(content.ljust(-(-size // _WORD) * _WORD, b"\0"), np.int64)
         parts = [self.sum(words[at : at + _PART // _WORD]) for at in range(0, len(words), _PART // _WORD)]
         return b"".join(part.tobytes() for part in parts)[:size]
@@ -189,9 +198,12 @@ def join_workers(running: Running) -> Workers:
     """Returns the processes that train together by `running` or TF_CONFIG; waits until all are there.
 
     Raises:
-        ConfigError: they cannot be joined; see `strategy_for`.
+        ConfigError: they cannot be joined, see `strategy_for`; or this is called in the scope of a strategy.
     """
     is_alone = strategies.cluster_of(running) is None
+    if not is_alone and tf.distribute.has_strategy():
+        # In it the chief's variables alone, such as those of a checkpoint, would be waited for by all.
+        raise ConfigError("several workers train together outside of the scope of any strategy. Leave the scope.")
     return workers_of(None if is_alone else strategies.strategy_for(running))
 
 
@@ -214,6 +226,10 @@ def _is_told_by(error: tf.errors.OpError) -> bool:
 
 def _called(cluster: Cluster, position: int) -> str:
     return f"worker {position} of {len(cluster.addresses)} ({cluster.addresses[position]})"
+
+
+def _exit_code(error: Exception) -> int:
+    return error.exit_code if isinstance(error, TfxferError) else VerificationError.exit_code
 
 
 def _short(text: str | None) -> str:

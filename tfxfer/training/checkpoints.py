@@ -86,6 +86,9 @@ class StageCheckpoints:
     def lower_rate(self, rate: float) -> None:
         """Keeps the rate that the stage goes on with."""
         self._rate = rate
+        self._workers.from_chief(lambda: self._write_rate(rate) or b"")
+
+    def _write_rate(self, rate: float) -> None:
         if self._folder is not None:
             files.write_json(self._folder / _RATE, {"rate": rate})
 
@@ -149,10 +152,13 @@ class StageCheckpoints:
 
     def drop(self, *, keep: bool) -> bool:
         """Removes the newest checkpoint, and all others if they are not to be kept; returns whether any are left."""
+        return self._workers.from_chief(lambda: self._drop(keep=keep)) != b""
+
+    def _drop(self, *, keep: bool) -> bytes:
         number = self._number() if keep else "*"
         for path in self._folder.glob(f"checkpoint-{number}.*") if self._folder is not None else ():
             path.unlink()
-        return bool(self._workers.of_chief(len(self._paths())))
+        return b"left" * bool(self._paths())
 
     def _own_rate(self) -> float | None:
         if self._folder is not None and (self._folder / _RATE).exists():

@@ -148,8 +148,9 @@ class _RunCheckpoints:
 
     def check_versions(self, note: Note) -> None:
         """Notes with which libraries a run begins, and tells where one that goes on has others."""
-        if not self._workers.is_chief:
-            return
+        self._workers.from_chief(lambda: self._check_versions(note) or b"")
+
+    def _check_versions(self, note: Note) -> None:
         place, now = self._folder / "versions.json", dict(runtime.probe().versions)
         if not place.exists():
             files.write_json(place, now)

@@ -107,6 +107,9 @@ def _run_stage(
     # Not compiled: it only says what names mean, and what is frozen.
     whole = keras.Model(graph.input_of(trainee), trainee.output)
     train = views.with_views(train, stage.views, what.augment, seed=what.seed)
+    # What one computes for itself differs from the chief's by rounding; of what is kept, each computes a part.
+    workers = runtime.workers_of(model.distribute_strategy)
+    workers.follow_chief(whole.variables)
     rows = None if cache is None else _kept_rows(trainee, stage, what, train, validation, cache, kept, note)
     if rows is not None:
         train, validation = rows
@@ -115,10 +118,11 @@ def _run_stage(
     if stage.rescale_head:
         some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
         models.rescale_head(trainee, (batch for batch, _ in some))
-    runtime.workers_of(model.distribute_strategy).follow_chief(whole.variables)
+        workers.follow_chief(whole.variables)
     proof = models.Proof(whole)
     data = StageData(number=number, stage=stage, what=what, train=train, validation=validation, cached=rows is not None)
-    with _statistics_in_time(trainee, stage), statistics.together(trainee, synchronised=what.synchronise_batch_norm):
+    synchronised = what.synchronise_batch_norm or _has_empty_shares(data, model.distribute_strategy, note)
+    with _statistics_in_time(trainee, stage), statistics.together(trainee, synchronised=synchronised):
         course = fit_stage(trainee, whole, data, checkpoints, proof.still, tell, note, watching)
     shares = planned_shares(model, awake_stage(stage, course.awake))
     _verify_slots(trainee, stage, shares)
@@ -147,25 +151,31 @@ def _run_stage(
 
 
 def _kept_rows(trainee, stage: StagePlan, what: What, train, validation, cache, kept, note) -> tuple[Rows, Rows] | None:
-    """Returns the activations of what is frozen; None where they cannot be kept, here or by another worker.
+    """Returns the activations of what is frozen; None where they cannot be kept.
 
     Raises:
         CacheError: they cannot be kept, and the stage cannot go on without.
     """
-    rows, failed = None, None
     try:
-        rows = kept.rows(trainee, cache, (train, validation))
-    except CacheError as error:
+        return kept.rows(trainee, cache, (train, validation))
+    except CacheError as error:  # all workers have one if one has
         if what.augment.brightness:
             raise
-        failed = error
-    workers = runtime.workers_of(trainee.distribute_strategy)
-    (one_failed,) = workers.any(failed is not None)
-    if not one_failed:
-        return rows
-    why = failed or "Another worker could not keep activations."
-    note(f"stage {stage.name}  {why} What is frozen is computed in every epoch instead.")
-    return None
+        note(f"stage {stage.name}  {error} What is frozen is computed in every epoch instead.")
+        return None
+
+
+def _has_empty_shares(data: StageData, strategy, note: Callable[[str], None]) -> bool:
+    """Whether a batch has fewer examples than there are replicas, and says what follows: nothing has no statistics."""
+    count, size = len(data.train), data.what.batch_size
+    smallest = min(count, count % size or size)
+    if data.stage.batch_norm != "train" or smallest >= strategy.num_replicas_in_sync:
+        return False
+    note(
+        f"stage {data.stage.name}  a batch of an epoch has {smallest} examples for {strategy.num_replicas_in_sync} "
+        "devices, so that batch norm goes by the whole batch."
+    )
+    return True
 
 
 def _rates_left(stage: StagePlan, checkpoints: StageCheckpoints) -> list[float]:

@@ -101,7 +101,7 @@ class Trainee(keras.Model):
         """Sets what `fit` calls for each step: it runs several at once, and answers for those it has run."""
         if self.train_function is not None and not force:
             return
-        run = _looped(self, self._move, behind=self._average_statistics)
+        run = _looped(self, self._move)
         pace, workers = self.pace, runtime.workers_of(self.distribute_strategy)
         logs: dict[str, float] = {}
 
@@ -190,18 +190,21 @@ class Trainee(keras.Model):
         with divergence.before_anything_moves(loss, asserts=not self._looks_behind):
             gradients = tf.nest.map_structure(tf.identity, gradients, expand_composites=True)
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self._average_statistics()
         self._count(labels, outputs, loss * everywhere, here)
         return loss
 
     def _average_statistics(self) -> None:
-        """Stores on each replica the mean of the statistics of all, where each has normalised by its own share.
-
-        A moving average is linear, so that it does not matter behind which steps this is done.
-        """
+        """Stores on each replica the mean of the statistics of all, where each has normalised by its own share."""
         context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 1:
+            return
         apart = [layer for layer in models.moving_batch_norms(self) if not layer.synchronized]
-        for variable in (v for layer in apart for v in (layer.moving_mean, layer.moving_variance)):
-            variable.assign(context.all_reduce(tf.distribute.ReduceOp.MEAN, variable.value))
+        own = [variable for layer in apart for variable in (layer.moving_mean, layer.moving_variance)]
+        if own:
+            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(variable.value) for variable in own])
+            for variable, mean in zip(own, means, strict=True):
+                variable.assign(mean)
 
     def _test(self, data) -> tf.Tensor:
         """Looks at a batch and returns this replica's part of its mean loss."""
@@ -288,12 +291,8 @@ class Pacer(keras.callbacks.Callback):
         self.model.pace.test.begin(None)
 
 
-def _looped(
-    model: Trainee, step: Callable[[tuple], tf.Tensor], *, behind: Callable[[], None] | None = None
-) -> Callable:
+def _looped(model: Trainee, step: Callable[[tuple], tf.Tensor]) -> Callable:
     """Returns a function of an iterator, a number of steps, and whether to look at the clock.
-
-    Behind the steps each replica calls `behind`.
 
     It returns whether the last loss was sane, the seconds in which the steps waited for data, 0 without a look, and
     the metrics. On replicas and under XLA it ends behind the first step whose loss is not sane; else that is an error.
@@ -315,8 +314,6 @@ def _looped(
 
         start = (0, True, tf.constant(0.0, tf.float64))
         _, sane, waited = tf.while_loop(lambda made, sane, _: (made < count) & sane, body, start)
-        if behind is not None and strategy.num_replicas_in_sync > 1:
-            strategy.run(behind)
         return sane, waited, model.get_metrics_result()
 
     return run
