@@ -26,6 +26,8 @@ import numpy as np
 from bench_quickstart import Figure, _at_least, _at_most, _machine, _reported
 
 from tfxfer.cli import quiet
+from tfxfer.errors import ConfigError
+from tfxfer.recipes import Running
 
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Largest relative difference of logits from those of float32: some roundings of 2⁻⁹ and 2⁻¹² on top of each other.
@@ -57,14 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--on", choices=("gpu", "cpu"), default="gpu", help="what to measure")
     parser.add_argument("--small", action="store_true", help="a tiny network and few steps, to try the program")
     given = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Devices are chosen before TensorFlow starts: one of several here.
+    try:
+        quiet.load_tensorflow(Running(devices="gpu:0" if given.on == "gpu" else "cpu"))
+    except ConfigError:  # there is none
+        quiet.load_tensorflow(Running(devices="cpu"))
     import tensorflow as tf
 
-    from tfxfer import Running
-
     gpus = tf.config.list_physical_devices("GPU")
-    # Devices are chosen before TensorFlow starts: one of several here.
-    quiet.load_tensorflow(Running(devices="gpu:0" if gpus and given.on == "gpu" else "cpu"))
     print(_machine(), flush=True)
     if given.on == "gpu" and not gpus:
         print("no GPU here: nothing was measured. --on=cpu --small tries the program.")

@@ -574,6 +574,11 @@ PRIVATE = {
     "_all_reduce_sum_gradients": "_backend_update_step",
     "_accumulated_gradients": "_backend_apply_gradients",
     "_model_variables_moving_average": "_update_model_variables_moving_average",
+    "_backend_apply_gradients": "apply",
+    "_update_model_variables_moving_average": "_backend_apply_gradients",
+    "_backend_increment_gradient_accumulators": "_backend_apply_gradients",
+    "_backend_reset_gradient_accumulators": "_backend_apply_gradients",
+    "_get_variable_index": "_backend_apply_gradients",
 }
 
 

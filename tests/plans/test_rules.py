@@ -135,7 +135,6 @@ def test_ops_are_deterministic_where_that_costs_nothing(running, machine, is_so,
         ({"deterministic": True}, GPU, False, "ops are deterministic"),
         ({"jit_compile": False}, GPU, False, "given"),
         ({"jit_compile": True}, {}, True, "given"),
-        ({"jit_compile": True}, TWO, True, "given"),
     ],
 )
 def test_steps_are_compiled_on_one_gpu_or_where_that_is_asked_for(running, machine, is_so, why):
@@ -143,6 +142,12 @@ def test_steps_are_compiled_on_one_gpu_or_where_that_is_asked_for(running, machi
         Recipe(running=Running(**running)), data_facts(), backbone_facts(), machine_facts(**machine)
     ).how
     assert (how.jit_compile, how.jit_reason) == (is_so, why)
+
+
+def test_several_devices_are_not_compiled_for():
+    running = Running(jit_compile=True)
+    with pytest.raises(ConfigError, match="jit_compile=true, and several devices share the work"):
+        plans.resolve(Recipe(running=running), data_facts(), backbone_facts(), machine_facts(**TWO))
 
 
 def test_a_layer_that_cannot_be_compiled_decides():

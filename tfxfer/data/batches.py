@@ -78,8 +78,12 @@ def ordered_batches(rows: Rows, *, batch_size: int) -> tf.data.Dataset:
 def shared(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
     """Returns a dataset whose batches the replicas of a strategy share, on all machines, as evenly as can be.
 
-    Keras and TensorFlow split by static sizes, and stop at a first batch that does not divide. Here any batch may be
-    split, and a replica's share may be empty. Each machine goes through the whole dataset and takes its shares.
+    Keras and TensorFlow split by static sizes, and stop at a first batch that does not divide. Here any batch of
+    (inputs, labels) may be split. Each machine goes through the whole dataset and takes its shares.
+
+    Beside its share a replica gets the weights of the examples: 1. Where there is none left for it, it gets all of the
+    batch with weights of 0: layers need not bear nothing at all (oneDNN's convolutions fail), and the mean and variance
+    over all replicas stay what they are.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
@@ -93,8 +97,12 @@ def shared(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
             count = tf.shape(tensors[0], tf.int64)[0]
 
             def part(number):
-                share = slice(number * count // replicas, (number + 1) * count // replicas)
-                return tuple(tensor[share] for tensor in tensors)
+                first, last = number * count // replicas, (number + 1) * count // replicas
+                is_real = last > first
+                first, last = tf.where(is_real, first, 0), tf.where(is_real, last, count)
+                return *(tensor[first:last] for tensor in tensors), tf.repeat(
+                    tf.cast(is_real, tf.float32), last - first
+                )
 
             return tf.data.Dataset.range(first, first + own).map(part)
 

@@ -121,8 +121,7 @@ def _run_stage(
         workers.follow_chief(whole.variables)
     proof = models.Proof(whole)
     data = StageData(number=number, stage=stage, what=what, train=train, validation=validation, cached=rows is not None)
-    synchronised = what.synchronise_batch_norm or _has_empty_shares(data, model.distribute_strategy, note)
-    with _statistics_in_time(trainee, stage), statistics.together(trainee, synchronised=synchronised):
+    with _statistics_in_time(trainee, stage), statistics.together(trainee, synchronised=what.synchronise_batch_norm):
         course = fit_stage(trainee, whole, data, checkpoints, proof.still, tell, note, watching)
     shares = planned_shares(model, awake_stage(stage, course.awake))
     _verify_slots(trainee, stage, shares)
@@ -163,19 +162,6 @@ def _kept_rows(trainee, stage: StagePlan, what: What, train, validation, cache, 
             raise
         note(f"stage {stage.name}  {error} What is frozen is computed in every epoch instead.")
         return None
-
-
-def _has_empty_shares(data: StageData, strategy, note: Callable[[str], None]) -> bool:
-    """Whether a batch has fewer examples than there are replicas, and says what follows: nothing has no statistics."""
-    count, size = len(data.train), data.what.batch_size
-    smallest = min(count, count % size or size)
-    if data.stage.batch_norm != "train" or smallest >= strategy.num_replicas_in_sync:
-        return False
-    note(
-        f"stage {data.stage.name}  a batch of an epoch has {smallest} examples for {strategy.num_replicas_in_sync} "
-        "devices, so that batch norm goes by the whole batch."
-    )
-    return True
 
 
 def _rates_left(stage: StagePlan, checkpoints: StageCheckpoints) -> list[float]:
@@ -250,7 +236,9 @@ def compiled(
     with strategy.scope():
         # Keras would decide on both by rules of its own, and the plan has.
         decided = {"jit_compile": jit_compile, "auto_scale_loss": False}
-        trainee.compile(optimizer, loss=loss, metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")], **decided)
+        # Weighted: a replica without a share of a batch sees examples that count nothing.
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        trainee.compile(optimizer, loss=loss, weighted_metrics=[accuracy], **decided)
     trainees.build_metrics(trainee)
     return trainee
 

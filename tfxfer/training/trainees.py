@@ -179,8 +179,8 @@ class Trainee(keras.Model):
 
     def _move(self, data) -> tf.Tensor:
         """Makes one step and returns this replica's part of the batch's mean loss."""
-        inputs, labels = data
-        weights, here, everywhere = self._examples(labels)
+        inputs, labels, *real = data
+        weights, here, everywhere = self._examples(labels, *real)
         with tf.GradientTape() as tape:
             outputs = self(inputs, training=True)
             loss = self.compute_loss(inputs, labels, outputs, weights, training=True)
@@ -191,7 +191,7 @@ class Trainee(keras.Model):
             gradients = tf.nest.map_structure(tf.identity, gradients, expand_composites=True)
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self._average_statistics()
-        self._count(labels, outputs, loss * everywhere, here)
+        self._count(labels, outputs, loss * everywhere, here, weights)
         return loss
 
     def _average_statistics(self) -> None:
@@ -208,32 +208,35 @@ class Trainee(keras.Model):
 
     def _test(self, data) -> tf.Tensor:
         """Looks at a batch and returns this replica's part of its mean loss."""
-        inputs, labels = data
-        weights, here, everywhere = self._examples(labels)
+        inputs, labels, *real = data
+        weights, here, everywhere = self._examples(labels, *real)
         outputs = self(inputs, training=False)
         loss = self.compute_loss(inputs, labels, outputs, weights, training=False)
-        self._count(labels, outputs, loss * everywhere, here)
+        self._count(labels, outputs, loss * everywhere, here, weights)
         return loss
 
-    def _examples(self, labels) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
+    def _examples(self, labels, real: tf.Tensor | None = None) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
         """Returns the weights of the examples of this replica, how many there are, and how many on all.
 
         Keras takes the mean over a replica and then over replicas; with these weights that is the mean over all
-        examples, also where replicas have unequal shares.
+        examples, also where replicas have unequal shares. Those that are not `real` count nothing.
         """
-        here = tf.cast(tf.shape(labels)[0], tf.float32)
+        given = tf.cast(tf.shape(labels)[0], tf.float32)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync == 1:
-            return None, here, here
+            return None, given, given
+        here = tf.reduce_sum(real)
         everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, here)
-        return tf.fill(tf.shape(labels)[:1], here * context.num_replicas_in_sync / everywhere), here, everywhere
+        return real * given * context.num_replicas_in_sync / everywhere, here, everywhere
 
-    def _count(self, labels, outputs, losses, here) -> None:
+    def _count(self, labels, outputs, losses, here, weights) -> None:
         """Lets the metrics see a step: the sum of the losses of this replica's examples, and how many they are."""
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(tf.math.divide_no_nan(losses, here), sample_weight=here)
-        self.compute_metrics(None, labels, outputs)
+        # Equal ones but for those of examples that are not real.
+        is_real = None if weights is None else tf.cast(weights > 0, tf.float32)
+        self.compute_metrics(None, labels, outputs, is_real)
 
 
 def trainee_of(model: keras.Model, strategy: tf.distribute.Strategy) -> Trainee:
@@ -248,7 +251,8 @@ def build_metrics(model: Trainee) -> None:
     """Makes the state of a compiled model's metrics, which Keras makes in the first step."""
     with model.distribute_strategy.scope():
         nothing = tf.zeros((1, *model.output.shape[1:]))
-        model.compute_metrics(None, nothing, nothing)
+        several = model.distribute_strategy.num_replicas_in_sync > 1
+        model.compute_metrics(None, nothing, nothing, tf.zeros((1,)) if several else None)
         model.reset_metrics()
 
 
