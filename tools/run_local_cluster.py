@@ -77,6 +77,9 @@ def started(
         for process in processes:
             process.kill()
             process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
 
 
 def ended(processes: Sequence[subprocess.Popen], *, grace: float | None = None) -> list[int]:

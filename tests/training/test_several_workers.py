@@ -255,27 +255,18 @@ def test_another_recipe_other_code_and_other_data_are_refused(place, plugin, tmp
 
 
 @pytest.mark.parametrize("failing", [0, 1])
-def test_one_that_cannot_keep_activations_is_no_hang(train, one, tmp_path, failing):
-    """Its cache folder cannot be written; then nobody keeps any, and the result is the same."""
+def test_one_that_cannot_keep_activations_is_no_hang(train, tmp_path, failing):
+    """Its cache folder cannot be written; then nobody keeps any. (Mixup is of pixels then: other weights.)"""
     folders = [tmp_path / str(number) for number in range(2)]
     for folder in folders:
         folder.mkdir()
     folders[failing].joinpath("cache").write_text("in the way")
     template = "{worker}"
-    flags = ["--cache.store=disk"]
+    flags = ["--config.cache.store=disk"]
     with train(tmp_path / "run", 2, *flags, env={"TFXFER_CACHE_DIR": f"{tmp_path}/{template}/cache"}) as processes:
         codes, outs = told(processes)
     assert codes == [0, 0], "\n".join(outs)[-4000:]
     assert "What is frozen is computed in every epoch instead." in outs[0]
-    assert_close(one, tmp_path / "run")
-
-
-def test_workers_of_two_devices_each(train, one, tmp_path):
-    with train(tmp_path / "run", 2, "--devices=cpu:2") as processes:
-        codes, outs = told(processes)
-    assert codes == [0, 0], "\n".join(outs)[-4000:]
-    assert "(at most 3 on each)" in outs[0]
-    assert_close(one, tmp_path / "run")
 
 
 def test_an_error_of_the_first_is_told_to_the_others(train, tmp_path):
