@@ -17,6 +17,7 @@ from tfxfer.errors import suggest
         ("ConfigError", 2),
         ("OutOfMemoryError", 1),
         ("TrainingError", 1),
+        ("WorkerError", 75),
         ("VerificationError", 70),
     ],
 )
@@ -29,7 +30,7 @@ def test_no_error_is_without_a_tested_exit_code():
     named = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"Iterable"}
     assert named == {
         *("TfxferError", "DataError", "BackboneError", "WorkdirError", "BundleError", "ConfigError"),
-        *("CacheError", "TrainingError", "OutOfMemoryError", "VerificationError"),
+        *("CacheError", "TrainingError", "OutOfMemoryError", "VerificationError", "WorkerError"),
     }
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 _BEGIN = """
 import pathlib, sys
@@ -50,6 +52,7 @@ def said(code: str, folder: pathlib.Path, colours: pathlib.Path, plugin: pathlib
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_compiled_steps_end_in_the_same_weights_and_a_bad_loss_is_noticed(plugin, colours, tmp_path):
     code = """
     plain, plan = run("plain", deterministic=False)

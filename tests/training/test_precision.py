@@ -71,6 +71,7 @@ def apart(one, other) -> float:
     return max(np.abs(a - b).max() / max(np.abs(a).max(), 0.1) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
 def test_a_stage_learns_nearly_what_it_learns_in_float32(run, stage, policy):
@@ -86,6 +87,7 @@ def test_a_stage_learns_nearly_what_it_learns_in_float32(run, stage, policy):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", ["head, cached", "gradual", "measured rates"])
 def test_replicas_end_near_one_device(run, mirrored, policy, name):
@@ -95,6 +97,7 @@ def test_replicas_end_near_one_device(run, mirrored, policy, name):
     assert history.stages[0].epochs[-1].loss < history.stages[0].epochs[0].loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float16", "bfloat16", "float32", "uint8"])
 def test_activations_are_kept_as_asked_whatever_computes_them(run, precision):
     kept, history, _ = run((STAGES["suffix, cached"],), "mixed_bfloat16", cache=Cache(precision=precision))
