@@ -19,6 +19,7 @@ import tensorflow as tf
 from tfxfer import addressing
 from tfxfer.errors import ConfigError
 from tfxfer.optimizers import multipliers as rules
+from tfxfer.optimizers import replicas
 from tfxfer.optimizers.cohorts import Cohort, copy_slots
 from tfxfer.optimizers.wrapped import Wrapped
 
@@ -410,13 +411,11 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
         """Leaves weight decay to `_update`, which knows the multiplier."""
 
     def _backend_apply_gradients(self, grads, trainable_variables) -> None:
-        context = tf.distribute.get_replica_context()
-        waits = not tf.__internal__.distribute.strategy_supports_no_merge_call()
-        if not self.gradient_accumulation_steps or context is None or context.num_replicas_in_sync == 1 or not waits:
+        if not self.gradient_accumulation_steps or not replicas.waits_for_others():
             super()._backend_apply_gradients(grads, trainable_variables)
             return
 
-        def together(strategy, grads, variables):
+        def branch(strategy, grads, variables):
             each = strategy.extended.call_for_each_replica
             keras.ops.cond(
                 (self._iterations + 1) % self.gradient_accumulation_steps == 0,
@@ -425,7 +424,7 @@ class DifferentialLearningRate(keras.optimizers.Optimizer):
             )
 
         # Keras takes the branch in each replica alone, where the update of a variable fails: it waits for the others.
-        context.merge_call(together, args=(grads, trainable_variables))
+        replicas.together(branch, grads, trainable_variables)
         if self.use_ema:
             self._update_model_variables_moving_average(self._trainable_variables)
 

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from tfxfer.optimizers import replicas
+
 # Below it gradients are infinite whatever the scale: no step can be made any more.
 _LEAST_SCALE = 2.0**-10
 
@@ -36,18 +38,18 @@ class LossScaling(keras.optimizers.LossScaleOptimizer):
         broken = tf.cast(tf.logical_not(self.check_finite(grads)), tf.int32)
         if context.num_replicas_in_sync > 1:
             broken = context.all_reduce(tf.distribute.ReduceOp.SUM, broken)
-        if context.num_replicas_in_sync == 1 or tf.__internal__.distribute.strategy_supports_no_merge_call():
+        if not replicas.waits_for_others():
             self._step_or_skip(broken, lambda: self._stateful_handle_finite_grads(grads, trainable_variables))
             return
 
-        def together(strategy, broken, grads, variables):
+        def branch(strategy, broken, grads, variables):
             def step():
                 strategy.extended.call_for_each_replica(self._stateful_handle_finite_grads, args=(grads, variables))
 
             self._step_or_skip(strategy.experimental_local_results(broken)[0], step)
 
         # A branch that is taken by each replica alone must not wait for the others, and every update does.
-        context.merge_call(together, args=(broken, grads, trainable_variables))
+        replicas.together(branch, broken, grads, trainable_variables)
 
     def _step_or_skip(self, broken, step):
         keras.ops.cond(tf.equal(broken, 0), step, self._stateful_handle_non_finite_grads)
