@@ -1,6 +1,5 @@
 """Trains a model through the stages of a plan; what is finished is kept, so that a stopped run goes on."""
 
-import json
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -127,9 +126,9 @@ class _RunCheckpoints:
         self._index = folder / "progress.json"
 
     def restore(self, model: keras.Model) -> History:
-        told = self._workers.from_chief(lambda: json.dumps(values.to_json(self._restore(model))).encode())
+        history = self._workers.value_from_chief(History, lambda: self._restore(model))
         self._workers.follow_chief(model.variables)
-        return values.from_json(History, json.loads(told))
+        return history
 
     def _restore(self, model: keras.Model) -> History:
         if not self._index.exists():
