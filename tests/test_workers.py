@@ -160,3 +160,9 @@ def test_our_code_has_a_digest_that_changes_with_it(tmp_path, monkeypatch):
     one = runtime.identity(Running())["code of tfxfer"]
     (tmp_path / "a.py").write_text("2")
     assert len({before["code of tfxfer"], one, runtime.identity(Running())["code of tfxfer"]}) == 3
+
+
+def test_another_number_of_devices_is_told_between_workers():
+    one, other = (runtime.identity(Running(devices=devices)) for devices in ("cpu", "cpu:2"))
+    assert {name for name in one if one[name] != other[name]} == {"number of devices"}
+    assert (one["number of devices"], other["number of devices"]) == ("1 cpu", "2 cpu")

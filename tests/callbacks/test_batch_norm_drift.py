@@ -1,5 +1,7 @@
 """The warning comes when stored statistics lag behind, and at no other time; measuring leaves no trace."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -236,14 +238,18 @@ def test_no_more_batches_are_read_than_are_kept():
     assert read == [0, 32]
 
 
-def test_it_measures_under_a_strategy(mirrored):
+@pytest.mark.parametrize("within", [False, True], ids=["fit outside its scope", "fit in its scope"])
+def test_it_measures_under_a_strategy(mirrored, within):
     with mirrored.scope():
         model = network(momentum=0.999)
     told = []
     drift = BatchNormDrift(held_batches(), tell=told.append)
-    fitted(model, drift, epochs=2)
+    with mirrored.scope() if within else contextlib.nullcontext():
+        fitted(model, drift, epochs=2)
     assert len(told) == 1
     assert len(drift.measured) == 2
+    # In the scope Keras divides losses by the number of replicas, each of which has statistics of its own.
+    assert drift.measured[-1].eval_loss == pytest.approx(model.evaluate(*HELD, verbose=0)[0], rel=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -221,10 +221,13 @@ class Trainee(keras.Model):
         Keras takes the mean over a replica and then over replicas; with these weights that is the mean over all
         examples, also where replicas have unequal shares. Those that are not `real` count nothing.
         """
-        given = tf.cast(tf.shape(labels)[0], tf.float32)
+        # Keras's losses and metrics compute in this, whatever the network does.
+        kind = keras.config.floatx()
+        given = tf.cast(tf.shape(labels)[0], kind)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync == 1:
             return None, given, given
+        real = tf.cast(real, kind)
         here = tf.reduce_sum(real)
         everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, here)
         return real * given * context.num_replicas_in_sync / everywhere, here, everywhere
@@ -235,7 +238,7 @@ class Trainee(keras.Model):
             if metric.name == "loss":
                 metric.update_state(tf.math.divide_no_nan(losses, here), sample_weight=here)
         # Equal ones but for those of examples that are not real.
-        is_real = None if weights is None else tf.cast(weights > 0, tf.float32)
+        is_real = None if weights is None else tf.cast(weights > 0, weights.dtype)
         self.compute_metrics(None, labels, outputs, is_real)
 
 
@@ -250,9 +253,9 @@ def trainee_of(model: keras.Model, strategy: tf.distribute.Strategy) -> Trainee:
 def build_metrics(model: Trainee) -> None:
     """Makes the state of a compiled model's metrics, which Keras makes in the first step."""
     with model.distribute_strategy.scope():
-        nothing = tf.zeros((1, *model.output.shape[1:]))
+        nothing = tf.zeros((1, *model.output.shape[1:]), keras.config.floatx())
         several = model.distribute_strategy.num_replicas_in_sync > 1
-        model.compute_metrics(None, nothing, nothing, tf.zeros((1,)) if several else None)
+        model.compute_metrics(None, nothing, nothing, tf.zeros((1,), nothing.dtype) if several else None)
         model.reset_metrics()
 
 
