@@ -18,6 +18,21 @@ def pytest_collection_finish(session) -> None:
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    if "tensorflow" in sys.modules:
+        _leave_pipelines_untuned()
+
+
+def _leave_pipelines_untuned() -> None:
+    """Turns off the tuning of `tf.data` in tests' own pipelines, and in Keras's, as it is in ours.
+
+    In a process that has run for long, the end of an iterator waits up to a minute for the thread that tunes.
+    """
+    import tensorflow as tf
+
+    off = tf.data.Options()
+    off.autotune.enabled = False
+    begin = tf.data.Dataset.__iter__
+    tf.data.Dataset.__iter__ = lambda self: begin(self.with_options(off))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,9 @@ from tfxfer.errors import suggest
         ("DataError", 1),
         ("BackboneError", 1),
         ("WorkdirError", 1),
+        ("AccuracyError", 3),
         ("BundleError", 1),
+        ("FormatError", 1),
         ("CacheError", 1),
         ("ConfigError", 2),
         ("OutOfMemoryError", 1),
@@ -30,7 +32,8 @@ def test_no_error_is_without_a_tested_exit_code():
     named = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"Iterable"}
     assert named == {
         *("TfxferError", "DataError", "BackboneError", "WorkdirError", "BundleError", "ConfigError"),
-        *("CacheError", "TrainingError", "OutOfMemoryError", "VerificationError", "WorkerError"),
+        *("AccuracyError", "FormatError", "CacheError", "TrainingError", "OutOfMemoryError"),
+        *("VerificationError", "WorkerError"),
     }
 
 

@@ -36,7 +36,7 @@ def test_a_run_learns_measures_and_ships(trained):
     assert report["test"]["accuracy_interval"][0] == pytest.approx(0.7575, abs=1e-3)  # Wilson, 12 of 12
     assert [stage["name"] for stage in report["train"]["stages"]] == ["1 head", "2 stage3.block1"]
     assert report["train"]["seconds"] < report["seconds"]
-    assert {p["file"] for p in report["export"]} == {"model.keras", "saved_model/1"}
+    assert {p["file"] for p in report["export"]} == {"model.keras", "saved_model/1", "feature_vector/1"}
     assert report == json.loads((trained / "bundle" / "report.json").read_text())
     for file in ("plan.txt", "plan.json", "recipe.json", "report/confusion.png", "report/curves.png"):
         assert (trained / file).stat().st_size > 0

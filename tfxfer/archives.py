@@ -1,4 +1,4 @@
-"""Unpacks archives of strangers: no path out of the folder, no link, no more bytes than allowed, all or nothing."""
+"""Packs folders; unpacks archives of strangers: no path out, no link, no more bytes than allowed, all or nothing."""
 
 import contextlib
 import dataclasses
@@ -38,6 +38,33 @@ _DAMAGE = (
     RecursionError,
     NotImplementedError,
 )
+
+
+def pack(folder: str | os.PathLike, archive: str | os.PathLike) -> None:
+    """Writes the files below `folder` to a .tar.gz with its contents at the root, as TF Hub hosts SavedModels.
+
+    Owners, times and order say nothing about this machine, so that the same files make the same bytes
+    (tensorflow/docs, site/en/hub/hosting.md). What was at `archive` is replaced.
+
+    Raises:
+        WorkdirError: it cannot be written.
+    """
+    folder = pathlib.Path(folder)
+
+    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid = member.gid = member.mtime = 0
+        member.uname = member.gname = ""
+        member.mode = 0o755 if member.isdir() else 0o644
+        return member
+
+    with (
+        files.replacing(archive) as beside,
+        beside.open("wb") as stream,
+        gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in sorted(folder.rglob("*")):
+            tar.add(path, str(path.relative_to(folder)), recursive=False, filter=plain)
 
 
 def unpack(

@@ -33,21 +33,36 @@ def assess(
         data.check_source(source)
     opened = export.open_bundle(bundle, allow_unsafe_model_code=allow_unsafe_model_code)
     runtime.check_environment()
-    if source is None:
-        recipe = values.from_json(Recipe, files.read_json(bundle / "recipe.json"))
-        if recipe.data.source == "arrays:":
-            raise BundleError("this bundle was trained on arrays of a Python program. Give labelled images: --data=…")
-        examples = data.open_data(recipe.data, seed=recipe.seed)
-        planned = files.read_json(bundle / "plan.json")["what"]["data"]
-        if examples.facts.fingerprint != planned:
-            raise BundleError(
-                f"{recipe.data.source} has changed since the bundle was trained, so its test split would hold other "
-                "images. Give new labelled images: --data=…"
-            )
-    else:
-        examples = data.open_labelled(source, opened.class_names, on_bad_image=on_bad_image)
+    examples = open_examples(opened, source, on_bad_image=on_bad_image)
     pixels = examples.pixels(opened.model.input_shape[1], opened.resize)
     return evaluation.measure(opened.model, examples.rows(pixels, data.TEST), opened.class_names)
+
+
+def open_examples(bundle: export.Bundle, source: str | None, *, on_bad_image: str = "error") -> data.Examples:
+    """Returns the examples to measure a bundle on, in the split `data.TEST`.
+
+    Args:
+        bundle: an opened one.
+        source: labelled images, all of them in that split; None: those that the bundle was trained from.
+        on_bad_image: "error" or "skip".
+
+    Raises:
+        BundleError: the bundle was trained on arrays of a program, or its data has changed since.
+        DataError: the data cannot be read, or has a class that the bundle does not know.
+    """
+    if source is not None:
+        return data.open_labelled(source, bundle.class_names, on_bad_image=on_bad_image)
+    recipe = values.from_json(Recipe, files.read_json(bundle.folder / "recipe.json"))
+    if recipe.data.source == "arrays:":
+        raise BundleError("this bundle was trained on arrays of a Python program. Give labelled images: --data=…")
+    examples = data.open_data(recipe.data, seed=recipe.seed)
+    planned = files.read_json(bundle.folder / "plan.json")["what"]["data"]
+    if examples.facts.fingerprint != planned:
+        raise BundleError(
+            f"{recipe.data.source} has changed since the bundle was trained, so its test split would hold other "
+            "images. Give new labelled images: --data=…"
+        )
+    return examples
 
 
 def describe(measured: Measured) -> str:

@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 
-from tfxfer import backbones, clusters, data, devices, recipes
+from tfxfer import backbones, clusters, data, devices, formats, recipes
 from tfxfer.errors import ConfigError
 
 
@@ -12,10 +12,12 @@ def check_recipe(recipe: recipes.Recipe) -> None:
     """Refuses a recipe that cannot work. (Its own constructor has checked types and ranges.)
 
     Raises:
-        ConfigError: an unknown kind of data source, an unknown source or name of the backbone, an image size below
-            what it needs, a malformed TF_CONFIG, or a strategy that does not go with devices or workers.
+        ConfigError: an unknown kind of data source, a format whose packages are missing, an unknown source or name of
+            the backbone, an image size below what it needs, a malformed TF_CONFIG, or a strategy that does not go with
+            devices or workers.
     """
     data.check_source(recipe.data.source)
+    formats.check_installed(recipe.export.optional_formats)
     running = recipe.running
     devices.check_strategy(running.strategy, devices.parse_devices(running.devices), _cluster_of(running))
     card = backbones.card(recipe.backbone.handle)

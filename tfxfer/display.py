@@ -2,6 +2,8 @@
 
 import io
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import rich.box
 import rich.console
@@ -67,6 +69,32 @@ def duration_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def parity_lines(parities: Sequence[Any]) -> list[str]:
+    """Returns a line for each exported file: how far it is from the network in memory, how right, how large, how fast.
+
+    Args:
+        parities: values with the attributes of `evaluation.Parity`.
+    """
+    if not parities:
+        return []
+    cells = [
+        (
+            one.file,
+            f"differs by {one.largest_difference:.1g}",
+            "" if one.accuracy is None else f"{100 * one.accuracy:.1f} % right",
+            f"{one.size_bytes / 1e6:.1f} MB",
+            f"{one.one_ms:.3g} ms a picture",
+            f"{one.batch_ms:.3g} ms for 32",
+        )
+        for one in parities
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    first = parities[0]
+    some = f" (differences on {first.compared:,})" if first.compared < first.examples else ""
+    return [f"exported and read back, on {first.examples:,} test examples{some}:", *(f"  {line}" for line in lines)]
 
 
 def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[str, str]]:

@@ -36,6 +36,16 @@ class BundleError(TfxferError, ValueError):
     """A bundle that is incomplete, altered or not a bundle."""
 
 
+class FormatError(TfxferError, ValueError):
+    """A network that a file format cannot hold, or a file of it that holds another one."""
+
+
+class AccuracyError(TfxferError, RuntimeError):
+    """A network below the accuracy from which on it was to be exported."""
+
+    exit_code = 3
+
+
 class CacheError(TfxferError, RuntimeError):
     """Cached activations that cannot be kept or read. What was to use them can go on without."""
 

@@ -77,14 +77,18 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[pathlib.Path]:
-    """Gives a folder beside `path` to fill; the block's end renames it to `path`, which must not exist.
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[pathlib.Path]:
+    """Gives a folder beside `path` to fill; the block's end renames it to `path`.
+
+    Args:
+        path: must not exist,
+        overwrite: but for then, when it is put aside, and removed once the new one is in its place.
 
     Raises:
         WorkdirError: `path` exists, or its parent cannot be written.
     """
     path = pathlib.Path(path)
-    if path.exists():
+    if path.exists() and not overwrite:
         raise WorkdirError(f"{path} exists and is not overwritten. Remove it or choose another folder.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,9 +98,25 @@ def new_folder(path: Path) -> Iterator[pathlib.Path]:
     try:
         beside.chmod(0o755)
         yield beside
-        beside.replace(path)
+        if path.exists():
+            _exchange(beside, path)
+        else:
+            beside.replace(path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _exchange(beside: pathlib.Path, path: pathlib.Path) -> None:
+    """Puts a folder in the place of another, which is there again if that fails."""
+    # No name of a leftover, which would be removed: a kill between the two renames leaves the old one under this.
+    aside = path.with_name(f"{path.name}.before-{beside.name.rpartition('.')[2]}")
+    path.replace(aside)
+    try:
+        beside.replace(path)
+    except BaseException:
+        aside.replace(path)
+        raise
+    shutil.rmtree(aside)
 
 
 def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:

@@ -27,7 +27,7 @@ from tfxfer import (
 )
 from tfxfer import data as examples_of
 from tfxfer.data import Examples
-from tfxfer.errors import TfxferError, WorkdirError
+from tfxfer.errors import AccuracyError, TfxferError, WorkdirError
 from tfxfer.evaluation import Report
 from tfxfer.plans import Plan
 
@@ -98,6 +98,8 @@ def run(
         if finished:
             show(f"{workdir} is finished; this is its report.")
             show(summary(finished, workdir))
+            for line in _not_there(finished, recipe, workdir):
+                show(line)
             return finished
         before = workers.value_from_chief(Plan, lambda: _plan_before(workdir, recipe))
         prepared = prepare(recipe, data=data, class_names=class_names, before=before)
@@ -192,8 +194,8 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
         raise WorkdirError(f"{workdir} has a run already. Choose another --workdir, or write --resume=auto.")
     if written.exists():
         kept = values.from_json(recipes.Recipe, files.read_json(written))
-        # Where activations are kept, and on which devices, changes nothing that is learned.
-        kept = dataclasses.replace(kept, cache=recipe.cache, running=recipe.running)
+        # Where activations are kept, on which devices, and what is exported changes nothing that is learned.
+        kept = dataclasses.replace(kept, cache=recipe.cache, running=recipe.running, export=recipe.export)
         if kept != recipe:
             changes = "\n".join(f"  {line}" for line in recipes.differences(kept, recipe))
             raise WorkdirError(
@@ -211,14 +213,14 @@ def summary(report: Report, workdir: pathlib.Path) -> str:
     test = report.test
     low, high = (100 * bound for bound in test.accuracy_interval)
     worst = min(test.classes, key=lambda result: result.recall)
-    exported = ", ".join(f"{parity.file} (differs by {parity.largest_difference:.1g})" for parity in report.export)
     lines = [
         f"test accuracy {100 * test.accuracy:.1f} % on {test.examples:,} examples (95 % interval {low:.1f} to "
         f"{high:.1f} %), balanced {100 * test.balanced_accuracy:.1f} %",
         f"lowest recall {100 * worst.recall:.1f} % for class {display.clean(worst.name)} ({worst.examples} examples)",
         f"training {display.duration_text(report.train.seconds)}, in all {display.duration_text(report.seconds)}",
         *_expected(report.train.stages),
-        f"exported and read back: {exported}",
+        *display.parity_lines(report.export),
+        *(f"not exported: {display.clean(one.format)}: {display.clean(one.reason)}" for one in report.left_out),
         f"files: {workdir}/bundle (the network), {workdir}/report (report.json, confusion.png, curves.png)",
     ]
     return "\n".join(lines)
@@ -244,7 +246,20 @@ def _alike(recipe: recipes.Recipe) -> dict[str, str]:
 def _opened(workdir: pathlib.Path, recipe: recipes.Recipe) -> Report | None:
     """Returns the report of a finished run; finds out, else, whether `workdir` can be this recipe's."""
     check_workdir(workdir, recipe)
-    return _finished(workdir)
+    finished = _finished(workdir)
+    if not finished and recipe.export.hub_archive:
+        export.check_absent(pathlib.Path(recipe.export.hub_archive))
+    return finished
+
+
+def _not_there(report: Report, recipe: recipes.Recipe, workdir: pathlib.Path) -> list[str]:
+    """Returns in a line which formats are asked for now that a finished run does not have."""
+    there = {one.format for one in (*report.export, *report.left_out)}
+    missing = [name for name in recipe.export.optional_formats if name not in there]
+    if not missing:
+        return []
+    command = f"tfxfer export --bundle={workdir}/bundle --formats={','.join(missing)} --overwrite"
+    return [f"It does not have {', '.join(missing)}. Type: {command}"]
 
 
 def _begin(prepared: Prepared, workdir: pathlib.Path) -> bytes:
@@ -257,9 +272,18 @@ def _begin(prepared: Prepared, workdir: pathlib.Path) -> bytes:
 
 
 def _finish(model, prepared: Prepared, pixels, history: training.History, workdir: pathlib.Path, start) -> Report:
-    """Measures what has been trained, writes the report and the bundle."""
-    report = _measure(model, prepared.examples, pixels, prepared.plan, history)
-    return _ship(model, prepared, pixels, report, workdir, start)
+    """Measures what has been trained, writes the report and, where it is good enough, the bundle."""
+    report = _measure(model, prepared, pixels, history)
+    evaluation.draw_confusion(report.test, workdir / "report" / "confusion.png")
+    evaluation.draw_curves(report.history, workdir / "report" / "curves.png")
+    report = dataclasses.replace(report, seconds=time.monotonic() - start)
+    asked = prepared.recipe.export.assert_accuracy_at_least
+    if report.test.accuracy < asked:
+        _write_report(report, workdir)
+        raise AccuracyError(
+            f"{evaluation.too_low(report.test, asked)} Nothing was exported; {workdir}/report has what was measured."
+        )
+    return _ship(model, prepared, pixels, report, workdir)
 
 
 def _nothing(_line: str) -> None:
@@ -311,7 +335,9 @@ def _in_float32(model: keras.Model) -> keras.Model:
         return backbones.in_precision(model, "float32")[0]
 
 
-def _measure(model, examples: Examples, pixels, plan: Plan, history: training.History) -> Report:
+def _measure(model, prepared: Prepared, pixels, history: training.History) -> Report:
+    examples, plan, card = prepared.examples, prepared.plan, prepared.backbone.facts.card
+
     def result(split: int) -> evaluation.Measured:
         rows = examples.rows(pixels, split)
         return evaluation.measure(model, rows, plan.what.class_names, batch_size=plan.what.batch_size)
@@ -329,20 +355,18 @@ def _measure(model, examples: Examples, pixels, plan: Plan, history: training.Hi
         data=examples.facts,
         skipped=examples.facts.skipped,
         plan=plan.digest,
+        backbone=evaluation.Origin(handle=card.handle, made_by=card.origin, license=card.license),
         export=(),
+        left_out=(),
         versions=runtime.probe().versions,
     )
 
 
-def _ship(model, prepared: Prepared, pixels, report: Report, workdir: pathlib.Path, start: float) -> Report:
-    """Writes the report's files, then the bundle: a workdir with a bundle is finished."""
-    evaluation.draw_confusion(report.test, workdir / "report" / "confusion.png")
-    evaluation.draw_curves(report.history, workdir / "report" / "curves.png")
-    sample = prepared.examples.rows(pixels, examples_of.TEST)
-    report = dataclasses.replace(report, seconds=time.monotonic() - start)
-    report = export.write(
-        model, prepared.recipe, prepared.plan, report, prepared.backbone.facts, sample, workdir / "bundle"
-    )
+def _ship(model, prepared: Prepared, pixels, report: Report, workdir: pathlib.Path) -> Report:
+    """Writes the bundle, then its report beside it: a workdir with a bundle is finished."""
+    test = prepared.examples.rows(pixels, examples_of.TEST)
+    some = export.representative(prepared.examples.rows(pixels, examples_of.TRAIN))
+    report = export.write(model, prepared.recipe, prepared.plan, report, test, some, workdir / "bundle")
     _write_report(report, workdir)
     return report
 

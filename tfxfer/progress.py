@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def bar(text: str, total: int, *, kind: str = "") -> Iterator[Callable[[int, str], None]]:
+def bar(text: str, total: int | None, *, kind: str = "") -> Iterator[Callable[[int, str], None]]:
     """Shows a bar on standard error while the block runs, if that is a terminal.
 
     Args:
         text: what is going on.
-        total: number of units that make the whole.
+        total: number of units that make the whole; None where nobody knows.
         kind: the unit in words, shown behind the count.
 
     Yields:
@@ -33,6 +33,8 @@ def bar(text: str, total: int, *, kind: str = "") -> Iterator[Callable[[int, str
         progress.TextColumn("{task.fields[note]}"),
     )
     console = rich.console.Console(stderr=True)
-    with progress.Progress(*columns, console=console, transient=True) as display:
+    # Else rich sends all that is printed meanwhile to standard error, out of the file that it was meant for.
+    shares_terminal = sys.stdout.isatty()
+    with progress.Progress(*columns, console=console, transient=True, redirect_stdout=shares_terminal) as display:
         task = display.add_task(text, total=total, note="")
         yield lambda done, note="": display.update(task, advance=done, note=note)

@@ -136,9 +136,7 @@ def _application() -> keras.Model:
 
 
 def _hub(path: pathlib.Path) -> None:
-    labels = path.with_suffix(".txt")
-    labels.write_text("a\nb\n", encoding="utf-8")
-    saved_model.write(_application(), ("a", "b"), labels, path)
+    saved_model.write(_application(), saved_model.Offer("features"), path)
 
 
 CASES = {

@@ -9,21 +9,21 @@ import pytest
 
 from tfxfer.cli import command, main, train
 from tfxfer.errors import DataError, VerificationError
-from tfxfer.recipes import Recipe, Running
+from tfxfer.recipes import Export, Recipe, Running
 
-COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "backbones", "cache")
+COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "export", "backbones", "cache")
 DATA = "--data=folder:photos"
 # Command lines that say something impossible, and what must be in the answer.
 MISTAKES = [
     (
         ["trian"],
         "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, lr-find, evaluate, predict, "
-        "backbones, cache.",
+        "export, backbones, cache.",
     ),
     (
         ["--data=folder:photos"],
-        "there is no command '--data=folder:photos'. Commands: train, plan, lr-find, evaluate, predict, backbones, "
-        "cache.",
+        "there is no command '--data=folder:photos'. Commands: train, plan, lr-find, evaluate, predict, export, "
+        "backbones, cache.",
     ),
     (["train", DATA], "--workdir is missing. Write --workdir=runs/photos."),
     (["train", "--workdir=runs/photos"], "the recipe names no data. Write --data=folder:photos."),
@@ -64,7 +64,7 @@ MISTAKES = [
     (["evaluate", "--bundle=b", "--config.seed=1"], "Unknown command line flag 'config.seed'"),
     (["predict"], "--bundle is missing. Write --bundle=runs/photos/bundle."),
     (["predict", "--bundle=b"], "no images were given. Write tfxfer predict --bundle=DIR image.jpg, or a folder."),
-    (["predict", "--bundle=b", "--top=0", "a.jpg"], "--top=0 is no number of classes. Write --top=3."),
+    (["predict", "--bundle=b", "--top=0", "a.jpg"], "--top=0 is no number of classes. Write --top=3, or --top=all."),
     (["cache"], "say what to do. Write tfxfer cache ls, or tfxfer cache prune --older_than_days=30."),
     (["cache", "prun"], "there is nothing called 'prun'. Did you mean 'prune'? Write tfxfer cache ls or prune."),
     (["cache", "ls", "--all"], "--all is for removing. Write tfxfer cache prune --all."),
@@ -137,7 +137,8 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
         "batch_size": "8", "seed": "3", "allow_unsafe_model_code": "true", "strategy": "multi_worker_mirrored",
         "devices": "gpu:0", "workers": "a:1,b:2", "task_index": "1", "checkpoint_seconds": "5",
         "resume": "must", "profile_steps": "1:3", "precision": "mixed_float16", "jit_compile": "true",
-        "deterministic": "false",
+        "deterministic": "false", "formats": "onnx,litert", "assert_accuracy_at_least": "0.9",
+        "hub_archive": "model.tar.gz",
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
@@ -145,6 +146,7 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
     assert (recipe.stages, recipe.image_size, recipe.batch_size, recipe.seed) == ("full", 96, 8, 3)
     assert recipe.backbone.allow_unsafe_model_code is True
     assert recipe.precision == "mixed_float16"
+    assert recipe.export == Export(formats=("onnx", "litert"), assert_accuracy_at_least=0.9, hub_archive="model.tar.gz")
     assert recipe.running == Running(
         strategy="multi_worker_mirrored", devices="gpu:0", workers=("a:1", "b:2"), task_index=1, checkpoint_seconds=5.0,
         resume="must", profile_steps="1:3", jit_compile=True, deterministic=False,

@@ -1,6 +1,7 @@
 """Pictures in all their kinds become upright uint8 RGB; what is no picture is named with its reason."""
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -243,3 +244,20 @@ def test_a_square_of_the_right_size_stays_as_it_is():
     pixels = np.asarray(noise(8, 8))
     for policy in ("squash", "crop"):
         np.testing.assert_array_equal(images.resize(pixels, 8, policy), pixels)
+
+
+def test_only_regular_files_of_bearable_size_are_read(tmp_path, monkeypatch):
+    """A pipe would be waited for, and a device read, for ever."""
+    (tmp_path / "a.jpg").write_bytes(b"12345")
+    assert images.read(tmp_path / "a.jpg") == b"12345"
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with (tmp_path / "sparse.jpg").open("wb") as stream:
+        stream.truncate(images.MOST_BYTES + 1)
+    found = {name: refusal(tmp_path / name, images.read) for name in ("pipe.jpg", "none.jpg", "sparse.jpg", ".")}
+    assert found == {
+        "pipe.jpg": "no regular file",
+        "none.jpg": "cannot be read (No such file or directory)",
+        "sparse.jpg": "larger than 256 MiB",
+        ".": "a folder",
+    }
+    assert refusal("/dev/zero", images.read) == "no regular file"

@@ -1,5 +1,7 @@
 """A bundle answers as the model in memory does, for others too, and is checked when it is opened."""
 
+import contextlib
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -15,8 +17,8 @@ import tensorflow as tf
 from tfxfer import export, files, prediction
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BundleError, VerificationError, WorkdirError
-from tfxfer.export import bundle as bundles
-from tfxfer.export import saved_model
+from tfxfer.export import core, parity, saved_model
+from tfxfer.export.formats import Subject
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
 SAMPLE = Rows(PIXELS, np.zeros(6, np.int32), np.arange(6), 3)
@@ -47,10 +49,14 @@ def test_the_saved_model_is_callable_on_fractions(trained):
     assert pathlib.Path(served.labels.asset_path.numpy().decode()).read_text() == "blue\ngreen\nred\n"
 
 
-def test_the_saved_model_can_be_fine_tuned(trained):
+def test_the_saved_model_can_be_fine_tuned_whatever_was_frozen(trained):
+    """The last stage of that run trained the last block and the head."""
+    model = keras.models.load_model(trained / "bundle" / "model.keras")
+    for layer in model.layers:
+        layer.trainable = True
     served = tf.saved_model.load(str(trained / "bundle" / "saved_model" / "1"))
-    assert len(served.trainable_variables) == 2 + 2 * 4 + 2
-    assert len(served.variables) == len(served.trainable_variables) + 2 * 2
+    assert len(served.trainable_variables) == len(model.trainable_variables)
+    assert len(served.variables) == len(model.variables)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(served(tf.constant(PIXELS, tf.float32) / 255, training=True) ** 2)
     assert all(gradient is not None for gradient in tape.gradient(loss, list(served.trainable_variables)))
@@ -83,10 +89,50 @@ except ImportError:
 def test_parity_fires_when_a_file_answers_differently(trained, bundle):
     """The canary of the check on every export: one weight is changed by a little."""
     model = keras.models.load_model(trained / "bundle" / "model.keras")
-    assert all(parity.largest_difference <= 1e-5 for parity in export.check_parity(model, bundle, SAMPLE))
+    subject = Subject(model, ("blue", "green", "red"), PIXELS)
+
+    def compared(kind):
+        return parity.compare(kind, bundle / kind.file, subject, parity.reference(model, SAMPLE))
+
+    for kind in core.CORE.values():
+        found = compared(kind)
+        assert found.largest_difference <= 1e-5
+        assert found.agreement == (None if kind.name == "feature_vector" else 1)
+        assert found.size_bytes > 10_000
+        assert 0 < found.one_ms < found.batch_ms * 32
     model.get_layer("head_logits").bias.assign_add([1e-3, 0, 0])
-    with pytest.raises(VerificationError, match=r"model\.keras answers differently .* Nothing was exported"):
-        export.check_parity(model, bundle, SAMPLE)
+    for kind in ("keras", "saved_model"):
+        with pytest.raises(VerificationError, match="answers differently from the trained model: probabilities differ"):
+            compared(core.CORE[kind])
+    compared(core.CORE["feature_vector"])
+    last = model.get_layer("block2_conv").kernel
+    last.assign(1.01 * last)
+    with pytest.raises(VerificationError, match="features differ by a share of up to"):
+        compared(core.CORE["feature_vector"])
+
+
+def test_a_file_that_answers_at_random_is_told(trained, bundle):
+    model = keras.models.load_model(trained / "bundle" / "model.keras")
+    noise = np.random.default_rng(0)
+    kind = dataclasses.replace(
+        core.CORE["keras"], opened=lambda path, subject: lambda pictures: noise.random((len(pictures), 3))
+    )
+    with pytest.raises(VerificationError, match="differently each time"):
+        parity.compare(kind, bundle / kind.file, Subject(model, (), PIXELS), parity.reference(model, SAMPLE))
+
+
+def test_a_format_held_to_accuracy_may_lose_a_point_and_no_more(trained, bundle, colours):
+    model = keras.models.load_model(trained / "bundle" / "model.keras")
+    answers = prediction.softmax(prediction.logits(model, SAMPLE))
+    sample = dataclasses.replace(SAMPLE, labels=answers.argmax(axis=1).astype(np.int32))
+    off = np.roll(answers, 1, axis=1)
+    for wrong, fails in ((0, False), (1, True)):
+        mixed = np.concatenate([off[:wrong], answers[wrong:]])
+        kind = dataclasses.replace(
+            core.CORE["keras"], limit=None, opened=lambda path, subject, mixed=mixed: lambda p: mixed[: len(p)]
+        )
+        with pytest.raises(VerificationError, match="a point less is allowed") if fails else contextlib.nullcontext():
+            parity.compare(kind, bundle / kind.file, Subject(model, (), PIXELS), parity.reference(model, sample))
 
 
 def test_a_graph_that_draws_random_numbers_is_refused(tmp_path):
@@ -98,9 +144,8 @@ def test_a_graph_that_draws_random_numbers_is_refused(tmp_path):
 
     inputs = keras.Input((24, 24, 3))
     model = keras.Model(inputs, keras.layers.Flatten()(Noise()(inputs)))
-    (tmp_path / "labels.txt").write_text("a\n")
     with pytest.raises(VerificationError, match="would answer at random"):
-        saved_model.write(model, ("a",), tmp_path / "labels.txt", tmp_path / "out")
+        saved_model.write(model, saved_model.Offer("features"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -110,12 +155,15 @@ def test_tables_of_layers_are_in_the_saved_model(tmp_path):
     brightest = keras.ops.cast(keras.layers.GlobalMaxPooling2D()(inputs), "int64")
     found = keras.layers.IntegerLookup(vocabulary=np.array([253, 254, 255]))(brightest)
     model = keras.Model(inputs, keras.ops.cast(found, "float32"))
-    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
-    saved_model.write(model, ("a", "b", "c"), tmp_path / "labels.txt", tmp_path / "out")
+    saved_model.write(model, saved_model.Offer("logits", ("a", "b", "c")), tmp_path / "out")
     served = tf.saved_model.load(str(tmp_path / "out"))
     pixels = np.full((1, 24, 24, 3), [254, 255, 7], np.float32)
     np.testing.assert_array_equal(model(pixels), [[2, 3, 0]])
     np.testing.assert_array_equal(served(tf.constant(pixels) / 255), [[2, 3, 0]])
+
+
+def never(kind, path, subject, reference):
+    raise VerificationError(f"{kind.file} answers differently.")
 
 
 def test_a_failed_export_leaves_nothing_behind(trained, tmp_path, monkeypatch, colours):
@@ -123,8 +171,8 @@ def test_a_failed_export_leaves_nothing_behind(trained, tmp_path, monkeypatch, c
 
     import tfxfer
 
-    monkeypatch.setattr(bundles, "_LIMIT", -1.0)
-    with pytest.raises(VerificationError):
+    monkeypatch.setattr(parity, "compare", never)
+    with pytest.raises(VerificationError, match=r"model\.keras answers differently\. Nothing was exported"):
         tfxfer.run(tiny_recipe(colours), workdir=tmp_path / "run", show=lambda line: None)
     assert sorted(p.name for p in (tmp_path / "run").iterdir() if "bundle" in p.name) == []
 

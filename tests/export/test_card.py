@@ -1,7 +1,12 @@
 """The README of a bundle tells what woke within a stage, and what was done to statistics."""
 
 import dataclasses
+import re
+import shutil
+import subprocess
+import sys
 
+import PIL.Image
 import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts
 
@@ -24,7 +29,7 @@ def card(trained):
             stages=(StageRecord(name="1 all", epochs=(), frozen_digest="", moved=2, seconds=1.0, **record),)
         )
         train = dataclasses.replace(report.train, stages=(evaluation.StageSeconds(name="1 all", seconds=1.0),))
-        return write_card(dataclasses.replace(report, history=history, train=train), plan, backbone_facts())
+        return write_card(dataclasses.replace(report, history=history, train=train), plan)
 
     return write
 
@@ -52,3 +57,33 @@ def test_where_nothing_of_this_happened_nothing_is_told(card):
     assert "woke" not in text
     assert "measured anew" not in text
     assert "warning" not in text
+
+
+@pytest.mark.slow
+def test_each_way_to_load_it_that_the_card_shows_works(trained, colours, program, tmp_path):
+    bundle = shutil.copytree(trained / "bundle", tmp_path / "bundle")
+    shutil.copytree(colours, bundle / "photos")
+    PIL.Image.new("RGB", (40, 30), (250, 5, 5)).save(bundle / "picture.jpg")
+    text = (bundle / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 4
+    for block in blocks:
+        done = subprocess.run([sys.executable, "-c", block], cwd=bundle, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
+    commands = re.search(r"```\n(tfxfer .*?)```", text, re.DOTALL)[1].splitlines()
+    assert len(commands) == 2
+    for command in commands:
+        extra = ["--batch_size=8", "--config.running.checkpoint_seconds=60"] if " train " in command else []
+        done = program(*command.split()[1:], *extra, cwd=bundle)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert (tmp_path / "next" / "bundle" / "bundle.json").is_file()
+
+
+def test_its_first_lines_are_the_keys_that_sites_read(trained):
+    keys, _, text = (trained / "bundle" / "README.md").read_text().removeprefix("---\n").partition("\n---\n")
+    told = dict(line.split(": ", 1) for line in keys.splitlines())
+    assert told["format"] == "saved_model_2"
+    assert told["asset-path"] == "saved_model/1"
+    assert told["base_model"] == '"tiny:cnn"'
+    assert told["fine-tunable"] == "true"
+    assert text.startswith("\n# Image classifier: 3 classes")

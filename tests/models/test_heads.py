@@ -385,7 +385,7 @@ def test_a_run_learns_and_exports_every_head(head, colours, tmp_path):
     said = []
     report = tfxfer.run(tiny_recipe(colours, head=head), workdir=tmp_path / "run", show=said.append)
     assert report.test.accuracy > 0.9
-    assert [parity.file for parity in report.export] == ["model.keras", "saved_model/1"]
+    assert [parity.file for parity in report.export] == ["model.keras", "saved_model/1", "feature_vector/1"]
     assert f"{type(head).__name__}: {head.pooling} pooling" in said[0]
 
 

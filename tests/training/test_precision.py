@@ -171,6 +171,7 @@ def test_activations_beyond_float16_are_a_divergence_that_names_the_layer(run, m
     run((ALL,), "mixed_bfloat16", folder="other")
 
 
+@pytest.mark.slow
 def test_a_run_in_float16_stopped_behind_any_step_ends_in_the_same_bits(run, scaled, monkeypatch):
     scaled(2.0**22, growth=3)
     monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)

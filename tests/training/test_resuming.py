@@ -29,6 +29,11 @@ STAGES = {
 }
 
 
+def _tier(name):
+    """Each takes ten seconds and more."""
+    return () if name in ("three stages", "gradual") else pytest.mark.slow
+
+
 class StoppedError(Exception):
     """The process dies here."""
 
@@ -75,7 +80,7 @@ def timeless(history):
     return stages, epochs
 
 
-@pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES.keys())
+@pytest.mark.parametrize("stages", [pytest.param(s, id=name, marks=_tier(name)) for name, s in STAGES.items()])
 def test_a_run_stopped_behind_any_step_ends_in_the_same_bits(run, stages, tmp_path):
     weights, history, places = run(stages, tmp_path / "whole")
     ends = [place for place in places if place[2] == 0]  # behind an epoch
@@ -119,7 +124,7 @@ def test_a_run_that_is_asked_to_stop_while_it_evaluates_stops_there(run, tmp_pat
     assert timeless(told) == timeless(history)
 
 
-@pytest.mark.parametrize("every", [2, 6])
+@pytest.mark.parametrize("every", [pytest.param(2, marks=pytest.mark.slow), 6])
 def test_the_length_of_a_call_changes_nothing(run, tmp_path, monkeypatch, every):
     """Six steps make an epoch here, so that what wakes may wake within one or at its begin."""
     unfreezing = Gradual(every=every, unit="steps")

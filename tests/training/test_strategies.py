@@ -26,6 +26,11 @@ STAGES = {
 SHARE, NOTHING = 1e-5, 1e-8
 
 
+def _tier(name):
+    """Each takes ten to thirty seconds."""
+    return () if name in ("head, cached", "all") else pytest.mark.slow
+
+
 @pytest.fixture
 def run(plugin, colours, tmp_path):
     """A function that trains a stage under a strategy and returns weights and history."""
@@ -58,7 +63,7 @@ def assert_same(one, other):
         assert np.abs(a - b).max() <= max(SHARE * np.abs(a).max(), NOTHING)
 
 
-@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
+@pytest.mark.parametrize("stage", [pytest.param(s, id=name, marks=_tier(name)) for name, s in STAGES.items()])
 def test_two_replicas_end_in_the_weights_of_one_device(run, mirrored, stage):
     alone, told = run(stage, folder="one")
     together, history = run(stage, mirrored, folder="two")
@@ -127,7 +132,7 @@ def test_replicas_draw_masks_of_their_own_and_go_on_with_them(run, mirrored, mon
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
-@pytest.mark.parametrize("synchronise", [True, False])
+@pytest.mark.parametrize("synchronise", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_statistics_are_the_same_on_all_replicas_and_in_what_is_saved(run, mirrored, tmp_path, synchronise):
     stage = STAGES["statistics move"]
     model, _ = run(stage, mirrored, synchronise_batch_norm=synchronise)
@@ -149,6 +154,7 @@ def test_statistics_are_the_same_on_all_replicas_and_in_what_is_saved(run, mirro
     np.testing.assert_allclose(models.predict_on_batch(model, pictures), alone, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_statistics_that_are_averaged_are_those_of_shares(run, mirrored, monkeypatch):
     """Each replica normalises by its own share: the mean is near that of the whole batch, the variance below it."""
     stage = dataclasses.replace(STAGES["statistics move"], learning_rate=1e-6, refresh_statistics=False)
@@ -166,7 +172,7 @@ def test_statistics_that_are_averaged_are_those_of_shares(run, mirrored, monkeyp
     assert all(other.mean() < one.mean() for one, other in variances)
 
 
-@pytest.mark.parametrize("stage", [ALL, STAGES["statistics move"]], ids=["frozen", "moving"])
+@pytest.mark.parametrize("stage", [ALL, pytest.param(STAGES["statistics move"], marks=pytest.mark.slow)])
 def test_a_batch_with_fewer_examples_than_replicas(run, mirrored, stage):
     """A share of nothing fails in convolutions of oneDNN, and has no statistics."""
     stage = dataclasses.replace(stage, steps=4)
@@ -180,6 +186,7 @@ def test_a_batch_with_fewer_examples_than_replicas(run, mirrored, stage):
     assert all(np.isfinite(variable.numpy()).all() for variable in apart.variables)
 
 
+@pytest.mark.slow
 def test_statistics_that_nobody_averages_differ(run, mirrored, monkeypatch):
     """The canary: what Keras does."""
     monkeypatch.setattr(trainees.Trainee, "_average_statistics", lambda self: None)

@@ -9,6 +9,7 @@ from absl import flags
 
 from tfxfer import config
 from tfxfer.errors import ConfigError
+from tfxfer.formats import FORMATS
 from tfxfer.recipes import PRESETS, Recipe
 from tfxfer.values import Change
 
@@ -66,6 +67,17 @@ RECIPE_FLAGS = {
         "optimizer steps of each stage to be profiled for TensorBoard",
     ),
 }
+# What a recipe and the command that exports again have in common.
+EXPORT_FLAGS = {
+    "formats": (
+        "NAMES",
+        "besides model.keras and the SavedModels, split by commas:\n"
+        + textwrap.fill(", ".join(FORMATS), 90, initial_indent=_INDENT, subsequent_indent=_INDENT),
+    ),
+    "assert_accuracy_at_least": ("0.9", "below it, on the test split, nothing is exported and the exit code is 3"),
+    "hub_archive": ("FILE.tar.gz", "also the SavedModel, packed as TF Hub hosts it"),
+}
+RECIPE_FLAGS |= {name: (f"export.{name}", *told) for name, told in EXPORT_FLAGS.items()}
 # A flag of commands that open files of others, and what it says in them.
 CONSENT = {"allow_unsafe_model_code": ("true|false", "whether code that a model file brings may run")}
 _RECIPE_HELP = """\

@@ -24,6 +24,7 @@ _COMMANDS = {
     "lr-find": "suggest a learning rate for a stage of the plan",
     "evaluate": "measure a bundle on labelled images",
     "predict": "label images with a bundle",
+    "export": "write a bundle again, in more formats",
     "backbones": "list the pretrained networks there are, or show the layer groups of one",
     "cache": "list what was computed once for frozen layers and is kept on disk, or remove some",
 }

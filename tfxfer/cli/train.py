@@ -13,8 +13,8 @@ def _train(values: Values) -> int:
     quiet.load_tensorflow(recipe.running)
     from tfxfer import pipeline
 
-    pipeline.run(recipe, workdir=workdir)
-    return 0
+    report = pipeline.run(recipe, workdir=workdir)
+    return 1 if report.left_out else 0
 
 
 COMMAND = Command(

@@ -47,12 +47,13 @@ def files_in(folder: pathlib.Path) -> list[pathlib.Path]:
     found = []
     for parent, folders, names in os.walk(folder):  # does not follow links to folders, so no loops
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            pathlib.Path(parent, name)
-            for name in sorted(names)
-            if not name.startswith(".") and pathlib.Path(name).suffix.lower() not in _NOTES
-        ]
+        found += [pathlib.Path(parent, name) for name in sorted(names) if is_meant(name)]
     return found
+
+
+def is_meant(name: str) -> bool:
+    """Whether a file of this name in a folder is meant to be a picture: neither hidden nor a note or an index."""
+    return not name.startswith(".") and pathlib.Path(name).suffix.lower() not in _NOTES
 
 
 def _with_splits(root: pathlib.Path, ready: list[str]) -> Found:

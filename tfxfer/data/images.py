@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,6 +21,28 @@ MOST_BYTES = 256 << 20
 
 class UnreadableImageError(ValueError):
     """A picture that cannot be decoded; the message is the reason."""
+
+
+def read(path: str | os.PathLike) -> bytes:
+    """Returns the bytes of a picture's file.
+
+    Raises:
+        UnreadableImageError: there is none, it cannot be read, it is beyond the limit, or it is no regular file: a pipe
+            in a folder of pictures would be waited for, and a device read, for ever.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableImageError("a folder" if stat.S_ISDIR(status.st_mode) else "no regular file")
+            _check_bytes(status.st_size)
+            with open(handle, "rb", closefd=False) as stream:
+                return stream.read(status.st_size)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UnreadableImageError(f"cannot be read ({error.strerror})") from error
 
 
 def decode(content: bytes, *, least_size: int | None = None) -> np.ndarray:
@@ -58,7 +82,7 @@ def check(content: bytes) -> tuple[int, int]:
 
 
 def resize(pixels: np.ndarray, size: int, policy: str) -> np.ndarray:
-    """Returns uint8 `[size, size, 3]`, antialiased (triangle filter).
+    """Returns uint8 `[size, size, 3]`, antialiased (triangle filter), first the width, then the height.
 
     Args:
         pixels: uint8 `[height, width, 3]`.
@@ -66,19 +90,22 @@ def resize(pixels: np.ndarray, size: int, policy: str) -> np.ndarray:
         policy: "squash" both sides to `size`, or "crop" the centre after scaling the shorter side.
     """
     image = PIL.Image.fromarray(pixels)
-    box = None
+    left = top = 0.0
+    right, bottom = image.size
     if policy == "crop":
         short = min(image.size)
         left, top = (image.width - short) / 2, (image.height - short) / 2
-        box = (left, top, left + short, top + short)
-    return np.asarray(image.resize((size, size), PIL.Image.Resampling.BILINEAR, box=box))
+        right, bottom = left + short, top + short
+    # In two calls: which side comes first decides how bytes are rounded between them, and versions of Pillow differ.
+    bilinear = PIL.Image.Resampling.BILINEAR
+    narrow = image.resize((size, image.height), bilinear, box=(left, 0, right, image.height))
+    return np.asarray(narrow.resize((size, size), bilinear, box=(0, top, size, bottom)))
 
 
 @contextlib.contextmanager
 def _opened(content: bytes) -> Iterator[PIL.Image.Image]:
     """Opens a picture within the limits; every error of the block is that of an unreadable picture."""
-    if len(content) > MOST_BYTES:
-        raise UnreadableImageError(f"larger than {MOST_BYTES >> 20} MiB")
+    _check_bytes(len(content))
     try:
         with _quiet, PIL.Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -90,6 +117,11 @@ def _opened(content: bytes) -> Iterator[PIL.Image.Image]:
         raise UnreadableImageError("no picture of a known format" if content else "empty file") from None
     except Exception as error:  # decoders raise whatever they like on broken files
         raise UnreadableImageError(f"cannot be decoded ({error})") from error
+
+
+def _check_bytes(number: int) -> None:
+    if number > MOST_BYTES:
+        raise UnreadableImageError(f"larger than {MOST_BYTES >> 20} MiB")
 
 
 class _Quiet:

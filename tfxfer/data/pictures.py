@@ -57,10 +57,7 @@ class Files:
 
     def content(self, index: int) -> bytes:
         """Returns the bytes of the file."""
-        try:
-            return self.paths[index].read_bytes()
-        except OSError as error:
-            raise images.UnreadableImageError(f"cannot be read ({error.strerror})") from error
+        return images.read(self.paths[index])
 
     def check(self, index: int) -> tuple[int, int]:
         """Decodes the file; returns height and width in pixels."""

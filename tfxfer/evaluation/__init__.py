@@ -1,12 +1,14 @@
 """Measures trained networks and draws what was measured."""
 
-from tfxfer.evaluation.measure import compare, measure
+from tfxfer.evaluation.measure import compare, measure, too_low
 from tfxfer.evaluation.plots import draw_confusion, draw_curves
-from tfxfer.evaluation.report import ClassResult, Measured, Parity, Report, StageSeconds, Trained
+from tfxfer.evaluation.report import ClassResult, LeftOut, Measured, Origin, Parity, Report, StageSeconds, Trained
 
 __all__ = [
     "ClassResult",
+    "LeftOut",
     "Measured",
+    "Origin",
     "Parity",
     "Report",
     "StageSeconds",
@@ -15,4 +17,5 @@ __all__ = [
     "draw_confusion",
     "draw_curves",
     "measure",
+    "too_low",
 ]

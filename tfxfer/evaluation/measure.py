@@ -46,3 +46,12 @@ def compare(logits: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]
         ),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
+
+
+def too_low(measured: Measured, asked: float) -> str:
+    """Returns in a sentence by how much a result misses an accuracy, in [0, 1]."""
+    low, high = (100 * bound for bound in measured.accuracy_interval)
+    return (
+        f"the accuracy on {measured.examples:,} test examples is {100 * measured.accuracy:.2f} % (95 % interval "
+        f"{low:.1f} to {high:.1f} %), at least {100 * asked:g} % was asked for."
+    )

@@ -65,19 +65,50 @@ class Trained:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parity:
-    """How far an exported file's probabilities are from the model's in memory.
+    """How an exported file, read back, compares with the network in memory on test pictures.
 
     Attributes:
-        file: relative to the bundle.
-        examples: pictures compared.
-        largest_difference: of any probability, at most `limit`.
-        limit: what was allowed.
+        format: its name.
+        file: relative to the bundle; a folder for SavedModels.
+        examples: pictures on which agreement and accuracy were measured.
+        compared: how many of them gave the largest difference.
+        largest_difference: of any probability; of feature vectors of any number, over the largest.
+        limit: what was allowed; none where accuracy is held instead.
+        agreement: share of pictures with the same most probable class; none for feature vectors.
+        accuracy: on these pictures, in [0, 1]; none for feature vectors.
+        size_bytes: of the file, or of all in the folder.
+        one_ms: median milliseconds for one picture on this machine, `batch_ms` for 32 at once.
+        batch_ms: see there.
     """
 
+    format: str
     file: str
     examples: int
+    compared: int
     largest_difference: float
-    limit: float
+    limit: float | None
+    agreement: float | None
+    accuracy: float | None
+    size_bytes: int
+    one_ms: float
+    batch_ms: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A format that was asked for and is not in the bundle, and why."""
+
+    format: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where the network came from: the handle of the backbone, who made its weights, and their licence."""
+
+    handle: str
+    made_by: str
+    license: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +124,9 @@ class Report:
         data: facts about the examples.
         skipped: unreadable images that were left out.
         plan: digest of the plan.
+        backbone: handle of the network it started from, with its origin and the licence of its weights.
         export: parity of each exported file.
+        left_out: formats that could not be exported.
         versions: library name and version.
     """
 
@@ -105,5 +138,7 @@ class Report:
     data: DataFacts
     skipped: tuple[BadImage, ...]
     plan: str
+    backbone: Origin
     export: tuple[Parity, ...]
+    left_out: tuple[LeftOut, ...]
     versions: tuple[tuple[str, str], ...]

@@ -1,32 +1,35 @@
 """Writes a bundle, the directory that others use, and opens one again after checking every file."""
 
+import contextlib
 import dataclasses
 import pathlib
+import shutil
 import time
 import zipfile
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from tfxfer import files, prediction, progress, values
+from tfxfer import archives, files, progress, values
 from tfxfer.backbones import model_files, model_scan
 from tfxfer.backbones.hub.layer import saved_models_allowed
 from tfxfer.data.rows import Rows
-from tfxfer.errors import BackboneError, BundleError, VerificationError, WorkdirError
-from tfxfer.evaluation import Parity, Report
-from tfxfer.export import saved_model
+from tfxfer.errors import BackboneError, BundleError, FormatError, VerificationError, WorkdirError
+from tfxfer.evaluation import LeftOut, Parity, Report
+from tfxfer.export import core, parity
 from tfxfer.export.card import write_card
-from tfxfer.facts import BackboneFacts
+from tfxfer.export.formats import FORMATS, Subject
+from tfxfer.export.formats.format import label_lines
 from tfxfer.plans import Plan
 from tfxfer.recipes import Recipe
 
-SCHEMA = 1
-# Pictures on which an exported file must agree with the model in memory, and how well.
-_COMPARED = 64
+SCHEMA = 2
 # Whose registered classes the network of a bundle may name besides Keras's own.
 _PACKAGES = ("tfxfer", "keras_hub")
-_LIMIT = 1e-5
+# Training pictures on which ranges of numbers are measured: LiteRT's guide asks for 100 to 500.
+_REPRESENTATIVE = 300
+# The one format that must be right, since everything else can be made from it.
+_FIRST = "keras"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,78 +54,112 @@ def write(
     recipe: Recipe,
     plan: Plan,
     report: Report,
-    backbone: BackboneFacts,
-    sample: Rows,
+    test: Rows,
+    representative: np.ndarray,
     folder: pathlib.Path,
+    *,
+    overwrite: bool = False,
 ) -> Report:
     """Writes the bundle of a trained model, each file checked against the model in memory, and renames it.
 
+    A format beyond its limit, or that cannot be written, is left out and told in the report; the others are there.
+
     Args:
         model: from pixels to logits.
-        recipe: what the user asked for.
+        recipe: what the user asked for, the formats among it.
         plan: what was decided.
         report: what was measured; its seconds end here.
-        backbone: facts about what it started from.
-        sample: pictures to compare on, uint8.
+        test: pictures to compare on, uint8, with their labels.
+        representative: pictures of the training split, uint8 `[pictures, height, width, 3]`, on which ranges of
+            numbers are measured where a format needs them.
         folder: must not exist.
+        overwrite: whether it may, and is replaced once the new bundle is complete.
 
     Returns:
-        The report with the parity of each exported file, and the seconds until they were read back.
+        The report with the parity of each exported file, what was left out, and the seconds until all were read back.
 
     Raises:
-        WorkdirError: `folder` exists or cannot be written.
-        VerificationError: a file that was read back answers differently.
+        WorkdirError: `folder` or the archive exists or cannot be written.
+        VerificationError: Keras's own file, read back, answers differently, so that nothing was exported.
     """
     start = time.monotonic()
     names = plan.what.class_names
-    with files.new_folder(folder) as beside:
-        (beside / "labels.txt").write_text("".join(" ".join(n.split()) + "\n" for n in names), encoding="utf-8")
-        with progress.bar("writing the bundle", 3, kind="steps") as advance:
-            model.save(beside / "model.keras")
-            advance(1, "SavedModel")
-            saved_model.write(model, names, beside / "labels.txt", beside / "saved_model" / "1")
-            advance(1, "reading back")
-            parity = check_parity(model, beside, sample)
-            advance(1, "")
+    subject = Subject(model, names, representative, plan.what.resize)
+    if recipe.export.hub_archive and not overwrite:
+        check_absent(pathlib.Path(recipe.export.hub_archive))
+    with files.new_folder(folder, overwrite=overwrite) as beside:
+        found, left_out = _exported(subject, recipe.export.optional_formats, test, beside)
         seconds = report.seconds + time.monotonic() - start
-        report = dataclasses.replace(report, export=parity, seconds=seconds)
+        report = dataclasses.replace(report, export=found, left_out=left_out, seconds=seconds)
+        files.write_text(beside / "labels.txt", label_lines(names))
         files.write_json(beside / "recipe.json", values.to_json(recipe))
         files.write_json(beside / "plan.json", values.to_json(plan))
         files.write_json(beside / "report.json", values.to_json(report))
-        files.write_text(beside / "README.md", write_card(report, plan, backbone))
+        files.write_text(beside / "README.md", write_card(report, plan))
         contents = sorted(path for path in beside.rglob("*") if path.is_file())
         digests = {str(path.relative_to(beside)): files.sha256(path) for path in contents}
-        index = {"schema": SCHEMA, "classes": list(names), "resize": plan.what.resize, "files": digests}
+        formats = {parity.format: parity.file for parity in found}
+        index = {
+            "schema": SCHEMA, "classes": list(names), "resize": plan.what.resize, "formats": formats, "files": digests
+        }  # fmt: skip
         files.write_json(beside / "bundle.json", index)
+        if recipe.export.hub_archive:
+            _pack(beside, found, pathlib.Path(recipe.export.hub_archive))
     return report
 
 
-def check_parity(model: keras.Model, folder: pathlib.Path, sample: Rows) -> tuple[Parity, ...]:
-    """Reads the exported files back and compares their probabilities with those of the model in memory.
+def representative(train: Rows) -> np.ndarray:
+    """Returns some training pictures, evenly from all, uint8 `[pictures, height, width, 3]`."""
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(_REPRESENTATIVE, len(train))).round().astype(int))
+    return train.take(chosen)
+
+
+def check_absent(path: pathlib.Path) -> None:
+    """Refuses a file to write that is there already.
 
     Raises:
-        VerificationError: a probability differs by more than 1e-5.
+        WorkdirError: it is.
     """
-    pictures = sample.take(np.arange(min(_COMPARED, len(sample))))
-    expected = prediction.softmax(prediction.logits_of(model, pictures))
-    with saved_models_allowed(allow_unsafe_model_code=True):  # this very process has run them
-        reloaded = keras.models.load_model(folder / "model.keras", compile=False, safe_mode=False)
-    served = tf.saved_model.load(str(folder / "saved_model" / "1"))
-    fractions = tf.constant(pictures, tf.float32) / 255.0
-    answers = {
-        "model.keras": prediction.softmax(prediction.logits_of(reloaded, pictures)),
-        "saved_model/1": served.signatures["serving_default"](images=fractions)["probabilities"].numpy(),
-    }
-    found = []
-    for file, probabilities in answers.items():
-        difference = float(np.abs(probabilities - expected).max())
-        if not difference <= _LIMIT:
-            raise VerificationError(
-                f"{file} answers differently from the trained model: probabilities differ by up to {difference:.2g}, "
-                f"allowed are {_LIMIT:g}. Nothing was exported."
-            )
-        found.append(Parity(file=file, examples=len(pictures), largest_difference=difference, limit=_LIMIT))
-    return tuple(found)
+    if path.exists():
+        raise WorkdirError(f"{path} exists and is not overwritten. Remove it, or choose another name.")
+
+
+def _exported(
+    subject: Subject, optional: tuple[str, ...], test: Rows, folder: pathlib.Path
+) -> tuple[tuple[Parity, ...], tuple[LeftOut, ...]]:
+    """Writes and checks one format after the other."""
+    kinds = [*core.CORE.values(), *(FORMATS[name] for name in optional)]
+    expected = parity.reference(subject.model, test)
+    found, left_out = [], []
+    with progress.bar("exporting", len(kinds), kind="formats") as advance:
+        for kind in kinds:
+            path = folder / kind.file
+            path.parent.mkdir(exist_ok=True)
+            try:
+                kind.write(subject, path)
+                found.append(parity.compare(kind, path, subject, expected))
+            except (FormatError, VerificationError) as error:
+                if kind.name == _FIRST:
+                    raise VerificationError(f"{error} Nothing was exported.") from error
+                left_out.append(LeftOut(format=kind.name, reason=str(error)))
+                _remove(path)
+            advance(1, kind.name)
+    return tuple(found), tuple(left_out)
+
+
+def _remove(path: pathlib.Path) -> None:
+    """Removes what is left of a format, and its folder where nothing else is in it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+
+
+def _pack(folder: pathlib.Path, found: list[Parity], archive: pathlib.Path) -> None:
+    if any(parity.format == "saved_model" for parity in found):
+        archives.pack(folder / "saved_model" / "1", archive)
 
 
 def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) -> Bundle:

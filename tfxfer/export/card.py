@@ -1,16 +1,35 @@
 """Writes the README of a bundle: what the network is, how good, and how to load it."""
 
+import json
+
 import jinja2
 
 from tfxfer.evaluation import Report
-from tfxfer.facts import BackboneFacts
 from tfxfer.plans import Plan
 
+# The keys above the text are those of TF Hub (tensorflow/docs, site/en/hub/writing_documentation.md) and of Hugging
+# Face's model cards (huggingface/hub-docs, modelcard.md), as JSON, which YAML contains.
 _CARD = """\
+---
+library_name: keras
+pipeline_tag: image-classification
+task: image-classification
+format: saved_model_2
+asset-path: saved_model/1
+fine-tunable: true
+network-architecture: {{ report.backbone.handle | json }}
+base_model: {{ report.backbone.handle | json }}
+dataset: {{ report.data.source | json }}
+license: other
+license_name: {{ report.backbone.license | json }}
+tags: ["tfxfer", "transfer-learning", "tf-keras"]
+metrics: ["accuracy"]
+---
+
 # Image classifier: {{ names | length }} classes
 
-Fine-tuned from `{{ backbone.card.handle }}` ({{ backbone.card.origin }}; licence of the weights:
-{{ backbone.card.license }}) on `{{ report.data.source }}` with tfxfer {{ version }}.
+Fine-tuned from `{{ report.backbone.handle }}` ({{ report.backbone.made_by }}; licence of the weights:
+{{ report.backbone.license }}) on `{{ report.data.source | line }}` with tfxfer {{ version }}.
 
 | measured on | examples | accuracy | 95 % interval | balanced accuracy |
 |---|---|---|---|---|
@@ -19,7 +38,18 @@ Fine-tuned from `{{ backbone.card.handle }}` ({{ backbone.card.origin }}; licenc
 {{ "%.1f" | format(100 * result.accuracy_interval[0]) }} to {{ "%.1f" | format(100 * result.accuracy_interval[1]) }} % \
 | {{ "%.1f" | format(100 * result.balanced_accuracy) }} % |
 {% endfor %}
-The test examples decided nothing. Split: {{ report.data.split }}.
+The test examples decided nothing. Split: {{ report.data.split }}. Of {{ "{:,}".format(report.data.examples) }} \
+examples {{ "{:,}".format(report.data.train_examples) }} were trained on\
+{% if report.skipped %}; {{ report.skipped | length }} more could not be read{% endif %}.
+
+## Limits
+
+It knows these {{ names | length }} classes and answers one of them for every picture, whatever that shows; how sure \
+it says it is was not calibrated. What was measured holds for pictures like those of \
+`{{ report.data.source | line }}`, whose licence and origin tfxfer does not know.
+{%- set worst = report.test.classes | selectattr("examples") | sort(attribute="recall") | first %}
+It is worst at {{ worst.name | line }}: {{ "%.0f" | format(100 * worst.recall) }} % of {{ worst.examples }} test \
+examples were found.
 
 ## Classes
 {% for result in report.test.classes %}
@@ -51,34 +81,74 @@ Pictures are {{ {"squash": "squashed to", "crop": "cropped at the centre to"}[pl
 {% if plan.what.precision != "float32" %}, also where it trained in {{ plan.what.precision }}{% endif %}; \
 weights, inputs and outputs are float32. Plan {{ report.plan }}.
 
+## Files
+
+Each was read back and compared with the network in memory on test pictures: largest difference of a probability (of \
+the feature vector: of a number, over the largest), share of pictures with the same most probable class, accuracy, and \
+milliseconds on the machine that wrote it.
+
+| file | examples | largest difference | same class | accuracy | MB | one picture | 32 at once |
+|---|---|---|---|---|---|---|---|
+{% for file in report.export -%}
+| `{{ file.file }}` | {{ "{:,}".format(file.examples) }} | {{ "%.1g" | format(file.largest_difference) }} \
+(of {{ file.compared }}) | {{ file.agreement | share }} | {{ file.accuracy | share }} | \
+{{ "%.1f" | format(file.size_bytes / 1e6) }} | \
+{{ "%.3g" | format(file.one_ms) }} ms | {{ "%.3g" | format(file.batch_ms) }} ms |
+{% endfor %}
+{%- for one in report.left_out %}
+Not here: {{ one.format }}. {{ one.reason | line }}
+{% endfor %}
 ## How to load it
 
 ```python
 import keras
-model = keras.models.load_model("model.keras")        # uint8 or float32 on 0..255 → logits
+
+model = keras.models.load_model("model.keras")  # float32 or uint8 on 0..255 → logits
 ```
 
 ```python
 import tensorflow as tf
-model = tf.saved_model.load("saved_model/1")           # float32 in [0, 1] → logits
+
+model = tf.saved_model.load("saved_model/1")  # float32 in [0, 1] → logits
+answer = model.signatures["serve_bytes"](image_bytes=tf.constant([open("picture.jpg", "rb").read()]))
+```
+
+```python
+import tensorflow_hub as hub
+import tf_keras  # Keras 2, which TF Hub's layer needs
+
+layer = hub.KerasLayer("feature_vector/1", trainable=True)
+model = tf_keras.Sequential([layer, tf_keras.layers.Dense(3)])  # fine-tune it for something else
+```
+
+```python
+import keras
+
+layer = keras.layers.TFSMLayer("saved_model/1", call_endpoint="serving_default")  # in a model of Keras 3
 ```
 
 ```
 tfxfer predict --bundle=. picture.jpg
+tfxfer train --data=folder:photos --backbone=hub:feature_vector/1 --workdir=../next
 ```
 """
 
 
-def write_card(report: Report, plan: Plan, backbone: BackboneFacts) -> str:
+def write_card(report: Report, plan: Plan) -> str:
     """Returns the text of the card."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters["line"] = lambda text: " ".join(str(text).split())
+    environment.filters["line"] = _line
+    environment.filters["json"] = lambda text: json.dumps(_line(text), ensure_ascii=False)
+    environment.filters["share"] = lambda share: "" if share is None else f"{100 * share:.1f} %"
     return environment.from_string(_CARD).render(
         report=report,
         plan=plan,
-        backbone=backbone,
         records={record.name: record for record in report.history.stages},
         seconds={stage.name: stage for stage in report.train.stages},
         names=plan.what.class_names,
         version=dict(report.versions)["tfxfer"],
     )
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())

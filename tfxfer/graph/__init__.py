@@ -10,7 +10,7 @@ from tfxfer.graph.groups import LayerGroup, find_group, layer_groups
 from tfxfer.graph.inlining import called_on, inlined, retraced
 from tfxfer.graph.outline import Outlined, outline_of
 from tfxfer.graph.steps import crossings, head_calls, is_head
-from tfxfer.graph.variables import Parted, VariablePart, flatten, held_by_lora
+from tfxfer.graph.variables import Parted, VariablePart, flatten, held_by_lora, movable_and_state
 
 __all__ = [
     "Call",
@@ -31,6 +31,7 @@ __all__ = [
     "input_of",
     "is_head",
     "layer_groups",
+    "movable_and_state",
     "outline_of",
     "retraced",
 ]

@@ -10,7 +10,7 @@ from tfxfer.models.batch_norm import (
     with_stored_statistics,
 )
 from tfxfer.models.following import follow
-from tfxfer.models.freezing import Frozen, freeze, held_batch_norm
+from tfxfer.models.freezing import Frozen, everything_trains, freeze, held_batch_norm
 from tfxfer.models.heads import pooled_features, swap_head
 from tfxfer.models.inference import predict_on_batch
 from tfxfer.models.proof import Proof
@@ -22,6 +22,7 @@ __all__ = [
     "Proof",
     "StoredStatistics",
     "batch_norm_momentum",
+    "everything_trains",
     "follow",
     "freeze",
     "has_held_statistics",

@@ -1,6 +1,8 @@
 """Decides in one place which variables of a model train."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Literal
 
 import keras
@@ -163,6 +165,29 @@ def freeze(
         raise
     held = held_batch_norm(places, batch_norm)
     return Frozen(groups=tuple(_done(group, places, trained, held) for group in places.groups), batch_norm=batch_norm)
+
+
+@contextlib.contextmanager
+def everything_trains(model: keras.Model) -> Iterator[None]:
+    """Within it all of `model` trains that can, batch norm too; behind it flags are as they were.
+
+    What cannot: a SavedModel that was published without training, and what `enable_lora` froze. Nothing is compiled
+    anew.
+    """
+    before = _Flags(model)
+    try:
+        for layer in graph.flatten(model):  # outer ones first, whose flags overwrite those within
+            with contextlib.suppress(BackboneError):
+                layer.trainable = True
+                if isinstance(layer, graph.Parted):
+                    layer.batch_norm = "train"
+        for variable in graph.movable_and_state(model)[0]:
+            variable.trainable = True
+        for variable in graph.held_by_lora(model):
+            variable.trainable = False
+        yield
+    finally:
+        before.restore()
 
 
 class _Flags:

@@ -3,6 +3,7 @@
 "auto" stands where tfxfer is to decide; `plans.resolve` replaces every one of them by a value and says why.
 """
 
+from tfxfer.recipes.export import Export
 from tfxfer.recipes.inputs import Backbone, Data
 from tfxfer.recipes.optimizers import SGD, Adam, Optimizer
 from tfxfer.recipes.recipe import PRESETS, ComputePrecision, Preset, Recipe, differences
@@ -19,6 +20,7 @@ __all__ = [
     "BatchNorm",
     "ComputePrecision",
     "Data",
+    "Export",
     "Frozen",
     "Gradual",
     "GroupRates",

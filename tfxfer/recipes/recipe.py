@@ -7,6 +7,7 @@ from typing import Literal
 from tfxfer import values
 from tfxfer.errors import suggest
 from tfxfer.heads import Head, Linear
+from tfxfer.recipes.export import Export
 from tfxfer.recipes.inputs import Backbone, Data
 from tfxfer.recipes.running import Running
 from tfxfer.recipes.stage import Stage
@@ -45,6 +46,7 @@ class Recipe:
             statistics are the mean of theirs; then what is learned depends on the number of devices.
         cache: where activations of frozen layers are kept.
         running: devices and checkpoints.
+        export: formats besides Keras's own and the SavedModels, and the accuracy below which nothing is exported.
     """
 
     data: Data = dataclasses.field(default_factory=Data)
@@ -59,6 +61,7 @@ class Recipe:
     synchronise_batch_norm: bool = True
     cache: Cache = dataclasses.field(default_factory=Cache)
     running: Running = dataclasses.field(default_factory=Running)
+    export: Export = dataclasses.field(default_factory=Export)
 
     def __post_init__(self):
         """Reads texts as data and backbone; refuses values outside their ranges."""

@@ -67,8 +67,7 @@ def of_tfxfer(tmp_path_factory) -> pathlib.Path:
     from tfxfer.export import saved_model
 
     folder = tmp_path_factory.mktemp("hub")
-    (folder / "labels.txt").write_text("a\nb\n")
-    saved_model.write(keras_model(), ("a", "b"), folder / "labels.txt", folder / "tfxfer")
+    saved_model.write(keras_model(), saved_model.Offer("logits", ("a", "b")), folder / "tfxfer")
     return folder / "tfxfer"
 
 

@@ -514,8 +514,7 @@ def test_our_exporter_writes_models_with_a_saved_model_inside(reusable, pictures
     pixels = keras.Input((SIZE, SIZE, 3))
     inside = SavedModelLayer(reusable, trainable=True, batch_norm="train")
     model = keras.Model(pixels, keras.layers.Dense(2)(inside(keras.layers.Rescaling(1 / 255)(pixels))))
-    (tmp_path / "labels.txt").write_text("a\nb\n")
-    saved_model.write(model, ("a", "b"), tmp_path / "labels.txt", tmp_path / "bundle")
+    saved_model.write(model, saved_model.Offer("logits", ("a", "b")), tmp_path / "bundle")
     layer = SavedModelLayer(tmp_path / "bundle", trainable=True)
     np.testing.assert_allclose(layer(pictures), model(pictures * 255), rtol=1e-4, atol=1e-6)
     assert len(layer.trainable_weights) == 8

@@ -114,7 +114,7 @@ def test_what_a_savedmodel_keeps_from_keras_is_in_the_bundle(writer, colours, pi
     shutil.rmtree(module)
     bundle, again = tmp_path / "run" / "bundle", tmp_path / "again"
     model = export.open_bundle(bundle).model
-    saved_model.write(model, ("blue", "green", "red"), bundle / "labels.txt", again)
+    saved_model.write(model, saved_model.Offer("logits", ("blue", "green", "red")), again)
     backbone = tfxfer.load_backbone(f"hub:{bundle}/saved_model/1")
     answers = [*answers_elsewhere([bundle / "saved_model" / "1", again], tmp_path), backbone.model(pixels)]
     for found in answers:

@@ -1,0 +1,101 @@
+"""Pictures that are decoded in a graph have the bytes that training sees."""
+
+import io
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from tfxfer.data import images
+from tfxfer.export import encoded
+
+SIZE = 24
+GENERATOR = np.random.default_rng(0)
+SIDES = [(300, 200), (60, 77), (24, 24), (193, 48), (50, 400), (11, 9), (1, 1), (96, 192)]
+
+
+def picture(height, width, mode="RGB"):
+    """Soft blobs with some noise, as photographs have both."""
+    blobs = GENERATOR.normal(128, 60, (height // 8 + 2, width // 8 + 2, len(mode))).clip(0, 255).astype(np.uint8)
+    soft = PIL.Image.fromarray(blobs.squeeze(), mode).resize((width, height), PIL.Image.Resampling.BICUBIC)
+    noise = GENERATOR.integers(-9, 10, (height, width, len(mode))).squeeze(-1 if len(mode) == 1 else ())
+    return PIL.Image.fromarray((np.asarray(soft).astype(int) + noise).clip(0, 255).astype(np.uint8), mode)
+
+
+def coded(image, **how):
+    stream = io.BytesIO()
+    image.save(stream, **how)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def decode():
+    """Functions of encoded pictures, traced once, by policy."""
+    spec = [tf.TensorSpec([None], tf.string)]
+    return {
+        policy: tf.function(lambda c, p=policy: encoded.decoded_batch(c, SIZE, p), input_signature=spec)
+        for policy in ("squash", "crop")
+    }
+
+
+@pytest.mark.parametrize("policy", ["squash", "crop"])
+@pytest.mark.parametrize(
+    ("mode", "how"),
+    [
+        ("RGB", {"format": "JPEG", "quality": 90}),
+        ("RGB", {"format": "JPEG", "quality": 55, "subsampling": 0, "progressive": True}),
+        ("RGB", {"format": "JPEG", "quality": 75, "subsampling": 1}),
+        ("L", {"format": "JPEG", "quality": 80}),
+        ("RGB", {"format": "PNG"}),
+        ("L", {"format": "PNG"}),
+        ("RGBA", {"format": "PNG"}),
+        ("LA", {"format": "PNG"}),
+    ],
+)
+def test_they_are_those_that_training_sees(decode, policy, mode, how):
+    contents = [coded(picture(*sides, mode), **how) for sides in SIDES]
+    expected = [images.resize(images.decode(c, least_size=SIZE), SIZE, policy) for c in contents]
+    np.testing.assert_array_equal(decode[policy](tf.constant(contents)), expected)
+
+
+def test_what_tensorflow_does_by_itself_would_be_noticed():
+    """The canary: its own resizing and its default transform are near, and not the same."""
+    contents = [coded(picture(*sides), format="JPEG") for sides in SIDES[:5]]
+    expected = [images.resize(images.decode(c, least_size=SIZE), SIZE, "squash") for c in contents]
+    others = [tf.image.resize(tf.io.decode_jpeg(c, channels=3), (SIZE, SIZE), antialias=True) for c in contents]
+    assert not np.array_equal(np.round(others), expected)
+
+
+def test_a_palette_is_its_colours(decode):
+    content = coded(picture(70, 50).quantize(16), format="PNG")
+    expected = images.resize(images.decode(content), SIZE, "squash")
+    np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
+
+
+def bomb(form):
+    """A file of a few bytes that says it has 20,000 × 20,000 pixels."""
+    content = bytearray(coded(picture(8, 8), format=form))
+    if form == "PNG":
+        content[16:24] = (20_000).to_bytes(4) * 2
+    else:
+        at = content.index(b"\xff\xc0") + 5
+        content[at : at + 4] = (20_000).to_bytes(2) * 2
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "neither JPEG nor PNG"),
+        (b"<html>", "neither JPEG nor PNG"),
+        (coded(picture(8, 8), format="GIF"), "neither JPEG nor PNG"),
+        (coded(picture(80, 80), format="JPEG")[:300], "(?i)jpeg"),
+        (coded(picture(80, 80), format="PNG")[:300], "(?i)png"),
+        (bomb("JPEG"), "beyond the limit of pixels"),
+        (bomb("PNG"), "beyond the limit of pixels"),
+    ],
+)
+def test_what_is_no_picture_is_answered(decode, content, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        decode["squash"](tf.constant([content]))

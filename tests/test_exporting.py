@@ -1,0 +1,221 @@
+"""A bundle is written again, in more formats; what fails is left out and said; what was there stays until then."""
+
+import dataclasses
+import json
+import shutil
+import tarfile
+
+import pytest
+from conftest import tiny_recipe
+
+import tfxfer
+from tfxfer import export, exporting, files, formats, pipeline
+from tfxfer.errors import AccuracyError, BundleError, ConfigError, FormatError, WorkdirError
+from tfxfer.export import bundle as bundles
+from tfxfer.recipes import Export
+
+
+@pytest.fixture
+def bundle(trained, tmp_path):
+    """A copy of a bundle, which a test may replace."""
+    return shutil.copytree(trained / "bundle", tmp_path / "run" / "bundle")
+
+
+@pytest.fixture
+def again(bundle):
+    """A function that exports the bundle again and returns its report and the lines shown."""
+
+    def export_again(asked=None, **settings):
+        lines = []
+        report = exporting.export_again(bundle, asked or Export(), show=lines.append, **settings)
+        return report, lines
+
+    return export_again
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def broken(monkeypatch, name, error):
+    """Makes writing a format fail."""
+
+    def fail(subject, path):
+        path.write_text("half")
+        raise error
+
+    monkeypatch.setitem(bundles.FORMATS, name, dataclasses.replace(bundles.FORMATS[name], write=fail))
+
+
+def test_more_formats_are_checked_on_the_images_it_was_trained_from(bundle, again, tmp_path):
+    before = contents(bundle)
+    asked = Export(formats=("safetensors", "keras", "safetensors"), hub_archive=str(tmp_path / "hub.tar.gz"))
+    report, lines = again(asked, output=tmp_path / "new")
+    assert [one.format for one in report.export] == ["keras", "saved_model", "feature_vector", "safetensors"]
+    assert all(one.examples == 12 and one.agreement in (1, None) for one in report.export)
+    assert lines[0] == "exported and read back, on 12 test examples:"
+    assert contents(bundle) == before
+    opened = export.open_bundle(tmp_path / "new")
+    assert opened.class_names == ("blue", "green", "red")
+    assert files.read_json(tmp_path / "new" / "report.json")["test"] == files.read_json(bundle / "report.json")["test"]
+    assert "`weights/model.safetensors`" in (tmp_path / "new" / "README.md").read_text()
+    with tarfile.open(tmp_path / "hub.tar.gz") as tar:
+        assert "saved_model.pb" in tar.getnames()
+
+
+def test_it_is_replaced_only_on_request_and_only_by_a_complete_one(bundle, again, monkeypatch):
+    before = contents(bundle)
+    with pytest.raises(WorkdirError, match="exists and is not overwritten"):
+        again()
+    with monkeypatch.context() as patched:
+        patched.setattr(bundles, "write_card", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            again(overwrite=True)
+    assert contents(bundle) == before
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    again(Export(formats=("safetensors",)), overwrite=True)
+    assert (bundle / "weights" / "model.safetensors").is_file()
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    export.open_bundle(bundle)
+
+
+def test_a_rename_that_fails_brings_the_old_one_back(bundle, again, monkeypatch):
+    before = contents(bundle)
+    rename = type(bundle).replace
+
+    def fail(self, target):
+        if self.name.startswith(".tfxfer-") and target == bundle:
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(bundle), "replace", fail)
+    with pytest.raises(OSError, match="no"):
+        again(overwrite=True)
+    assert contents(bundle) == before
+
+
+def test_only_a_bundle_is_replaced(again, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    with pytest.raises(WorkdirError, match="is no bundle, and only a bundle is replaced"):
+        again(output=tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+
+
+def test_a_format_that_cannot_be_written_is_left_out_and_said(again, tmp_path, monkeypatch):
+    broken(monkeypatch, "safetensors", FormatError("layer 'head_logits': no op for that."))
+    report, lines = again(Export(formats=("safetensors",)), output=tmp_path / "new")
+    assert [one.format for one in report.left_out] == ["safetensors"]
+    assert "not exported: safetensors: layer 'head_logits': no op for that." in lines
+    assert not (tmp_path / "new" / "weights").exists()
+    assert "Not here: safetensors. layer 'head_logits': no op for that." in (tmp_path / "new" / "README.md").read_text()
+    index = files.read_json(tmp_path / "new" / "bundle.json")
+    assert list(index["formats"]) == ["keras", "saved_model", "feature_vector"]
+    assert index["files"].keys() == contents(tmp_path / "new").keys() - {"bundle.json"}
+    export.open_bundle(tmp_path / "new")
+
+
+def test_a_format_beyond_its_limit_is_left_out(again, tmp_path, monkeypatch):
+    kind = bundles.FORMATS["safetensors"]
+    wrong = dataclasses.replace(
+        kind, opened=lambda path, subject: lambda pictures: kind.opened(path, subject)(pictures) + 1e-3
+    )
+    monkeypatch.setitem(bundles.FORMATS, "safetensors", wrong)
+    report, _ = again(Export(formats=("safetensors",)), output=tmp_path / "new")
+    assert "probabilities differ by up to 0.001, allowed are 1e-05" in report.left_out[0].reason
+    assert not (tmp_path / "new" / "weights").exists()
+
+
+def test_new_images_serve_to_check_where_the_old_ones_are_gone(bundle, again, colours, tmp_path, monkeypatch):
+    recipe = files.read_json(bundle / "recipe.json")
+    recipe["data"]["source"] = "folder:/gone"
+    files.write_json(bundle / "recipe.json", recipe)
+    index = files.read_json(bundle / "bundle.json")
+    index["files"]["recipe.json"] = files.sha256(bundle / "recipe.json")
+    files.write_json(bundle / "bundle.json", index)
+    with pytest.raises(tfxfer.errors.DataError, match="/gone"):
+        again(output=tmp_path / "new")
+    seen = []
+    kind = bundles.FORMATS["safetensors"]
+
+    def write(subject, path):
+        seen.append(subject.representative)
+        kind.write(subject, path)
+
+    monkeypatch.setitem(bundles.FORMATS, "safetensors", dataclasses.replace(kind, write=write))
+    report, _ = again(Export(formats=("safetensors",)), output=tmp_path / "new", source=f"folder:{colours}")
+    assert seen[0].shape == (30, 24, 24, 3)
+    assert report.export[0].examples == 30
+
+
+def test_a_damaged_bundle_is_not_exported(bundle, again, tmp_path):
+    (bundle / "labels.txt").write_text("x")
+    with pytest.raises(BundleError, match=r"altered \['labels\.txt'\]"):
+        again(output=tmp_path / "new")
+
+
+def test_a_bar_that_is_missed_exports_nothing(again, tmp_path, colours):
+    wrong = shutil.copytree(colours, tmp_path / "wrong")
+    (wrong / "red" / "blue.png").write_bytes(next((wrong / "blue").iterdir()).read_bytes())
+    with pytest.raises(AccuracyError, match="at least 100 % was asked for") as caught:
+        again(Export(assert_accuracy_at_least=1.0), output=tmp_path / "new", source=f"folder:{wrong}")
+    assert caught.value.exit_code == 3
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_below_the_bar_has_a_report_and_no_bundle_and_ends_when_the_bar_is_lowered(colours, tmp_path, plugin):
+    recipe = tiny_recipe(colours, stages=(tfxfer.Stage(train="head", steps=1, learning_rate=1e-6),))
+    barred = dataclasses.replace(recipe, export=Export(assert_accuracy_at_least=0.99))
+    for _ in range(2):  # the second time from the checkpoint
+        with pytest.raises(AccuracyError, match=r"the accuracy on 12 test examples is .* at least 99 % was asked for"):
+            tfxfer.run(barred, workdir=tmp_path / "run", show=lambda line: None)
+        assert not (tmp_path / "run" / "bundle").exists()
+        assert json.loads((tmp_path / "run" / "report" / "report.json").read_text())["test"]["examples"] == 12
+    lines = []
+    tfxfer.run(recipe, workdir=tmp_path / "run", show=lines.append)
+    assert (tmp_path / "run" / "bundle" / "bundle.json").is_file()
+    more = dataclasses.replace(recipe, export=Export(formats=("onnx",)))
+    pipeline.run(more, workdir=tmp_path / "run", show=lines.append)
+    assert lines[-1] == (
+        f"It does not have onnx. Type: tfxfer export --bundle={tmp_path}/run/bundle --formats=onnx --overwrite"
+    )
+
+
+def test_an_archive_that_is_there_is_said_before_anything_trains(colours, tmp_path, plugin):
+    (tmp_path / "hub.tar.gz").write_text("mine")
+    recipe = tiny_recipe(colours, export=Export(hub_archive=str(tmp_path / "hub.tar.gz")))
+    with pytest.raises(WorkdirError, match=r"hub\.tar\.gz exists"):
+        tfxfer.run(recipe, workdir=tmp_path / "run", show=lambda line: None)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"formats": ("onxx",)}, r"formats: 'onxx' is none of .* Did you mean 'onnx'\?"),
+        ({"assert_accuracy_at_least": 90.0}, "must be a share from 0 to 1, such as 0.9"),
+        ({"hub_archive": "model.zip"}, r"must end with \.tar\.gz"),
+    ],
+)
+def test_bad_values_are_answered(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        Export(**settings)
+
+
+def test_a_missing_package_is_said_with_what_to_type(monkeypatch, colours, plugin):
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"onnx \(for onnx\).*Type: pip install 'tfxfer\[export\]'"):
+        tfxfer.run(tiny_recipe(colours, export=Export(formats=("onnx",))), workdir="never")
+
+
+@pytest.mark.slow
+def test_from_a_shell(program, bundle, tmp_path):
+    done = program("export", f"--bundle={bundle}", "--formats=safetensors", f"--output={tmp_path}/new")
+    assert done.returncode == 0, done.stderr
+    assert "weights/model.safetensors" in done.stdout
+    done = program("export", f"--bundle={bundle}")
+    assert done.returncode == 1
+    assert "or --overwrite to replace it" in done.stderr
+    done = program("export", f"--bundle={bundle}", "--formats=onxx", f"--output={tmp_path}/other")
+    assert done.returncode == 2
+    assert "Did you mean 'onnx'?" in done.stderr

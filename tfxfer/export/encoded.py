@@ -1,0 +1,132 @@
+"""Encoded pictures to pixels within a TensorFlow graph: the same bytes as training, evaluation and prediction see.
+
+A served network then needs no code around it. JPEG and PNG with eight bits a channel come out as `data.images` gives
+them, but for EXIF orientation and the transparent colour of a palette, which TensorFlow does not read; CMYK and sixteen
+bits are TensorFlow's own.
+"""
+
+import tensorflow as tf
+
+from tfxfer.data import images
+
+# Of a weight behind the point, as in Pillow's resampling of eight bits (src/libImaging/Resample.c): the sum of 255
+# times all of them stays below 2³¹.
+_BITS = 22
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# Of libjpeg's scales, those that divide.
+_SCALES = (8, 4, 2)
+
+
+def decoded_batch(contents: tf.Tensor, size: int, policy: str) -> tf.Tensor:
+    """Returns pixels uint8 `[batch, size, size, 3]`, RGB, of encoded pictures, text `[batch]`.
+
+    Anything but JPEG and PNG, and what is beyond the limits of `data.images`, is an `InvalidArgumentError`.
+
+    Args:
+        contents: the bytes of files.
+        size: of the result, in pixels.
+        policy: "squash" or "crop", as in `data.images.resize`.
+    """
+    spec = tf.TensorSpec([size, size, 3], tf.uint8)
+    # Few at a time: a large picture takes as much memory as all the small ones together.
+    return tf.map_fn(
+        lambda content: _decoded(content, size, policy), contents, fn_output_signature=spec, parallel_iterations=4
+    )
+
+
+def _decoded(content: tf.Tensor, size: int, policy: str) -> tf.Tensor:
+    is_jpeg = tf.equal(tf.strings.substr(content, 0, len(_JPEG)), _JPEG)
+    is_png = tf.equal(tf.strings.substr(content, 0, len(_PNG)), _PNG)
+    checks = [
+        tf.debugging.Assert(is_jpeg | is_png, ["a picture is neither JPEG nor PNG"]),
+        tf.debugging.Assert(
+            tf.strings.length(content) <= images.MOST_BYTES, [f"a picture has more than {images.MOST_BYTES >> 20} MiB"]
+        ),
+    ]
+    with tf.control_dependencies(checks):
+        content = tf.identity(content)
+    pixels = tf.cond(is_jpeg, lambda: _jpeg(content, size), lambda: _png(content))
+    return _resized(tf.ensure_shape(pixels, [None, None, 3]), size, policy)
+
+
+def _jpeg(content: tf.Tensor, size: int) -> tf.Tensor:
+    """Decodes at the scale that Pillow's `draft` chooses: the least whose sides are at least `size`."""
+    shape = tf.io.extract_jpeg_shape(content)
+    with tf.control_dependencies([_within_limit(shape[0], shape[1])]):
+        least = tf.minimum(shape[0], shape[1]) // size
+
+    def at(scale):
+        # Pillow's default, while TensorFlow's is a faster transform that is off by one here and there.
+        return lambda: tf.io.decode_jpeg(content, channels=3, ratio=scale, dct_method="INTEGER_ACCURATE")
+
+    return tf.case([(least >= scale, at(scale)) for scale in _SCALES], default=at(1))
+
+
+def _png(content: tf.Tensor) -> tf.Tensor:
+    """Decodes, and lays what is transparent on white where each pixel says how much."""
+    header = tf.io.decode_raw(tf.strings.substr(content, 16, 10), tf.uint8)
+    # Width and height, most significant byte first; then the depth, and a bit that says whether there is alpha.
+    sides = tf.reduce_sum(tf.reshape(tf.cast(header[:8], tf.int64), [2, 4]) * [1 << 24, 1 << 16, 1 << 8, 1], axis=1)
+    with tf.control_dependencies([_within_limit(sides[1], sides[0])]):
+        has_alpha = tf.cast(tf.bitwise.bitwise_and(header[9], 4), tf.bool)
+    # Asked for four channels, TensorFlow makes up the fourth of a palette.
+    return tf.cond(has_alpha, lambda: _on_white(content), lambda: tf.io.decode_png(content, channels=3))
+
+
+def _on_white(content: tf.Tensor) -> tf.Tensor:
+    """Rounds as Pillow's `alpha_composite` (src/libImaging/AlphaComposite.c) on a ground without transparency."""
+    pixels = tf.cast(tf.io.decode_png(content, channels=4), tf.int32)
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    total = (colours * alpha + 255 * (255 - alpha)) * 128 + (128 << 7)
+    shifted = tf.bitwise.right_shift(total, 8) + total
+    return tf.cast(tf.bitwise.right_shift(shifted, 15), tf.uint8)
+
+
+def _within_limit(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
+    count = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
+    return tf.debugging.Assert(count <= images.MOST_PIXELS, ["a picture is beyond the limit of pixels:", width, height])
+
+
+def _resized(pixels: tf.Tensor, size: int, policy: str) -> tf.Tensor:
+    """Does what `data.images.resize` does, to the bit."""
+    height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
+    top = left = tf.constant(0.0, tf.float64)
+    rows, columns = height, width
+    if policy == "crop":
+        rows = columns = tf.minimum(height, width)
+        top, left = (tf.cast(side - rows, tf.float64) / 2 for side in (height, width))
+    return _along(_along(pixels, 1, left, columns, size), 0, top, rows, size)
+
+
+def _along(pixels: tf.Tensor, axis: int, start: tf.Tensor, length: tf.Tensor, size: int) -> tf.Tensor:
+    """Resamples one axis, from `start` for `length` pixels, to `size`, with whole numbers for weights like Pillow."""
+    places, weights = _taps(tf.shape(pixels)[axis], start, length, size)
+    outer = [-1, 1, 1] if axis == 0 else [1, -1, 1]
+    shape = tf.tensor_scatter_nd_update(tf.shape(pixels), [[axis]], [size])
+
+    def add(tap, total):
+        taken = tf.cast(tf.gather(pixels, places[:, tap], axis=axis), tf.int32)
+        return tap + 1, total + taken * tf.reshape(weights[:, tap], outer)
+
+    # One tap after another: all at once would take as many times the memory as there are.
+    half = tf.fill(shape, 1 << (_BITS - 1))
+    _, total = tf.while_loop(lambda tap, _: tap < tf.shape(weights)[1], add, (0, half), parallel_iterations=1)
+    return tf.cast(tf.bitwise.right_shift(total, _BITS), tf.uint8)
+
+
+def _taps(count: tf.Tensor, start: tf.Tensor, length: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns for each pixel of the result which pixels it takes and their weights, int32 `[size, taps]` both.
+
+    A triangle, as wide as a pixel of the result on either side of its centre, at least a pixel of the source; numbers
+    are cut as C cuts them.
+    """
+    scale = tf.cast(length, tf.float64) / size
+    reach = tf.maximum(scale, 1.0)
+    centres = start + (tf.range(size, dtype=tf.float64) + 0.5) * scale
+    first = tf.cast(tf.maximum(centres - reach + 0.5, 0), tf.int32)
+    last = tf.minimum(tf.cast(centres + reach + 0.5, tf.int32), count)
+    places = first[:, None] + tf.range(tf.reduce_max(last - first))[None]
+    distance = tf.abs((tf.cast(places, tf.float64) - centres[:, None] + 0.5) / reach)
+    weights = tf.where(places < last[:, None], tf.nn.relu(1 - distance), 0.0)
+    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
+    return tf.minimum(places, count - 1), tf.cast(0.5 + weights * (1 << _BITS), tf.int32)

@@ -1,0 +1,96 @@
+"""Writes a bundle again, in more formats, checked on images, since a bundle holds none."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+from tfxfer import assessment, data, display, evaluation, export, files, formats, runtime, values
+from tfxfer.data.rows import Rows
+from tfxfer.errors import AccuracyError, WorkdirError
+from tfxfer.evaluation import Report
+from tfxfer.plans import Plan
+from tfxfer.recipes import Export, Recipe
+
+# Where new images were given, this many, if there are as many, serve to measure ranges of numbers, the others to check.
+_REPRESENTATIVE = 300
+
+
+def export_again(
+    bundle: pathlib.Path,
+    asked: Export,
+    *,
+    source: str | None = None,
+    output: pathlib.Path | None = None,
+    overwrite: bool = False,
+    on_bad_image: str = "error",
+    allow_unsafe_model_code: bool = False,
+    show: Callable[[str], None] = print,
+) -> Report:
+    """Writes a bundle's network again; returns its report, with the formats that are there now.
+
+    Args:
+        bundle: folder of a bundle.
+        asked: formats besides those that every bundle has.
+        source: labelled images to check files on; None: those that the bundle was trained from.
+        output: where to; None: in the place of `bundle`, with `overwrite`.
+        overwrite: whether a bundle, and an archive, that are there are replaced, once the new one is complete.
+        on_bad_image: "error" or "skip".
+        allow_unsafe_model_code: whether code that the network brings may run.
+        show: called with each line of output.
+
+    Raises:
+        WorkdirError: `output` exists, is no bundle, or cannot be written.
+        BundleError: the bundle is damaged, or its data has changed since.
+        ConfigError: a format whose packages are missing.
+        AccuracyError: the network is not as good as asked, on these images.
+    """
+    target = output or bundle
+    check_target(target, asked, overwrite=overwrite)
+    formats.check_installed(asked.optional_formats)
+    if source is not None:
+        data.check_source(source)
+    opened = export.open_bundle(bundle, allow_unsafe_model_code=allow_unsafe_model_code)
+    runtime.check_environment()
+    recipe = values.from_json(Recipe, files.read_json(bundle / "recipe.json"))
+    plan = values.from_json(Plan, files.read_json(bundle / "plan.json"))
+    report = values.from_json(Report, files.read_json(bundle / "report.json"))
+    examples = assessment.open_examples(opened, source, on_bad_image=on_bad_image)
+    pixels = examples.pixels(opened.model.input_shape[1], opened.resize)
+    test = examples.rows(pixels, data.TEST)
+    if source is None:
+        some = export.representative(examples.rows(pixels, data.TRAIN))
+    else:
+        some, test = _parted(test)
+    measured = evaluation.measure(opened.model, test, opened.class_names)
+    if measured.accuracy < asked.assert_accuracy_at_least:
+        raise AccuracyError(f"{evaluation.too_low(measured, asked.assert_accuracy_at_least)} Nothing was exported.")
+    recipe = dataclasses.replace(recipe, export=asked)
+    report = export.write(opened.model, recipe, plan, report, test, some, target, overwrite=overwrite)
+    for line in display.parity_lines(report.export):
+        show(line)
+    for one in report.left_out:
+        show(f"not exported: {display.clean(one.format)}: {display.clean(one.reason)}")
+    show(f"files: {target}")
+    return report
+
+
+def check_target(target: pathlib.Path, asked: Export, *, overwrite: bool) -> None:
+    """Finds out, before anything else is done, whether a bundle may be written there.
+
+    Raises:
+        WorkdirError: there is one and it is not to be replaced, or there is something else.
+    """
+    if target.exists() and not overwrite:
+        raise WorkdirError(f"{target} exists and is not overwritten. Write --output=DIR, or --overwrite to replace it.")
+    if target.exists() and not (target / "bundle.json").is_file():
+        raise WorkdirError(f"{target} is no bundle, and only a bundle is replaced. Choose another --output.")
+    if asked.hub_archive and not overwrite:
+        export.check_absent(pathlib.Path(asked.hub_archive))
+
+
+def _parted(rows: Rows) -> tuple:
+    """Returns pictures to measure ranges on, and the other rows, to check on: every second one, as far as needed."""
+    count = min(_REPRESENTATIVE, len(rows) // 2)
+    chosen = [2 * number for number in range(count)]
+    rest = sorted(set(range(len(rows))) - set(chosen))
+    return rows.take(chosen), dataclasses.replace(rows, labels=rows.labels[rest], places=rows.places[rest], keys=None)
