@@ -2,16 +2,23 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 import tarfile
 
+import keras
+import numpy as np
 import pytest
 from conftest import tiny_recipe
 
 import tfxfer
 from tfxfer import export, exporting, files, formats, pipeline
+from tfxfer.cli.main import main
+from tfxfer.data.rows import Rows
 from tfxfer.errors import AccuracyError, BundleError, ConfigError, FormatError, WorkdirError
 from tfxfer.export import bundle as bundles
+from tfxfer.export import core
+from tfxfer.export.formats import Subject
 from tfxfer.recipes import Export
 
 
@@ -115,6 +122,27 @@ def test_a_format_that_cannot_be_written_is_left_out_and_said(again, tmp_path, m
     export.open_bundle(tmp_path / "new")
 
 
+def test_a_converter_that_fails_in_its_own_way_costs_its_format_alone(again, tmp_path, monkeypatch):
+    broken(monkeypatch, "safetensors", KeyError("op"))
+    report, _ = again(Export(formats=("safetensors",)), output=tmp_path / "new")
+    assert [one.reason for one in report.left_out] == ["it cannot be written or read (KeyError: 'op')"]
+    broken(monkeypatch, "safetensors", OSError(28, "No space left on device"))
+    with pytest.raises(OSError, match="No space"):
+        again(Export(formats=("safetensors",)), output=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_archive_of_a_saved_model_that_is_not_there_is_left_out_too(again, tmp_path, monkeypatch):
+    fails = dataclasses.replace(core.CORE["saved_model"], write=lambda subject, path: 1 / 0)
+    monkeypatch.setitem(core.CORE, "saved_model", fails)
+    report, _ = again(Export(hub_archive=str(tmp_path / "hub.tar.gz")), output=tmp_path / "new")
+    assert [one.format for one in report.left_out] == ["saved_model", "hub_archive"]
+    card = (tmp_path / "new" / "README.md").read_text()
+    assert "saved_model/1" not in card.replace("Not here: saved_model", "")
+    assert "feature_vector/1" in card
+    assert not (tmp_path / "hub.tar.gz").exists()
+
+
 def test_a_format_beyond_its_limit_is_left_out(again, tmp_path, monkeypatch):
     kind = bundles.FORMATS["safetensors"]
     wrong = dataclasses.replace(
@@ -136,16 +164,24 @@ def test_new_images_serve_to_check_where_the_old_ones_are_gone(bundle, again, co
     with pytest.raises(tfxfer.errors.DataError, match="/gone"):
         again(output=tmp_path / "new")
     seen = []
-    kind = bundles.FORMATS["safetensors"]
 
     def write(subject, path):
         seen.append(subject.representative)
-        kind.write(subject, path)
+        bundles.FORMATS["safetensors"].write(subject, path)
 
-    monkeypatch.setitem(bundles.FORMATS, "safetensors", dataclasses.replace(kind, write=write))
-    report, _ = again(Export(formats=("safetensors",)), output=tmp_path / "new", source=f"folder:{colours}")
-    assert seen[0].shape == (30, 24, 24, 3)
-    assert report.export[0].examples == 30
+    kind = dataclasses.replace(
+        bundles.FORMATS["litert_int8"], write=write, opened=bundles.FORMATS["safetensors"].opened
+    )
+    monkeypatch.setitem(bundles.FORMATS, "litert_int8", kind)
+    monkeypatch.setattr(formats, "REPRESENTATIVE", 10)
+    report, _ = again(Export(formats=("litert_int8",)), output=tmp_path / "new", source=f"folder:{colours}")
+    assert seen[0].shape == (10, 24, 24, 3)
+    # Blue, green and red, in the order of their classes, are three or four each.
+    brightest = seen[0].reshape(10, -1, 3).mean(axis=1).argmax(axis=1)
+    assert sorted(np.bincount(brightest, minlength=3)) == [3, 3, 4]
+    assert report.export[0].examples == 50
+    report, _ = again(Export(formats=("safetensors",)), output=tmp_path / "all", source=f"folder:{colours}")
+    assert report.export[0].examples == 60
 
 
 def test_a_damaged_bundle_is_not_exported(bundle, again, tmp_path):
@@ -177,8 +213,48 @@ def test_a_run_below_the_bar_has_a_report_and_no_bundle_and_ends_when_the_bar_is
     more = dataclasses.replace(recipe, export=Export(formats=("onnx",)))
     pipeline.run(more, workdir=tmp_path / "run", show=lines.append)
     assert lines[-1] == (
-        f"It does not have onnx. Type: tfxfer export --bundle={tmp_path}/run/bundle --formats=onnx --overwrite"
+        f"It does not have onnx. Type: tfxfer export --bundle={tmp_path}/run/bundle --overwrite --formats=onnx"
     )
+
+
+def test_a_finished_run_below_a_bar_is_told_too_and_an_archive_that_is_not_there(colours, tmp_path, plugin):
+    recipe = tiny_recipe(colours, stages=(tfxfer.Stage(train="head", steps=1, learning_rate=1e-6),))
+    lines = []
+    tfxfer.run(recipe, workdir=tmp_path / "run", show=lines.append)
+    asked = Export(assert_accuracy_at_least=0.99, hub_archive=str(tmp_path / "hub.tar.gz"))
+    with pytest.raises(AccuracyError, match="bundle is from before that was asked"):
+        tfxfer.run(dataclasses.replace(recipe, export=asked), workdir=tmp_path / "run", show=lines.append)
+    assert lines[-1] == (
+        f"There is no {tmp_path}/hub.tar.gz. Type: tfxfer export --bundle={tmp_path}/run/bundle --overwrite "
+        f"--hub_archive={tmp_path}/hub.tar.gz"
+    )
+
+
+def test_what_a_bundle_has_stays_in_it_when_more_is_asked_for(bundle, again, monkeypatch):
+    again(Export(formats=("safetensors",)), overwrite=True)
+    kind = bundles.FORMATS["safetensors"]
+    monkeypatch.setitem(bundles.FORMATS, "onnx", dataclasses.replace(kind, name="onnx", file="onnx/model.onnx"))
+    report, _ = again(Export(formats=("onnx",)), overwrite=True)
+    assert [one.format for one in report.export][3:] == ["safetensors", "onnx"]
+
+
+def test_an_archive_within_what_is_written_as_a_whole_is_refused(bundle, again):
+    before = contents(bundle)
+    with pytest.raises(WorkdirError, match="would lie in"):
+        again(Export(hub_archive=str(bundle / "hub.tar.gz")), overwrite=True)
+    assert contents(bundle) == before
+
+
+def test_a_bundle_named_by_a_link_or_a_dot_is_replaced_where_it_lies(bundle, again, tmp_path, monkeypatch):
+    link = tmp_path / "link"
+    link.symlink_to(bundle)
+    again(output=link, overwrite=True)
+    assert link.is_symlink()
+    monkeypatch.chdir(bundle)
+    exporting.export_again(pathlib.Path("."), Export(), overwrite=True, show=lambda line: None)
+    monkeypatch.undo()
+    assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
+    export.open_bundle(bundle)
 
 
 def test_an_archive_that_is_there_is_said_before_anything_trains(colours, tmp_path, plugin):
@@ -206,6 +282,33 @@ def test_a_missing_package_is_said_with_what_to_type(monkeypatch, colours, plugi
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"onnx \(for onnx\).*Type: pip install 'tfxfer\[export\]'"):
         tfxfer.run(tiny_recipe(colours, export=Export(formats=("onnx",))), workdir="never")
+
+
+def test_exit_codes(bundle, colours, tmp_path, monkeypatch, capsys):
+    broken(monkeypatch, "safetensors", FormatError("no op for that."))
+    asked = [f"--bundle={bundle}", "--formats=safetensors", f"--output={tmp_path}/new"]
+    assert main(["export", *asked]) == 1
+    assert "not exported: safetensors: no op for that." in capsys.readouterr().out
+    train = ["train", f"--data=folder:{colours}", "--backbone=tiny:cnn", "--stages=feature_extraction"]
+    assert main([*train, "--formats=safetensors", f"--workdir={tmp_path}/run"]) == 1
+    wrong = shutil.copytree(colours, tmp_path / "wrong")
+    (wrong / "red" / "blue.png").write_bytes(next((wrong / "blue").iterdir()).read_bytes())
+    barred = ["--assert_accuracy_at_least=1", f"--data=folder:{wrong}", f"--output={tmp_path}/barred"]
+    assert main(["export", f"--bundle={bundle}", *barred]) == 3
+    assert "at least 100 % was asked for" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_op_that_no_other_runtime_has_costs_its_formats_alone(tmp_path):
+    """Of Keras, TensorFlow and the SavedModel it is none; ONNX Runtime has it not."""
+    inputs = keras.Input((24, 24, 3))
+    patches = keras.ops.image.extract_patches(inputs, 8)
+    odd = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(patches)))
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
+    rows = Rows(pixels, np.zeros(6, np.int32), np.arange(6), 3)
+    subject = Subject(odd, ("a", "b", "c"), pixels)
+    found, left_out = bundles._exported_each(subject, [core.CORE["keras"], bundles.FORMATS["onnx"]], rows, tmp_path)
+    assert [one.format for one in found] + [one.format for one in left_out] == ["keras", "onnx"]
 
 
 @pytest.mark.slow

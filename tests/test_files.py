@@ -142,3 +142,11 @@ def test_leftovers_that_may_still_be_written_stay(tmp_path):
     os.utime(old, (0, 0))
     files.remove_leftovers(tmp_path, older_than=3600)
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_what_appears_while_a_folder_is_filled_stays(tmp_path):
+    with pytest.raises(OSError, match="not empty"), files.new_folder(tmp_path / "new") as beside:  # noqa: PT012
+        (beside / "ours").touch()
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "mine").touch()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mine"]

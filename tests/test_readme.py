@@ -56,6 +56,7 @@ def test_there_are_two_lines_of_set_up():
     assert "pytest -n 2 --dist loadfile -m 'not slow'" in SETUP[1]
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_python_of_the_readme_runs(photos, capsys):
     """All blocks in one namespace, with the variables that the text supposes."""

@@ -97,6 +97,11 @@ def parity_lines(parities: Sequence[Any]) -> list[str]:
     return [f"exported and read back, on {first.examples:,} test examples{some}:", *(f"  {line}" for line in lines)]
 
 
+def left_out_lines(left_out: Sequence[Any]) -> list[str]:
+    """Returns a line for each format that is not there: values with the attributes of `evaluation.LeftOut`."""
+    return [f"not exported: {clean(one.format)}: {clean(one.reason)}" for one in left_out]
+
+
 def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[str, str]]:
     names = data.class_names
     shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")

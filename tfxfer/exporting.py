@@ -4,15 +4,14 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
+import numpy as np
+
 from tfxfer import assessment, data, display, evaluation, export, files, formats, runtime, values
-from tfxfer.data.rows import Rows
+from tfxfer.data.rows import Rows, evenly
 from tfxfer.errors import AccuracyError, WorkdirError
 from tfxfer.evaluation import Report
 from tfxfer.plans import Plan
 from tfxfer.recipes import Export, Recipe
-
-# Where new images were given, this many, if there are as many, serve to measure ranges of numbers, the others to check.
-_REPRESENTATIVE = 300
 
 
 def export_again(
@@ -30,7 +29,7 @@ def export_again(
 
     Args:
         bundle: folder of a bundle.
-        asked: formats besides those that every bundle has.
+        asked: formats besides those that every bundle has, and besides those that this one has where it is replaced.
         source: labelled images to check files on; None: those that the bundle was trained from.
         output: where to; None: in the place of `bundle`, with `overwrite`.
         overwrite: whether a bundle, and an archive, that are there are replaced, once the new one is complete.
@@ -57,19 +56,24 @@ def export_again(
     examples = assessment.open_examples(opened, source, on_bad_image=on_bad_image)
     pixels = examples.pixels(opened.model.input_shape[1], opened.resize)
     test = examples.rows(pixels, data.TEST)
+    if asked.assert_accuracy_at_least:
+        measured = evaluation.measure(opened.model, test, opened.class_names)
+        if measured.accuracy < asked.assert_accuracy_at_least:
+            raise AccuracyError(f"{evaluation.too_low(measured, asked.assert_accuracy_at_least)} Nothing was exported.")
+    if target.resolve() == bundle.resolve():
+        # What it has stays in it.
+        asked = dataclasses.replace(asked, formats=(*(one.format for one in report.export), *asked.formats))
+        formats.check_installed(asked.optional_formats)
     if source is None:
         some = export.representative(examples.rows(pixels, data.TRAIN))
-    else:
+    elif any(formats.FORMATS[name].needs_pictures for name in asked.optional_formats):
         some, test = _parted(test)
-    measured = evaluation.measure(opened.model, test, opened.class_names)
-    if measured.accuracy < asked.assert_accuracy_at_least:
-        raise AccuracyError(f"{evaluation.too_low(measured, asked.assert_accuracy_at_least)} Nothing was exported.")
+    else:
+        some = test.take(np.arange(0))
     recipe = dataclasses.replace(recipe, export=asked)
     report = export.write(opened.model, recipe, plan, report, test, some, target, overwrite=overwrite)
-    for line in display.parity_lines(report.export):
+    for line in (*display.parity_lines(report.export), *display.left_out_lines(report.left_out)):
         show(line)
-    for one in report.left_out:
-        show(f"not exported: {display.clean(one.format)}: {display.clean(one.reason)}")
     show(f"files: {target}")
     return report
 
@@ -84,13 +88,12 @@ def check_target(target: pathlib.Path, asked: Export, *, overwrite: bool) -> Non
         raise WorkdirError(f"{target} exists and is not overwritten. Write --output=DIR, or --overwrite to replace it.")
     if target.exists() and not (target / "bundle.json").is_file():
         raise WorkdirError(f"{target} is no bundle, and only a bundle is replaced. Choose another --output.")
-    if asked.hub_archive and not overwrite:
-        export.check_absent(pathlib.Path(asked.hub_archive))
+    if asked.hub_archive:
+        export.check_archive(pathlib.Path(asked.hub_archive), target, overwrite=overwrite)
 
 
-def _parted(rows: Rows) -> tuple:
-    """Returns pictures to measure ranges on, and the other rows, to check on: every second one, as far as needed."""
-    count = min(_REPRESENTATIVE, len(rows) // 2)
-    chosen = [2 * number for number in range(count)]
-    rest = sorted(set(range(len(rows))) - set(chosen))
+def _parted(rows: Rows) -> tuple[np.ndarray, Rows]:
+    """Returns pictures to measure ranges on, evenly from all, and the other rows, to check on."""
+    chosen = evenly(len(rows), min(formats.REPRESENTATIVE, len(rows) // 2))
+    rest = np.setdiff1d(np.arange(len(rows)), chosen)
     return rows.take(chosen), dataclasses.replace(rows, labels=rows.labels[rest], places=rows.places[rest], keys=None)

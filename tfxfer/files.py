@@ -87,7 +87,8 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[pathlib.Path]
     Raises:
         WorkdirError: `path` exists, or its parent cannot be written.
     """
-    path = pathlib.Path(path)
+    # Where a link leads is where it goes; and `.` has a name then.
+    path = pathlib.Path(path).resolve()
     if path.exists() and not overwrite:
         raise WorkdirError(f"{path} exists and is not overwritten. Remove it or choose another folder.")
     try:
@@ -98,7 +99,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[pathlib.Path]
     try:
         beside.chmod(0o755)
         yield beside
-        if path.exists():
+        if overwrite and path.exists():
             _exchange(beside, path)
         else:
             beside.replace(path)
@@ -110,13 +111,14 @@ def _exchange(beside: pathlib.Path, path: pathlib.Path) -> None:
     """Puts a folder in the place of another, which is there again if that fails."""
     # No name of a leftover, which would be removed: a kill between the two renames leaves the old one under this.
     aside = path.with_name(f"{path.name}.before-{beside.name.rpartition('.')[2]}")
-    path.replace(aside)
     try:
+        path.replace(aside)
         beside.replace(path)
     except BaseException:
-        aside.replace(path)
+        if aside.exists() and not path.exists():
+            aside.replace(path)
         raise
-    shutil.rmtree(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:

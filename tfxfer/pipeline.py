@@ -100,6 +100,7 @@ def run(
             show(summary(finished, workdir))
             for line in _not_there(finished, recipe, workdir):
                 show(line)
+            _check_accuracy(finished, recipe, f"{workdir}/bundle is from before that was asked")
             return finished
         before = workers.value_from_chief(Plan, lambda: _plan_before(workdir, recipe))
         prepared = prepare(recipe, data=data, class_names=class_names, before=before)
@@ -220,7 +221,7 @@ def summary(report: Report, workdir: pathlib.Path) -> str:
         f"training {display.duration_text(report.train.seconds)}, in all {display.duration_text(report.seconds)}",
         *_expected(report.train.stages),
         *display.parity_lines(report.export),
-        *(f"not exported: {display.clean(one.format)}: {display.clean(one.reason)}" for one in report.left_out),
+        *display.left_out_lines(report.left_out),
         f"files: {workdir}/bundle (the network), {workdir}/report (report.json, confusion.png, curves.png)",
     ]
     return "\n".join(lines)
@@ -248,7 +249,7 @@ def _opened(workdir: pathlib.Path, recipe: recipes.Recipe) -> Report | None:
     check_workdir(workdir, recipe)
     finished = _finished(workdir)
     if not finished and recipe.export.hub_archive:
-        export.check_absent(pathlib.Path(recipe.export.hub_archive))
+        export.check_archive(pathlib.Path(recipe.export.hub_archive), workdir / "bundle")
     return finished
 
 
@@ -256,10 +257,12 @@ def _not_there(report: Report, recipe: recipes.Recipe, workdir: pathlib.Path) ->
     """Returns in a line which formats are asked for now that a finished run does not have."""
     there = {one.format for one in (*report.export, *report.left_out)}
     missing = [name for name in recipe.export.optional_formats if name not in there]
-    if not missing:
-        return []
-    command = f"tfxfer export --bundle={workdir}/bundle --formats={','.join(missing)} --overwrite"
-    return [f"It does not have {', '.join(missing)}. Type: {command}"]
+    command = f"tfxfer export --bundle={workdir}/bundle --overwrite"
+    lines = [f"It does not have {', '.join(missing)}. Type: {command} --formats={','.join(missing)}"] if missing else []
+    archive = recipe.export.hub_archive
+    if archive and not pathlib.Path(archive).exists():
+        lines.append(f"There is no {archive}. Type: {command} --hub_archive={archive}")
+    return lines
 
 
 def _begin(prepared: Prepared, workdir: pathlib.Path) -> bytes:
@@ -277,13 +280,15 @@ def _finish(model, prepared: Prepared, pixels, history: training.History, workdi
     evaluation.draw_confusion(report.test, workdir / "report" / "confusion.png")
     evaluation.draw_curves(report.history, workdir / "report" / "curves.png")
     report = dataclasses.replace(report, seconds=time.monotonic() - start)
-    asked = prepared.recipe.export.assert_accuracy_at_least
-    if report.test.accuracy < asked:
-        _write_report(report, workdir)
-        raise AccuracyError(
-            f"{evaluation.too_low(report.test, asked)} Nothing was exported; {workdir}/report has what was measured."
-        )
+    _write_report(report, workdir)
+    _check_accuracy(report, prepared.recipe, f"nothing was exported; {workdir}/report has what was measured")
     return _ship(model, prepared, pixels, report, workdir)
+
+
+def _check_accuracy(report: Report, recipe: recipes.Recipe, what_now: str) -> None:
+    asked = recipe.export.assert_accuracy_at_least
+    if report.test.accuracy < asked:
+        raise AccuracyError(f"{evaluation.too_low(report.test, asked)[:-1]}; {what_now}.")
 
 
 def _nothing(_line: str) -> None:

@@ -1,9 +1,9 @@
-"""Measures what others get of a trained network: how fast it labels files, and in how much memory.
+"""Measures what others get of a trained network: whether it trains on, in 8 bits, and how fast it labels files.
 
     python tools/bench_export.py --check
     python tools/bench_export.py --only=predict --pictures=200 --turns=1
 
-Five minutes on two cores that do nothing else. One row for a figure, with the value that is wanted; `--check` makes a
+Ten minutes on two cores that do nothing else. One row for a figure, with the value that is wanted; `--check` makes a
 figure that falls short an exit code of 1. What is compared takes turns in one process, after a turn that does not
 count; this process loads no TensorFlow.
 """
@@ -11,6 +11,7 @@ count; this process loads no TensorFlow.
 import argparse
 import concurrent.futures
 import functools
+import io
 import json
 import os
 import pathlib
@@ -22,14 +23,18 @@ import time
 
 import numpy as np
 import PIL.Image
-from bench_quickstart import Figure, _at_least, _at_most, _last_line, _machine, _program, _python, _reported
+from bench_quickstart import _ROOT, Figure, _at_least, _at_most, _last_line, _machine, _program, _python, _reported
 
 # Of pictures in files, as users have them, and of the network that labels them.
 _HEIGHT, _WIDTH, _QUALITY = 375, 500, 90
 _SIZE, _BATCH = 128, 32
 _PICTURES, _FIRST = 2_000, 500
 _MOST_MEGABYTES = 8
+# That Keras 2 trains the features of a bundle on.
+_STEPS = 12
 _RATES = "from bench_export import rates; import sys; rates(sys.argv[1], int(sys.argv[2]))"
+_REUSED = "from bench_export import reused; import sys; reused(sys.argv[1], int(sys.argv[2]))"
+_SAME_PIXELS = "from bench_export import same_pixels; import sys; same_pixels(sys.argv[1], int(sys.argv[2]))"
 _MEMORY = "from bench_export import memory; import sys; memory(sys.argv[1], int(sys.argv[2]))"
 
 
@@ -77,6 +82,113 @@ def predict(given: argparse.Namespace) -> list[Figure]:
             f"predict, MB more for {given.pictures:,} JPEGs than for {first:,}", all_of_them - few, _MOST_MEGABYTES
         ),
     ]
+
+
+def reuse(given: argparse.Namespace) -> list[Figure]:
+    """Trains on digits, exports in 8 bits too, and gives the SavedModel of the features to Keras 2 and to tfxfer."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        command = [_program(), "train", "--config=configs/digits.py", "--formats=litert,litert_int8"]
+        command += [f"--workdir={folder / 'run'}"]
+        variables = os.environ | {"TFXFER_CACHE_DIR": str(folder / "cache")}
+        done = subprocess.run(command, cwd=_ROOT, env=variables, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"no bundle to measure:\n{done.stdout}{done.stderr}")
+        report = json.loads((folder / "run" / "bundle" / "report.json").read_text())
+        files = {file["format"]: file for file in report["export"]}
+        exact, bytewise = files["litert"], files["litert_int8"]
+        found = _measured(_REUSED, folder, _STEPS)
+    print(f"exports of the digits: {json.dumps(report['export'])}\nin Keras 2: {json.dumps(found)}", flush=True)
+    lost = 100 * (files["keras"]["accuracy"] - bytewise["accuracy"])
+    return [
+        _at_most(f"8 bits: points of accuracy lost on {bytewise['examples']:,} digits", lost, 1.0),
+        _at_most("8 bits: size, % of float", 100 * bytewise["size_bytes"] / exact["size_bytes"], 30.0),
+        _at_most(f"Keras 2 with hub.KerasLayer: loss behind {_STEPS} steps over before", found["loss"], 0.9),
+        _at_most(f"– of {found['listed']} variables listed as trainable, stood still", found["still"], 0),
+        _at_most("features that tfxfer loads: largest difference, over the largest", found["features"], 1e-6),
+    ]
+
+
+def reused(folder: str, steps: int) -> None:
+    """Prints what became of the features of a bundle in Keras 2, and how they are as a backbone."""
+    from tfxfer.cli import quiet
+
+    quiet.load_tensorflow()
+    import tensorflow_hub as hub
+    import tf_keras
+
+    import tfxfer
+    from tfxfer import export
+    from tfxfer.export import core
+
+    bundle = pathlib.Path(folder, "run", "bundle")
+    vector = core.feature_vector_of(export.open_bundle(bundle).model)
+    size = vector.input_shape[1]
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (_BATCH, size, size, 3)).astype(np.float32)
+    expected = np.asarray(vector(pixels, training=False))
+    again = np.asarray(tfxfer.load_backbone(f"hub:{bundle}/feature_vector/1", image_size=size).model(pixels))
+    layer = hub.KerasLayer(str(bundle / "feature_vector" / "1"), trainable=True)
+    model = tf_keras.Sequential([layer, tf_keras.layers.Dense(2)])
+    model.compile(
+        tf_keras.optimizers.legacy.SGD(0.01, momentum=0.9),
+        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    labels = generator.integers(0, 2, _BATCH)
+    model.predict(pixels[:1] / 255, verbose=0)
+    before = [variable.numpy() for variable in layer.trainable_variables]
+    losses = model.fit(pixels / 255, labels, batch_size=_BATCH, epochs=steps, verbose=0).history["loss"]
+    after = [variable.numpy() for variable in layer.trainable_variables]
+    found = {
+        "loss": losses[-1] / losses[0],
+        "listed": len(before),
+        "still": sum(np.array_equal(a, b) for a, b in zip(before, after, strict=True)),
+        "features": float(np.abs(again - expected).max() / np.abs(expected).max()),
+    }
+    print(json.dumps(found))
+
+
+def pixels(given: argparse.Namespace) -> list[Figure]:
+    """Compares what `serve_bytes` sees of files with what training sees of them."""
+    with tempfile.TemporaryDirectory() as temporary:
+        found = _measured(_SAME_PIXELS, pathlib.Path(temporary), 40)
+    print(f"pixels: {json.dumps(found)}", flush=True)
+    return [_at_most(f"{count:,} bytes of {name}: differ", other, 0) for name, (count, other) in found.items()]
+
+
+def same_pixels(_folder: str, number: int) -> None:
+    """Prints for each kind of file how many bytes were compared, and how many differ."""
+    from tfxfer.cli import quiet
+
+    quiet.load_tensorflow()
+    import tensorflow as tf
+
+    from tfxfer.data import images
+    from tfxfer.export import encoded
+
+    kinds = {
+        "RGB JPEG": ("RGB", {"format": "JPEG"}),
+        "RGB JPEG, progressive, full chroma": ("RGB", {"format": "JPEG", "progressive": True, "subsampling": 0}),
+        "grey JPEG": ("L", {"format": "JPEG"}),
+        "RGB PNG": ("RGB", {"format": "PNG"}),
+        "grey PNG": ("L", {"format": "PNG"}),
+    }
+    found = {}
+    for name, (mode, how) in kinds.items():
+        generator = np.random.default_rng(0)
+        count = other = 0
+        for index in range(number):
+            field = _field(generator)
+            height, width = generator.integers(20, (_HEIGHT, _WIDTH))
+            picture = PIL.Image.fromarray(np.clip(128 + 60 * field[:height, :width], 0, 255).astype(np.uint8))
+            stream = io.BytesIO()
+            picture.convert(mode).save(stream, **how, **({"quality": 60 + index} if how["format"] == "JPEG" else {}))
+            for policy in ("squash", "crop"):
+                seen = images.resize(images.decode(stream.getvalue(), least_size=_SIZE), _SIZE, policy)
+                served = encoded.decoded_batch(tf.constant([stream.getvalue()]), _SIZE, policy)[0].numpy()
+                count, other = count + seen.size, other + int((seen != served).sum())
+        found[name] = (count, other)
+    print(json.dumps(found))
 
 
 def write_pictures(folder: pathlib.Path, number: int) -> None:
@@ -207,7 +319,7 @@ def _bundle(folder: str):
     return export.open_bundle(pathlib.Path(folder, "run", "bundle"))
 
 
-_MEASUREMENTS = {"predict": predict}
+_MEASUREMENTS = {"predict": predict, "reuse": reuse, "pixels": pixels}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfxfer import files
 from tfxfer.cli.main import main
 from tfxfer.data import images
 
@@ -188,6 +189,8 @@ def copied(trained, tmp_path, classes: list[str]) -> pathlib.Path:
     bundle = shutil.copytree(trained / "bundle", tmp_path / "bundle")
     index = json.loads((bundle / "bundle.json").read_text())
     index["classes"] = classes
+    (bundle / "labels.txt").write_text("".join(f"{name}\n" for name in classes))
+    index["files"]["labels.txt"] = files.sha256(bundle / "labels.txt")
     (bundle / "bundle.json").write_text(json.dumps(index))
     return bundle
 

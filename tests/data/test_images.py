@@ -261,3 +261,11 @@ def test_only_regular_files_of_bearable_size_are_read(tmp_path, monkeypatch):
         ".": "a folder",
     }
     assert refusal("/dev/zero", images.read) == "no regular file"
+
+
+@pytest.mark.parametrize("sides", [(1, 60_000), (60_000, 1)])
+def test_a_narrow_picture_that_would_take_gigabytes_to_resize_is_refused(sides):
+    stream = io.BytesIO()
+    PIL.Image.new("L", sides).save(stream, "PNG")
+    with pytest.raises(images.UnreadableImageError, match="beyond the limit"):
+        images.decode(stream.getvalue())

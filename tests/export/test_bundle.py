@@ -121,18 +121,20 @@ def test_a_file_that_answers_at_random_is_told(trained, bundle):
         parity.compare(kind, bundle / kind.file, Subject(model, (), PIXELS), parity.reference(model, SAMPLE))
 
 
-def test_a_format_held_to_accuracy_may_lose_a_point_and_no_more(trained, bundle, colours):
+@pytest.mark.parametrize(("wrong", "fails"), [(0, False), (1, False), (2, True)])
+def test_a_format_held_to_accuracy_may_lose_a_point_and_no_more(trained, wrong, fails):
     model = keras.models.load_model(trained / "bundle" / "model.keras")
-    answers = prediction.softmax(prediction.logits(model, SAMPLE))
-    sample = dataclasses.replace(SAMPLE, labels=answers.argmax(axis=1).astype(np.int32))
-    off = np.roll(answers, 1, axis=1)
-    for wrong, fails in ((0, False), (1, True)):
-        mixed = np.concatenate([off[:wrong], answers[wrong:]])
-        kind = dataclasses.replace(
-            core.CORE["keras"], limit=None, opened=lambda path, subject, mixed=mixed: lambda p: mixed[: len(p)]
-        )
-        with pytest.raises(VerificationError, match="a point less is allowed") if fails else contextlib.nullcontext():
-            parity.compare(kind, bundle / kind.file, Subject(model, (), PIXELS), parity.reference(model, sample))
+    pixels = np.random.default_rng(1).integers(0, 256, (100, 24, 24, 3), dtype=np.uint8)
+    rows = Rows(pixels, np.zeros(100, np.int32), np.arange(100), 3)
+    answers = prediction.softmax(prediction.logits(model, rows))
+    rows = dataclasses.replace(rows, labels=answers.argmax(axis=1).astype(np.int32))
+    answers[:wrong] = np.roll(answers[:wrong], 1, axis=1)
+    kind = dataclasses.replace(
+        core.CORE["keras"], limit=None, opened=lambda path, subject: lambda pictures: answers[: len(pictures)]
+    )
+    path = trained / "bundle" / "model.keras"
+    with pytest.raises(VerificationError, match="a point less is allowed") if fails else contextlib.nullcontext():
+        parity.compare(kind, path, Subject(model, (), pixels), parity.reference(model, rows))
 
 
 def test_a_graph_that_draws_random_numbers_is_refused(tmp_path):
@@ -182,6 +184,35 @@ def test_an_existing_target_is_not_overwritten(trained, bundle):
 
     with pytest.raises(WorkdirError, match="exists and is not overwritten"), files.new_folder(bundle):
         pass
+
+
+def reindexed(bundle, **changes):
+    """Writes the index anew, and the digest of the labels in it."""
+    index = json.loads((bundle / "bundle.json").read_text()) | changes
+    if "labels.txt" in (index.get("files") or {}):
+        index["files"]["labels.txt"] = files.sha256(bundle / "labels.txt")
+    (bundle / "bundle.json").write_text(json.dumps({k: v for k, v in index.items() if v is not None}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels", "message"),
+    [
+        ({"classes": ["blue", "green"]}, "blue\ngreen\n", "it names 2 classes, and its network has 3 outputs"),
+        ({"classes": ["blue", "green", "rot"]}, None, r"bundle\.json and labels\.txt name other classes"),
+        ({"resize": "pad"}, None, "lacks classes, files or resize"),
+        ({"classes": None}, None, "lacks classes, files or resize"),
+        ({"files": None}, None, "lacks classes, files or resize"),
+        ({"files": {}}, None, "is damaged"),
+        ({"schema": None}, None, r"its bundle\.json has no schema"),
+        ({"schema": 1}, None, "has schema 1, this tfxfer reads 2. Open it with the version"),
+    ],
+)
+def test_an_index_that_says_something_impossible_is_refused(bundle, changes, labels, message):
+    if labels:
+        (bundle / "labels.txt").write_text(labels)
+    reindexed(bundle, **changes)
+    with pytest.raises(BundleError, match=message):
+        export.open_bundle(bundle)
 
 
 def test_a_bundle_opens_and_predicts(trained):

@@ -60,11 +60,33 @@ def test_they_are_those_that_training_sees(decode, policy, mode, how):
 
 
 def test_what_tensorflow_does_by_itself_would_be_noticed():
-    """The canary: its own resizing and its default transform are near, and not the same."""
-    contents = [coded(picture(*sides), format="JPEG") for sides in SIDES[:5]]
-    expected = [images.resize(images.decode(c, least_size=SIZE), SIZE, "squash") for c in contents]
-    others = [tf.image.resize(tf.io.decode_jpeg(c, channels=3), (SIZE, SIZE), antialias=True) for c in contents]
-    assert not np.array_equal(np.round(others), expected)
+    """Canaries: its own resizing, its default transform, and height before width are near, and not the same."""
+    content = coded(picture(300, 200), format="JPEG")
+    exact = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
+    assert np.array_equal(exact, images.decode(content))
+    assert not np.array_equal(tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_FAST"), exact)
+    expected = images.resize(exact.numpy(), SIZE, "squash")
+    resized = np.round(tf.image.resize(exact, (SIZE, SIZE), antialias=True))
+    turned = images.resize(exact.numpy().transpose(1, 0, 2), SIZE, "squash").transpose(1, 0, 2)
+    for other in (resized, turned):
+        assert 0 < np.abs(other.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize(("mode", "clear"), [("RGB", (9, 9, 9)), ("L", 9)])
+def test_one_colour_that_is_transparent_is_white(decode, mode, clear):
+    image = picture(40, 30, mode)
+    image.paste(clear, (5, 5, 20, 20))
+    content = coded(image, format="PNG", transparency=clear)
+    expected = images.resize(images.decode(content), SIZE, "squash")
+    assert (expected == 255).any()
+    np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
+
+
+def test_what_phones_call_a_jpeg_is_one(decode):
+    """MPO: several JPEGs in one file, of which the first is the picture."""
+    content = coded(picture(300, 200), format="MPO", save_all=True, append_images=[picture(300, 200)])
+    expected = images.resize(images.decode(content, least_size=SIZE), SIZE, "squash")
+    np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
 
 
 def test_a_palette_is_its_colours(decode):
@@ -73,14 +95,14 @@ def test_a_palette_is_its_colours(decode):
     np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
 
 
-def bomb(form):
-    """A file of a few bytes that says it has 20,000 × 20,000 pixels."""
+def bomb(form, sides=(20_000, 20_000)):
+    """A file of a few bytes that says it has so many columns and rows."""
     content = bytearray(coded(picture(8, 8), format=form))
     if form == "PNG":
-        content[16:24] = (20_000).to_bytes(4) * 2
+        content[16:24] = b"".join(side.to_bytes(4) for side in sides)
     else:
         at = content.index(b"\xff\xc0") + 5
-        content[at : at + 4] = (20_000).to_bytes(2) * 2
+        content[at : at + 4] = b"".join(side.to_bytes(2) for side in sides[::-1])
     return bytes(content)
 
 
@@ -93,6 +115,8 @@ def bomb(form):
         (coded(picture(80, 80), format="JPEG")[:300], "(?i)jpeg"),
         (coded(picture(80, 80), format="PNG")[:300], "(?i)png"),
         (bomb("JPEG"), "beyond the limit of pixels"),
+        (bomb("PNG", (1, 60_000)), "beyond the limit of pixels"),
+        (bomb("PNG", (60_000, 1)), "beyond the limit of pixels"),
         (bomb("PNG"), "beyond the limit of pixels"),
     ],
 )

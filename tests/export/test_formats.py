@@ -366,7 +366,7 @@ def test_int8_without_pictures_is_refused(subject, tmp_path):
 
 def test_int8_looks_at_pictures_from_first_to_last(subject, tmp_path, monkeypatch):
     """Ranges come from a few of them, evenly chosen: black ones alone would make others saturate."""
-    monkeypatch.setattr(litert, "_MOST_REPRESENTATIVE", 4)
+    monkeypatch.setattr(litert.formats, "REPRESENTATIVE", 4)
     seen = []
     real = litert._fractions
     monkeypatch.setattr(litert, "_fractions", lambda pictures: seen.append(pictures) or real(pictures))

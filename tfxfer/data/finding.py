@@ -169,7 +169,7 @@ def _picture(name: str, path: str, origin: str = "") -> Picture:
 
 def _matches(word: str) -> list[str]:
     """Returns the files that a glob matches, sorted; unlike `glob.glob`, follows no link to a folder at `**`."""
-    parts = pathlib.Path(word).expanduser().parts
+    parts = pathlib.Path(word).parts  # a shell has put the home folder in the place of ~, or it was in quotes
     fixed = list(itertools.takewhile(lambda part: not _MAGIC & set(part), parts))
     pattern = list(parts[len(fixed) :])
     if pattern[-1] == "**":  # matches folders alone

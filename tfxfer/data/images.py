@@ -16,6 +16,10 @@ import PIL.ImageOps
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 # Beyond this a small file may unpack to gigabytes.
 MOST_PIXELS = 100_000_000
+# MPO: what many phones call .jpg, JPEGs one after the other, of which the first is the picture.
+_JPEG = ("JPEG", "MPO")
+# A picture that is narrow and very long would take gigabytes between its two passes of resizing.
+MOST_SIDE = 50_000
 MOST_BYTES = 256 << 20
 
 
@@ -59,7 +63,7 @@ def decode(content: bytes, *, least_size: int | None = None) -> np.ndarray:
         UnreadableImageError: no picture, a truncated one, or one beyond the limits.
     """
     with _opened(content) as image:
-        if least_size is not None and image.format == "JPEG":
+        if least_size is not None and image.format in _JPEG:
             image.draft(None, (least_size, least_size))
         return _to_rgb(image)
 
@@ -74,7 +78,7 @@ def check(content: bytes) -> tuple[int, int]:
     """
     with _opened(content) as image:
         height, width = image.height, image.width
-        if image.format == "JPEG":
+        if image.format in _JPEG:
             image.draft(None, (1, 1))
         _to_rgb(image)
         quarter_turn = image.getexif().get(PIL.ExifTags.Base.Orientation, 1) >= 5
@@ -108,7 +112,7 @@ def _opened(content: bytes) -> Iterator[PIL.Image.Image]:
     _check_bytes(len(content))
     try:
         with _quiet, PIL.Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MOST_PIXELS or max(image.size) > MOST_SIDE:
                 raise UnreadableImageError(f"{image.width}×{image.height} pixels are beyond the limit")
             yield image
     except UnreadableImageError:

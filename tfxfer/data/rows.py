@@ -82,3 +82,11 @@ class Rows:
         for start in range(0, len(self), batch_size):
             positions = np.arange(start, min(start + batch_size, len(self)))
             yield self.take(np.resize(positions, batch_size)), len(positions)
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Returns at most `most` of the positions below `count`, int64, at equal distances.
+
+    So that of examples in the order of their classes every class has some.
+    """
+    return np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)

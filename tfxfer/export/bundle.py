@@ -5,29 +5,31 @@ import dataclasses
 import pathlib
 import shutil
 import time
+import typing
 import zipfile
+from collections.abc import Iterator
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from tfxfer import archives, files, progress, values
+from tfxfer import archives, files, formats, progress, values
 from tfxfer.backbones import model_files, model_scan
 from tfxfer.backbones.hub.layer import saved_models_allowed
-from tfxfer.data.rows import Rows
+from tfxfer.data.rows import Rows, evenly
 from tfxfer.errors import BackboneError, BundleError, FormatError, VerificationError, WorkdirError
 from tfxfer.evaluation import LeftOut, Parity, Report
 from tfxfer.export import core, parity
 from tfxfer.export.card import write_card
-from tfxfer.export.formats import FORMATS, Subject
+from tfxfer.export.formats import FORMATS, Format, Subject
 from tfxfer.export.formats.format import label_lines
 from tfxfer.plans import Plan
 from tfxfer.recipes import Recipe
+from tfxfer.recipes.inputs import Resize
 
 SCHEMA = 2
 # Whose registered classes the network of a bundle may name besides Keras's own.
 _PACKAGES = ("tfxfer", "keras_hub")
-# Training pictures on which ranges of numbers are measured: LiteRT's guide asks for 100 to 500.
-_REPRESENTATIVE = 300
 # The one format that must be right, since everything else can be made from it.
 _FIRST = "keras"
 
@@ -85,10 +87,13 @@ def write(
     start = time.monotonic()
     names = plan.what.class_names
     subject = Subject(model, names, representative, plan.what.resize)
-    if recipe.export.hub_archive and not overwrite:
-        check_absent(pathlib.Path(recipe.export.hub_archive))
+    if recipe.export.hub_archive:
+        check_archive(pathlib.Path(recipe.export.hub_archive), folder, overwrite=overwrite)
     with files.new_folder(folder, overwrite=overwrite) as beside:
         found, left_out = _exported(subject, recipe.export.optional_formats, test, beside)
+        is_packed = bool(recipe.export.hub_archive) and any(parity.format == "saved_model" for parity in found)
+        if recipe.export.hub_archive and not is_packed:
+            left_out += (LeftOut(format="hub_archive", reason="it would hold the SavedModel, which is not there."),)
         seconds = report.seconds + time.monotonic() - start
         report = dataclasses.replace(report, export=found, left_out=left_out, seconds=seconds)
         files.write_text(beside / "labels.txt", label_lines(names))
@@ -98,30 +103,40 @@ def write(
         files.write_text(beside / "README.md", write_card(report, plan))
         contents = sorted(path for path in beside.rglob("*") if path.is_file())
         digests = {str(path.relative_to(beside)): files.sha256(path) for path in contents}
-        formats = {parity.format: parity.file for parity in found}
         index = {
-            "schema": SCHEMA, "classes": list(names), "resize": plan.what.resize, "formats": formats, "files": digests
-        }  # fmt: skip
+            "schema": SCHEMA,
+            "classes": list(names),
+            "resize": plan.what.resize,
+            "formats": {parity.format: parity.file for parity in found},
+            "files": digests,
+        }
         files.write_json(beside / "bundle.json", index)
-        if recipe.export.hub_archive:
-            _pack(beside, found, pathlib.Path(recipe.export.hub_archive))
+    if is_packed:
+        archives.pack(folder / "saved_model" / "1", recipe.export.hub_archive)
     return report
 
 
 def representative(train: Rows) -> np.ndarray:
     """Returns some training pictures, evenly from all, uint8 `[pictures, height, width, 3]`."""
-    chosen = np.unique(np.linspace(0, len(train) - 1, min(_REPRESENTATIVE, len(train))).round().astype(int))
-    return train.take(chosen)
+    return train.take(evenly(len(train), formats.REPRESENTATIVE))
 
 
-def check_absent(path: pathlib.Path) -> None:
-    """Refuses a file to write that is there already.
+def check_archive(path: pathlib.Path, folder: pathlib.Path, *, overwrite: bool = False) -> None:
+    """Finds out, before anything else is done, whether an archive can be written.
+
+    Args:
+        path: of the archive.
+        folder: of the SavedModel or bundle, outside of which it belongs.
+        overwrite: whether one that is there may be replaced.
 
     Raises:
-        WorkdirError: it is.
+        WorkdirError: it is there already, lies within `folder`, or cannot be written.
     """
-    if path.exists():
+    if path.is_dir() or (path.exists() and not overwrite):
         raise WorkdirError(f"{path} exists and is not overwritten. Remove it, or choose another name.")
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise WorkdirError(f"{path} would lie in {folder}, which is written as a whole. Choose another place for it.")
+    files.check_writable(path.parent)
 
 
 def _exported(
@@ -129,6 +144,24 @@ def _exported(
 ) -> tuple[tuple[Parity, ...], tuple[LeftOut, ...]]:
     """Writes and checks one format after the other."""
     kinds = [*core.CORE.values(), *(FORMATS[name] for name in optional)]
+    with _exact_floats():
+        return _exported_each(subject, kinds, test, folder)
+
+
+@contextlib.contextmanager
+def _exact_floats() -> Iterator[None]:
+    """Multiplies float32 by all its bits on a GPU, too, which else takes 11 of them (TensorFloat-32)."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+def _exported_each(
+    subject: Subject, kinds: list[Format], test: Rows, folder: pathlib.Path
+) -> tuple[tuple[Parity, ...], tuple[LeftOut, ...]]:
     expected = parity.reference(subject.model, test)
     found, left_out = [], []
     with progress.bar("exporting", len(kinds), kind="formats") as advance:
@@ -138,10 +171,14 @@ def _exported(
             try:
                 kind.write(subject, path)
                 found.append(parity.compare(kind, path, subject, expected))
-            except (FormatError, VerificationError) as error:
+            except OSError:  # a full disk is no fault of the format
+                raise
+            except Exception as error:  # converters raise whatever they like, and the other formats are wanted
+                known = isinstance(error, (FormatError, VerificationError))
+                reason = str(error) if known else f"it cannot be written or read ({type(error).__name__}: {error})"
                 if kind.name == _FIRST:
-                    raise VerificationError(f"{error} Nothing was exported.") from error
-                left_out.append(LeftOut(format=kind.name, reason=str(error)))
+                    raise VerificationError(f"{reason} Nothing was exported.") from error
+                left_out.append(LeftOut(format=kind.name, reason=reason))
                 _remove(path)
             advance(1, kind.name)
     return tuple(found), tuple(left_out)
@@ -155,11 +192,6 @@ def _remove(path: pathlib.Path) -> None:
         path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         path.parent.rmdir()
-
-
-def _pack(folder: pathlib.Path, found: list[Parity], archive: pathlib.Path) -> None:
-    if any(parity.format == "saved_model" for parity in found):
-        archives.pack(folder / "saved_model" / "1", archive)
 
 
 def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) -> Bundle:
@@ -180,15 +212,18 @@ def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) 
         raise BundleError(
             f"{folder} is no bundle: {error} A bundle is the folder `bundle` that tfxfer train writes."
         ) from error
-    if index.get("schema") != SCHEMA:
-        raise BundleError(f"{folder} has schema {index.get('schema')!r}, this tfxfer reads {SCHEMA}. Update tfxfer.")
+    _check_index(index, folder)
     listed = index["files"]
     missing = [name for name in listed if not (folder / name).is_file()]
     altered = [name for name in listed if name not in missing and files.sha256(folder / name) != listed[name]]
-    if missing or altered or "model.keras" not in listed:
+    if missing or altered or not {"model.keras", "labels.txt"} <= listed.keys():
         raise BundleError(
             f"the bundle {folder} is damaged: missing {missing or 'nothing'}, altered {altered or 'nothing'}. "
             "Copy it again."
+        )
+    if (folder / "labels.txt").read_text(encoding="utf-8") != label_lines(tuple(index["classes"])):
+        raise BundleError(
+            f"the bundle {folder} is damaged: bundle.json and labels.txt name other classes. Copy it again."
         )
     if not allow_unsafe_model_code:
         _check_code(folder / "model.keras")
@@ -199,7 +234,31 @@ def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) 
             )
     except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"{folder}/model.keras cannot be loaded ({error}).") from error
+    if len(index["classes"]) != model.output_shape[-1]:
+        raise BundleError(
+            f"the bundle {folder} is damaged: it names {len(index['classes'])} classes, and its network has "
+            f"{model.output_shape[-1]} outputs. Copy it again."
+        )
     return Bundle(folder, model, tuple(index["classes"]), index["resize"])
+
+
+def _check_index(index, folder: pathlib.Path) -> None:
+    """Refuses an index that says something impossible: nothing else says whether it is as it was written."""
+    if not isinstance(index, dict) or "schema" not in index:
+        raise BundleError(f"{folder} is no bundle: its bundle.json has no schema.")
+    if index["schema"] != SCHEMA:
+        raise BundleError(
+            f"{folder} has schema {index['schema']!r}, this tfxfer reads {SCHEMA}. Open it with the version of "
+            "tfxfer that wrote it (its card says which), or train again."
+        )
+    classes, listed = index.get("classes"), index.get("files")
+    if (
+        not isinstance(classes, list)
+        or not all(isinstance(name, str) for name in classes)
+        or not isinstance(listed, dict)
+        or index.get("resize") not in typing.get_args(Resize)
+    ):
+        raise BundleError(f"the bundle {folder} is damaged: bundle.json lacks classes, files or resize. Copy it again.")
 
 
 def _check_code(path: pathlib.Path) -> None:

@@ -14,9 +14,11 @@ _CARD = """\
 library_name: keras
 pipeline_tag: image-classification
 task: image-classification
+{% if "saved_model" in formats -%}
 format: saved_model_2
 asset-path: saved_model/1
 fine-tunable: true
+{% endif -%}
 network-architecture: {{ report.backbone.handle | json }}
 base_model: {{ report.backbone.handle | json }}
 dataset: {{ report.data.source | json }}
@@ -106,6 +108,7 @@ import keras
 model = keras.models.load_model("model.keras")  # float32 or uint8 on 0..255 → logits
 ```
 
+{% if "saved_model" in formats -%}
 ```python
 import tensorflow as tf
 
@@ -114,6 +117,14 @@ answer = model.signatures["serve_bytes"](image_bytes=tf.constant([open("picture.
 ```
 
 ```python
+import keras
+
+layer = keras.layers.TFSMLayer("saved_model/1", call_endpoint="serving_default")  # in a model of Keras 3
+```
+
+{% endif -%}
+{% if "feature_vector" in formats -%}
+```python
 import tensorflow_hub as hub
 import tf_keras  # Keras 2, which TF Hub's layer needs
 
@@ -121,15 +132,12 @@ layer = hub.KerasLayer("feature_vector/1", trainable=True)
 model = tf_keras.Sequential([layer, tf_keras.layers.Dense(3)])  # fine-tune it for something else
 ```
 
-```python
-import keras
-
-layer = keras.layers.TFSMLayer("saved_model/1", call_endpoint="serving_default")  # in a model of Keras 3
-```
-
+{% endif -%}
 ```
 tfxfer predict --bundle=. picture.jpg
+{%- if "feature_vector" in formats %}
 tfxfer train --data=folder:photos --backbone=hub:feature_vector/1 --workdir=../next
+{%- endif %}
 ```
 """
 
@@ -146,6 +154,7 @@ def write_card(report: Report, plan: Plan) -> str:
         records={record.name: record for record in report.history.stages},
         seconds={stage.name: stage for stage in report.train.stages},
         names=plan.what.class_names,
+        formats=[file.format for file in report.export],
         version=dict(report.versions)["tfxfer"],
     )
 

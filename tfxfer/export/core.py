@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from tfxfer import formats, graph, models, prediction
 from tfxfer.backbones.hub.layer import saved_models_allowed
-from tfxfer.errors import FormatError
 from tfxfer.export import saved_model
 from tfxfer.export.formats import Format, Subject
 from tfxfer.export.formats.format import BATCH, Classify, in_batches
@@ -37,18 +36,11 @@ def _keras_opened(path: pathlib.Path, subject: Subject) -> Classify:
 
 
 def _write_classifier(subject: Subject, path: pathlib.Path) -> None:
-    _write_saved_model(subject.model, Offer("logits", subject.class_names, subject.resize), path)
+    saved_model.write(subject.model, Offer("logits", subject.class_names, subject.resize), path)
 
 
 def _write_features(subject: Subject, path: pathlib.Path) -> None:
-    _write_saved_model(feature_vector_of(subject.model), Offer("features", (), subject.resize), path)
-
-
-def _write_saved_model(model: keras.Model, offer: Offer, path: pathlib.Path) -> None:
-    try:
-        saved_model.write(model, offer, path)
-    except (AssertionError, TypeError, ValueError, tf.errors.OpError) as error:  # what TensorFlow cannot save
-        raise FormatError(f"TensorFlow cannot write {path.parent.name}/{path.name}: {error}") from error
+    saved_model.write(feature_vector_of(subject.model), Offer("features", (), subject.resize), path)
 
 
 def _saved_model_opened(path: pathlib.Path, subject: Subject) -> Classify:

@@ -63,18 +63,20 @@ def _jpeg(content: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _png(content: tf.Tensor) -> tf.Tensor:
-    """Decodes, and lays what is transparent on white where each pixel says how much."""
+    """Decodes, and lays what is transparent on white, with the rounding of Pillow's `alpha_composite`.
+
+    See src/libImaging/AlphaComposite.c, for a ground without transparency.
+    """
     header = tf.io.decode_raw(tf.strings.substr(content, 16, 10), tf.uint8)
-    # Width and height, most significant byte first; then the depth, and a bit that says whether there is alpha.
+    # Width and height, most significant byte first; then the depth, and the type of colour.
     sides = tf.reduce_sum(tf.reshape(tf.cast(header[:8], tf.int64), [2, 4]) * [1 << 24, 1 << 16, 1 << 8, 1], axis=1)
     with tf.control_dependencies([_within_limit(sides[1], sides[0])]):
-        has_alpha = tf.cast(tf.bitwise.bitwise_and(header[9], 4), tf.bool)
+        is_palette = tf.equal(header[9], 3)
     # Asked for four channels, TensorFlow makes up the fourth of a palette.
-    return tf.cond(has_alpha, lambda: _on_white(content), lambda: tf.io.decode_png(content, channels=3))
+    return tf.cond(is_palette, lambda: tf.io.decode_png(content, channels=3), lambda: _on_white(content))
 
 
 def _on_white(content: tf.Tensor) -> tf.Tensor:
-    """Rounds as Pillow's `alpha_composite` (src/libImaging/AlphaComposite.c) on a ground without transparency."""
     pixels = tf.cast(tf.io.decode_png(content, channels=4), tf.int32)
     colours, alpha = pixels[..., :3], pixels[..., 3:]
     total = (colours * alpha + 255 * (255 - alpha)) * 128 + (128 << 7)
@@ -83,8 +85,9 @@ def _on_white(content: tf.Tensor) -> tf.Tensor:
 
 
 def _within_limit(height: tf.Tensor, width: tf.Tensor) -> tf.Operation:
-    count = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    return tf.debugging.Assert(count <= images.MOST_PIXELS, ["a picture is beyond the limit of pixels:", width, height])
+    height, width = tf.cast(height, tf.int64), tf.cast(width, tf.int64)
+    is_within = (height * width <= images.MOST_PIXELS) & (tf.maximum(height, width) <= images.MOST_SIDE)
+    return tf.debugging.Assert(is_within, ["a picture is beyond the limit of pixels:", width, height])
 
 
 def _resized(pixels: tf.Tensor, size: int, policy: str) -> tf.Tensor:

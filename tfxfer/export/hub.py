@@ -12,7 +12,7 @@ from tfxfer import archives, files
 from tfxfer.backbones import conventions
 from tfxfer.errors import ConfigError, VerificationError
 from tfxfer.export import saved_model
-from tfxfer.export.bundle import check_absent
+from tfxfer.export.bundle import check_archive
 from tfxfer.export.saved_model import Offer, Outputs
 
 # Pictures that are answered before and behind, and by how much the answers may differ, over the largest.
@@ -60,7 +60,7 @@ def export_hub(
     if problem:
         raise ConfigError(problem)
     if archive is not None:
-        check_absent(pathlib.Path(archive))
+        check_archive(pathlib.Path(archive), pathlib.Path(folder))
     wrapped = _on_pixels(model, pixels, _size_of(model, image_size))
     width = wrapped.output_shape[-1]
     if class_names and len(class_names) != width:
@@ -68,8 +68,8 @@ def export_hub(
     with files.new_folder(folder) as beside:
         saved_model.write(wrapped, Offer(outputs, tuple(class_names), resize), beside)
         _check(wrapped, beside)
-        if archive is not None:
-            archives.pack(beside, archive)
+    if archive is not None:
+        archives.pack(folder, archive)
 
 
 def _problem(outputs, class_names, pixels, resize, archive) -> str:
@@ -97,6 +97,8 @@ def _size_of(model: keras.Model, image_size: int | None) -> int:
         raise ConfigError(
             f"the model takes pictures of {height}×{width}; give image_size=224, or what it was made for."
         )
+    if image_size is not None and image_size < 1:
+        raise ConfigError(f"image_size={image_size} is no number of pixels. Write image_size=224.")
     if image_size is not None and height not in (None, image_size):
         raise ConfigError(f"image_size={image_size}, but the model takes pictures of {height}×{width}.")
     return image_size or height

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tfxfer import prediction
-from tfxfer.data.rows import Rows
+from tfxfer.data.rows import Rows, evenly
 from tfxfer.errors import VerificationError
 from tfxfer.evaluation import Parity
 from tfxfer.export import core
@@ -62,7 +62,7 @@ class Reference:
 
 def reference(model: keras.Model, rows: Rows) -> Reference:
     """Returns what files of `model` are compared with, on at most 2,000 of the test pictures `rows`."""
-    chosen = _evenly(_MOST_COMPARED, len(rows))
+    chosen = evenly(len(rows), _MOST_COMPARED)
     return Reference(model, rows.take(chosen), rows.labels[chosen])
 
 
@@ -86,7 +86,7 @@ def compare(kind: Format, path: pathlib.Path, subject: Subject, reference: Refer
     few = reference.pictures[:_BATCH]
     if not np.allclose(answer(few), answer(few), rtol=_SAME, atol=_SAME):
         raise VerificationError(f"{kind.file} answers the same pictures differently each time.")
-    some = _evenly(_NUMBERS_COMPARED, len(answers))
+    some = evenly(len(answers), _NUMBERS_COMPARED)
     difference = float(np.abs(answers - expected)[some].max())
     if is_features:
         difference /= max(float(np.abs(expected[some]).max()), 1e-30)
@@ -120,11 +120,6 @@ def compare(kind: Format, path: pathlib.Path, subject: Subject, reference: Refer
         one_ms=_median_ms(lambda: answer(few[:1]), _CALLS),
         batch_ms=_median_ms(lambda: answer(np.resize(few, (_BATCH, *few.shape[1:]))), _BATCH_CALLS),
     )
-
-
-def _evenly(most: int, count: int) -> np.ndarray:
-    """Returns at most `most` positions of `count`, at equal distances."""
-    return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
 
 def _in_batches(model: keras.Model, pictures: np.ndarray) -> np.ndarray:

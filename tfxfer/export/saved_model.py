@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfxfer import models
 from tfxfer.backbones.hub.layer import SavedModelLayer
-from tfxfer.errors import VerificationError
+from tfxfer.errors import FormatError, VerificationError
 from tfxfer.export import encoded
 from tfxfer.export.formats.format import label_lines
 
@@ -19,7 +19,10 @@ Outputs = Literal["logits", "probabilities", "features"]
 # How many of the most probable classes a signature names.
 MOST_NAMED = 5
 # Parts of names of ops that draw random numbers (tensorflow/core/ops: random_ops, stateless_random_ops, stateful_…).
-_RANDOM = ("Random", "Rng", "Multinomial", "TruncatedNormal", "StatefulUniform", "StatefulStandardNormal")
+_RANDOM = (
+    *("Random", "Rng", "Multinomial", "TruncatedNormal", "StatefulUniform", "StatefulStandardNormal"),
+    *("SampleDistorted", "FractionalMaxPool", "FractionalAvgPool"),
+)
 
 
 class _Reusable(tf.train.Checkpoint):
@@ -63,6 +66,7 @@ def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
 
     Raises:
         VerificationError: augmentation or dropout is alive in the graph for inference.
+        FormatError: TensorFlow cannot save it.
     """
     size = model.input_shape[1]
     spec = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
@@ -110,7 +114,10 @@ def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
             labels.write_text(label_lines(offer.class_names), encoding="utf-8")
             reusable.labels = tf.saved_model.Asset(str(labels))
             reusable.class_names = tf.Variable(offer.class_names, trainable=False, name="class_names")
-        tf.saved_model.save(reusable, str(folder), signatures=signatures)
+        try:
+            tf.saved_model.save(reusable, str(folder), signatures=signatures)
+        except (AssertionError, TypeError, ValueError, tf.errors.OpError) as error:  # such as of a table nobody owns
+            raise FormatError(f"TensorFlow cannot save the network: {error}") from error
 
 
 def _answer(output: tf.Tensor, offer: Offer) -> dict[str, tf.Tensor]:

@@ -5,6 +5,8 @@ from typing import Literal
 
 from tfxfer import values
 
+Resize = Literal["squash", "crop"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Data:
@@ -24,7 +26,7 @@ class Data:
     source: str = "arrays:"
     on_bad_image: Literal["error", "skip"] = "error"
     on_duplicate: Literal["error", "drop"] = "error"
-    resize: Literal["squash", "crop"] = "squash"
+    resize: Resize = "squash"
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
 

@@ -21,15 +21,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from tfxfer import formats
+from tfxfer.data.rows import evenly
 from tfxfer.errors import FormatError
 from tfxfer.export.formats import frozen, litert_metadata
 from tfxfer.export.formats.format import Classify, Subject, in_batches, label_lines
 from tfxfer.export.formats.quiet import quiet
 
 _SIGNATURE = "serving_default"
-# Pictures on which int8 measures ranges. The LiteRT guide on post-training quantization asks for 100 to 500; on digits
-# 50 to 300 came out alike, and each takes 0.15 s at 224×224 with EfficientNet-Lite0.
-_MOST_REPRESENTATIVE = 100
 # How the converter tells of an op that it cannot translate: its place, of which the innermost name comes first, then
 # the op as MLIR calls it.
 _PLACE = re.compile(r'fused\["[^"]*", "([^"@]+)')
@@ -74,11 +73,9 @@ def write_int8(subject: Subject, path: pathlib.Path) -> None:
             "litert_int8 measures the range of each tensor on pictures of the training split, and none were given. "
             "Say where they are, with --data=…, or leave litert_int8 out of the formats."
         )
-    # Evenly over all of them, so that pictures in the order of classes are not those of the first class.
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), _MOST_REPRESENTATIVE)).round().astype(int))
 
     def representative() -> Iterator[dict[str, np.ndarray]]:
-        for index in chosen:
+        for index in evenly(len(pictures), formats.REPRESENTATIVE):
             yield {frozen.INPUT: _fractions(pictures[index : index + 1])}
 
     def settings(converter):
