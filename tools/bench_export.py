@@ -182,7 +182,8 @@ def same_pixels(_folder: str, number: int) -> None:
             height, width = generator.integers(20, (_HEIGHT, _WIDTH))
             picture = PIL.Image.fromarray(np.clip(128 + 60 * field[:height, :width], 0, 255).astype(np.uint8))
             stream = io.BytesIO()
-            picture.convert(mode).save(stream, **how, **({"quality": 60 + index} if how["format"] == "JPEG" else {}))
+            quality = {"quality": 60 + index % 25} if how["format"] == "JPEG" else {}
+            picture.convert(mode).save(stream, **how, **quality)
             for policy in ("squash", "crop"):
                 seen = images.resize(images.decode(stream.getvalue(), least_size=_SIZE), _SIZE, policy)
                 served = encoded.decoded_batch(tf.constant([stream.getvalue()]), _SIZE, policy)[0].numpy()
