@@ -46,6 +46,8 @@ def photos(tmp_path, monkeypatch):
                 pixels = generator.integers(0, 60, (40, 40, 3)) + brightness
                 Image.fromarray(pixels.astype(np.uint8)).save(place / f"{name}{number}.png")
     shutil.copy(tmp_path / "photos" / "cat" / "cat0.png", "picture.jpg")
+    breeds = [f"{breed}/{breed}{number}.png,{breed}" for breed in ("cat", "dog") for number in range(12)]
+    (tmp_path / "breeds.csv").write_text("image,breed\n" + "".join(f"photos/{line}\n" for line in breeds))
     (tmp_path / "list.csv").write_text("image\nnew_pictures/cat0.png\nnew_pictures/dog1.png\n")
     return tmp_path
 
@@ -91,7 +93,7 @@ def test_the_commands_of_the_readme_run(photos, capsys):
         # One epoch of a small size instead of the defaults; MobileNetV2's weights cannot be had without network.
         if words[1] in ("train", "plan", "lr-find"):
             words.append("--image_size=32")
-        if "--data=folder:photos" in words:
+        if {"--data=folder:photos", "--data=csv:breeds.csv"} & set(words):
             words.append("--stages=feature_extraction")
         if any(word.startswith("--config=") for word in words):
             words = [word.replace("runs/photos", "runs/config") for word in words]

@@ -70,6 +70,17 @@ def test_the_scratch_preset_starts_from_random_weights_and_no_other_does():
             "Data: validation_fraction + test_fraction must leave something to train on.",
         ),
         ({"source": 3}, "Data: source=3 is not a text."),
+        ({"source": "a.tsv"}, "Data: source='a.tsv' names no kind of source; write csv:a.tsv for a table."),
+        (
+            {"source": "a.parquet"},
+            "Data: source='a.parquet' names no kind of source; write parquet:a.parquet for a table.",
+        ),
+        (
+            {"source": "folder:x", "split_column": "fold"},
+            "Data: split_column='fold' is of csv: and parquet:, and the source is folder:x.",
+        ),
+        ({"examples_per_class": 0}, "Data: examples_per_class=0 must be at least 1, or none."),
+        ({"label_column": None}, "Data: label_column=None is not a text."),
     ],
 )
 def test_data_that_cannot_be(settings, message):

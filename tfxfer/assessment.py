@@ -1,8 +1,9 @@
 """Measures a bundle on labelled images: its own test split again, or new ones."""
 
+import dataclasses
 import pathlib
 
-from tfxfer import data, display, evaluation, export, files, runtime, values
+from tfxfer import data, display, evaluation, export, files, recipes, runtime, values
 from tfxfer.errors import BundleError
 from tfxfer.evaluation import Measured
 from tfxfer.recipes import Recipe
@@ -13,6 +14,8 @@ def assess(
     source: str | None = None,
     *,
     on_bad_image: str = "error",
+    image_column: str = "",
+    label_column: str = "",
     allow_unsafe_model_code: bool = False,
 ) -> Measured:
     """Returns the result of a bundle's model.
@@ -22,6 +25,9 @@ def assess(
         source: labelled images whose classes are matched by name, all of them used; None: the data that the
             bundle was trained from, its test split.
         on_bad_image: "error" or "skip".
+        image_column: where `source` is a table, the heading of its paths; "" for that of the bundle's recipe, where
+            that was one too, else for those that are known. `label_column` likewise, of its classes.
+        label_column: see there.
         allow_unsafe_model_code: whether ops of a SavedModel in its network may run that the scan refuses.
 
     Raises:
@@ -33,26 +39,42 @@ def assess(
         data.check_source(source)
     opened = export.open_bundle(bundle, allow_unsafe_model_code=allow_unsafe_model_code)
     runtime.check_environment()
-    examples = open_examples(opened, source, on_bad_image=on_bad_image)
+    columns = {"image_column": image_column, "label_column": label_column}
+    examples = open_examples(opened, source, on_bad_image=on_bad_image, **columns)
     pixels = examples.pixels(opened.model.input_shape[1], opened.resize)
     return evaluation.measure(opened.model, examples.rows(pixels, data.TEST), opened.class_names)
 
 
-def open_examples(bundle: export.Bundle, source: str | None, *, on_bad_image: str = "error") -> data.Examples:
+def open_examples(
+    bundle: export.Bundle,
+    source: str | None,
+    *,
+    on_bad_image: str = "error",
+    image_column: str = "",
+    label_column: str = "",
+) -> data.Examples:
     """Returns the examples to measure a bundle on, in the split `data.TEST`.
 
     Args:
         bundle: an opened one.
         source: labelled images, all of them in that split; None: those that the bundle was trained from.
         on_bad_image: "error" or "skip".
+        image_column: as in `assess`; `label_column` likewise.
+        label_column: see there.
 
     Raises:
         BundleError: the bundle was trained on arrays of a program, or its data has changed since.
         DataError: the data cannot be read, or has a class that the bundle does not know.
     """
     if source is not None:
-        return data.open_labelled(source, bundle.class_names, on_bad_image=on_bad_image)
-    recipe = values.from_json(Recipe, files.read_json(bundle.folder / "recipe.json"))
+        columns = {"image_column": image_column, "label_column": label_column}
+        asked = recipes.Data(source=source, on_bad_image=on_bad_image, **columns)
+        if asked.is_table:
+            trained = _recipe(bundle).data
+            columns = {name: heading or getattr(trained, name) for name, heading in columns.items()}
+            asked = dataclasses.replace(asked, **columns)
+        return data.open_labelled(asked, bundle.class_names)
+    recipe = _recipe(bundle)
     if recipe.data.source == "arrays:":
         raise BundleError("this bundle was trained on arrays of a Python program. Give labelled images: --data=…")
     examples = data.open_data(recipe.data, seed=recipe.seed)
@@ -63,6 +85,10 @@ def open_examples(bundle: export.Bundle, source: str | None, *, on_bad_image: st
             "images. Give new labelled images: --data=…"
         )
     return examples
+
+
+def _recipe(bundle: export.Bundle) -> Recipe:
+    return values.from_json(Recipe, files.read_json(bundle.folder / "recipe.json"))
 
 
 def describe(measured: Measured) -> str:

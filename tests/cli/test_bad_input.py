@@ -63,7 +63,7 @@ def test_a_folder_that_does_not_exist(train, tmp_path):
 def test_one_class_only(train, tmp_path):
     code, message = train(folder_of(tmp_path / "photos", cat=5))
     assert code == DATA
-    assert "has one class only, 'cat': there is nothing to tell apart. Make one folder for each class." in message
+    assert "has one class only, 'cat': there is nothing to tell apart. Make one folder for each class, or" in message
 
 
 def test_a_class_with_a_single_image(train, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from tfxfer.cli import command, main, train
 from tfxfer.errors import DataError, VerificationError
-from tfxfer.recipes import Export, Recipe, Running
+from tfxfer.recipes import Data, Export, Recipe, Running
 
 COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "export", "backbones", "cache")
 DATA = "--data=folder:photos"
@@ -133,7 +133,8 @@ def test_the_help_of_a_recipe_s_flags(run, name):
 def test_the_flags_of_a_recipe_are_fields_of_it():
     """Each short flag reads a text that its field accepts."""
     texts = {
-        "data": "folder:x", "on_bad_image": "skip", "backbone": "keras:VGG16", "stages": "full", "image_size": "96",
+        "data": "csv:x", "image_column": "photo", "label_column": "breed",
+        "on_bad_image": "skip", "backbone": "keras:VGG16", "stages": "full", "image_size": "96",
         "batch_size": "8", "seed": "3", "allow_unsafe_model_code": "true", "strategy": "multi_worker_mirrored",
         "devices": "gpu:0", "workers": "a:1,b:2", "task_index": "1", "checkpoint_seconds": "5",
         "resume": "must", "profile_steps": "1:3", "precision": "mixed_float16", "jit_compile": "true",
@@ -142,7 +143,8 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
-    assert (recipe.data.source, recipe.data.on_bad_image, recipe.backbone.handle) == ("folder:x", "skip", "keras:VGG16")
+    assert recipe.data == Data(source="csv:x", image_column="photo", label_column="breed", on_bad_image="skip")
+    assert recipe.backbone.handle == "keras:VGG16"
     assert (recipe.stages, recipe.image_size, recipe.batch_size, recipe.seed) == ("full", 96, 8, 3)
     assert recipe.backbone.allow_unsafe_model_code is True
     assert recipe.precision == "mixed_float16"

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tfxfer.data import examples, folder, splits
+from tfxfer.data import examples, folder, pictures, splits
 from tfxfer.data.examples import Examples, Found
 from tfxfer.data.pictures import Arrays
 from tfxfer.errors import DataError
@@ -175,7 +175,8 @@ def test_an_empty_class_is_named(photos):
 def test_one_class_only(tmp_path):
     draw_all(tmp_path, cat=5)
     assert refusal(tmp_path) == (
-        f"folder:{tmp_path} has one class only, 'cat': there is nothing to tell apart. Make one folder for each class."
+        f"folder:{tmp_path} has one class only, 'cat': there is nothing to tell apart. Make one folder for each class, "
+        "or write the class of each image into the column of labels."
     )
 
 
@@ -216,7 +217,10 @@ def test_training_and_validation_without_a_test(tmp_path):
 @pytest.mark.parametrize("others", [{"test": 3}, {"test": 3, "validation": 3}])
 def test_ready_splits_without_training(tmp_path, others):
     said = refusal(ready(tmp_path, **others))
-    assert said == f"the split train of folder:{tmp_path} has no images. Put them into train/<class>/."
+    assert said == (
+        f"the split train of folder:{tmp_path} has no images. Put them into train/<class>/, or write train into the "
+        "column of splits."
+    )
 
 
 def test_a_class_that_only_the_test_has(tmp_path):
@@ -261,6 +265,52 @@ def test_a_class_whose_training_images_are_all_dropped(tmp_path):
         (tmp_path / "test" / "cat" / f"copy{number}.png").write_bytes(copy)
     said = refusal(tmp_path, on_duplicate="drop")
     assert said == f"folder:{tmp_path} has no image to train on for class cat. Add some."
+
+
+def test_a_draw_leaves_validation_and_test_as_they_are(photos):
+    whole, drawn = settle(photos), settle(photos, examples_per_class=3)
+    facts = drawn.facts
+    assert (facts.train_counts, facts.validation_counts, facts.test_counts) == ((3, 3), (1, 1), (2, 2))
+    assert facts.split == (
+        "by content hash with seed 0, stratified; 3 training examples of each class drawn by content hash with seed 0, "
+        "of 14"
+    )
+    assert facts.fingerprint != whole.facts.fingerprint
+    assert len(drawn.pictures) == len(drawn.keys) == 12
+
+    def names(settled, split):
+        return {settled.pictures.name(index) for index in settled.indices(split)}
+
+    assert names(drawn, splits.TRAIN) < names(whole, splits.TRAIN)
+    for split in (splits.VALIDATION, splits.TEST):
+        assert names(drawn, split) == names(whole, split)
+    whole_pixels, names_of = whole.pixels(8, "squash"), [whole.pictures.name(index) for index in range(20)]
+    for index, pixels in enumerate(drawn.pixels(8, "squash")):
+        np.testing.assert_array_equal(pixels, whole_pixels[names_of.index(drawn.pictures.name(index))])
+
+
+def test_a_draw_of_more_than_there_are(photos):
+    assert "fewer different images to train on: cat (7), dog (7)." in refusal(photos, examples_per_class=8)
+
+
+def test_what_was_skipped_and_dropped_goes_before_the_draw(tmp_path):
+    (leaky(tmp_path) / "train" / "cat" / "bad.png").write_bytes(HTML)
+    settled = settle(tmp_path, on_duplicate="drop", on_bad_image="skip", examples_per_class=4)
+    assert settled.facts.train_counts == (4, 4)
+    assert settled.facts.split.endswith("of 9")
+    assert len(settled.facts.skipped) == 1
+
+
+def test_decisions_need_no_look_at_pictures(photos):
+    """What decides takes a survey, made up here: files that are gone are not missed."""
+    found = folder.find(str(photos))
+    seen = pictures.survey(found.pictures)
+    for path in photos.rglob("*.png"):
+        path.unlink()
+    settings = {"on_bad_image": "error", "on_duplicate": "error", "seed": 0}
+    fractions = {"validation_fraction": 0.1, "test_fraction": 0.2}
+    facts = examples.decide(found, seen, fractions=fractions, **settings).facts
+    assert (facts.train_examples, facts.examples) == (14, 20)
 
 
 def test_copies_within_a_class_stay_in_one_split(photos):
@@ -335,7 +385,7 @@ def test_for_a_test_an_unknown_class_is_named_with_those_that_are_known():
     with pytest.raises(DataError) as caught:
         examples.for_test(found_arrays(("cat", "wolf")), ("cat", "dog"), on_bad_image="error")
     assert str(caught.value) == (
-        "arrays: has classes that the network does not know: wolf. It knows: cat, dog. Rename or remove their folders."
+        "arrays: has classes that the network does not know: wolf. It knows: cat, dog. Rename or remove them."
     )
 
 

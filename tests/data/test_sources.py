@@ -13,12 +13,19 @@ from tfxfer.recipes import Data
     [
         (
             "fodler:photos",
-            "data='fodler:photos': there is no kind of source 'fodler'. Did you mean 'folder'? Kinds: arrays, folder, "
-            "sample, tfds.",
+            "data='fodler:photos': there is no kind of source 'fodler'. Did you mean 'folder'? Kinds: arrays, csv, "
+            "folder, parquet, sample, tfds.",
         ),
-        ("s3:x", "data='s3:x': there is no kind of source 's3'. Kinds: arrays, folder, sample, tfds."),
+        ("s3:x", "data='s3:x': there is no kind of source 's3'. Kinds: arrays, csv, folder, parquet, sample, tfds."),
         ("folder:", "data='folder:' names nothing. Write folder:<dir>."),
         ("tfds:", "data='tfds:' names nothing. Write tfds:<name>."),
+        ("csv:", "data='csv:' names nothing. Write csv:<file>."),
+        ("parquet:", "data='parquet:' names nothing. Write parquet:<file>."),
+        (
+            "csb:x",
+            "data='csb:x': there is no kind of source 'csb'. Did you mean 'csv'? Kinds: arrays, csv, folder, "
+            "parquet, sample, tfds.",
+        ),
     ],
 )
 def test_a_source_that_cannot_be(source, message):
@@ -30,7 +37,7 @@ def test_a_source_that_cannot_be(source, message):
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("source", ["folder:a:b", "arrays:", "sample:digits", "tfds:mnist"])
+@pytest.mark.parametrize("source", ["folder:a:b", "csv:a.csv", "parquet:a", "arrays:", "sample:digits", "tfds:mnist"])
 def test_sources_that_may_be(source):
     data.check_source(source)
 

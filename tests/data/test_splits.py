@@ -1,6 +1,7 @@
 """Splits: by content and seed, the same for every class, never by where files lie."""
 
 import hashlib
+import itertools
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_copies_of_a_picture_stay_together():
     decided = assign(keys, np.zeros(30, int))
     for original in (3, 11):
         assert len({decided[index] for index, key in enumerate(keys) if key == keys[original]}) == 1
-    splits.check_no_leak(keys, keys, decided)
+    splits.check_no_leak(keys, keys.__getitem__, decided)
 
 
 def test_copies_count_as_examples():
@@ -137,7 +138,7 @@ def test_a_long_list_of_small_classes_is_cut_short():
 def test_one_picture_in_two_splits_is_a_leak_and_both_are_named():
     keys, names = ["a", "b", "a", "b"], ["train/x.png", "train/y.png", "test/z.png", "train/y2.png"]
     with pytest.raises(DataError) as caught:
-        splits.check_no_leak(keys, names, np.array([TRAIN, TRAIN, TEST, TRAIN]))
+        splits.check_no_leak(keys, names.__getitem__, np.array([TRAIN, TRAIN, TEST, TRAIN]))
     assert str(caught.value).startswith(
         "1 image(s) stand in two splits, so the measured accuracy would be too high: train/x.png (train) = "
         "test/z.png (test). Remove one of each pair"
@@ -147,7 +148,7 @@ def test_one_picture_in_two_splits_is_a_leak_and_both_are_named():
 
 def test_copies_within_one_split_are_no_leak():
     keys, decided = ["a", "a", "b"], np.array([TEST, TEST, TRAIN])
-    splits.check_no_leak(keys, ["1", "2", "3"], decided)
+    splits.check_no_leak(keys, str, decided)
     assert splits.without_leaks(keys, decided).tolist() == [0, 1, 2]
 
 
@@ -156,7 +157,60 @@ def test_of_copies_in_different_splits_those_for_the_test_remain_else_those_for_
     decided = np.array([TRAIN, TEST, TEST, VALIDATION, TRAIN, TRAIN, TEST, VALIDATION])
     remain = splits.without_leaks(keys, decided)
     assert remain.tolist() == [1, 2, 3, 5, 6]
-    splits.check_no_leak([keys[i] for i in remain], [str(i) for i in remain], decided[remain])
+    splits.check_no_leak([keys[i] for i in remain], str, decided[remain])
+
+
+def draw(keys, labels, each, seed=0) -> list[int]:
+    names = [f"class{label}" for label in range(labels.max() + 1)]
+    return splits.draw(keys, labels, names, seed=seed, each=each).tolist()
+
+
+def test_so_many_of_each_class_are_drawn_by_seed_and_content_alone():
+    keys, labels = pictures(30, 50)
+    drawn = draw(keys, labels, 5)
+    assert drawn == sorted(drawn)
+    assert np.bincount(labels[drawn]).tolist() == [5, 5]
+    order = np.random.default_rng(0).permutation(80)
+    again = draw([keys[index] for index in order], labels[order], 5)
+    assert sorted(order[again].tolist()) == drawn
+    assert draw(keys, labels, 5, seed=1) != drawn
+
+
+def test_a_smaller_draw_is_part_of_a_larger_one():
+    keys, labels = pictures(30, 50)
+    draws = [set(draw(keys, labels, each)) for each in (1, 5, 20, 30)]
+    assert all(smaller < larger for smaller, larger in itertools.pairwise(draws))
+
+
+def test_what_is_drawn_is_not_what_stands_next_to_the_test():
+    """The hash of the draw is another than that of the splits, whose lowest are in the test and the next left over."""
+    keys, labels = pictures(200)
+    order = sorted(range(200), key=lambda index: hashlib.sha256(f"0:{keys[index]}".encode()).digest())
+    assert not set(draw(keys, labels, 20)) <= set(order[:60])
+
+
+def test_of_copies_one_is_drawn():
+    keys, labels = pictures(8)
+    keys = [*keys[:4], *keys[:4]]
+    assert len({keys[index] for index in draw(keys, labels, 4)}) == 4
+
+
+def test_classes_with_fewer_than_are_to_be_drawn_are_listed():
+    keys, labels = pictures(5, 20, 3)
+    keys[1] = keys[0]
+    with pytest.raises(DataError) as caught:
+        draw(keys, labels, 10)
+    assert str(caught.value) == (
+        "examples_per_class=10, but these classes have fewer different images to train on: class0 (4), class2 (3). Ask "
+        "for fewer, or add some."
+    )
+
+
+def test_ten_thousand_classes_are_split_in_no_time():
+    """A look at all labels for each class took a minute here."""
+    labels = np.arange(100_000) % 10_000
+    decided = assign([str(number) for number in range(100_000)], labels)
+    assert np.bincount(decided).tolist() == [70_000, 10_000, 20_000]
 
 
 def test_ten_thousand_examples_are_split_in_no_time():

@@ -18,9 +18,20 @@ _INDENT = " " * 29
 _PRESETS = textwrap.fill(
     f"auto, {', '.join(PRESETS[:-1])} or {PRESETS[-1]}", 100, initial_indent=_INDENT, subsequent_indent=_INDENT
 ).lstrip()
+# Flags of whatever reads labelled images.
+COLUMNS = {
+    "image_column": ("NAME", "of a table, the column of paths; default image, path, file or filename"),
+    "label_column": ("NAME", "likewise, that of classes; default label, class, class_name or category"),
+}
 # Flags that stand for one field of the recipe: the field, the value in words, and what it is.
 RECIPE_FLAGS = {
-    "data": ("data.source", "SOURCE", "the examples: folder:<dir>, tfds:<name> or sample:digits"),
+    "data": (
+        "data.source",
+        "SOURCE",
+        "the examples: folder:<dir>, csv:<file>, parquet:<file>, tfds:<name> or sample:digits",
+    ),
+    "image_column": ("data.image_column", "NAME", COLUMNS["image_column"][1]),
+    "label_column": ("data.label_column", "NAME", COLUMNS["label_column"][1]),
     "on_bad_image": ("data.on_bad_image", "error|skip", "what an unreadable image does"),
     "backbone": (
         "backbone.handle",

@@ -4,21 +4,24 @@ import pathlib
 
 from tfxfer import checks, data, recipes
 from tfxfer.cli import quiet
-from tfxfer.cli.command import CONSENT, Command, Values
+from tfxfer.cli.command import COLUMNS, CONSENT, Command, Values
+from tfxfer.errors import ConfigError
 
 
 def _evaluate(values: Values) -> int:
     bundle = pathlib.Path(values.need("bundle", "runs/photos/bundle"))
-    on_bad_image = values.given.get("on_bad_image", "error")
+    asked = {name: values.given[name] for name in ("on_bad_image", *COLUMNS) if name in values.given}
     source = values.given.get("data")
-    checked = recipes.Data(source=source or "arrays:", on_bad_image=on_bad_image)
+    if source is None and (columns := [name for name in COLUMNS if name in asked]):
+        raise ConfigError(f"--{columns[0]} is of a table, and --data names none. Write it with --data=csv:labels.csv.")
+    checked = recipes.Data(source=source or "arrays:", **asked)
     data.check_source(checked.source)
     checks.check_environment()
     quiet.load_tensorflow()
     from tfxfer import assessment
 
     measured = assessment.assess(
-        bundle, source, on_bad_image=on_bad_image, allow_unsafe_model_code=values.is_on("allow_unsafe_model_code")
+        bundle, source, allow_unsafe_model_code=values.is_on("allow_unsafe_model_code"), **asked
     )
     print(assessment.describe(measured))
     if "output" in values.given:
@@ -34,6 +37,7 @@ COMMAND = Command(
             "SOURCE",
             "labelled images, all of them used; default: the test split that the bundle was measured on",
         ),
+        **COLUMNS,
         "on_bad_image": ("error|skip", "what an unreadable image does"),
         "output": ("FILE.json", "also write the result there"),
         **CONSENT,

@@ -1,10 +1,11 @@
 """Examples as users have them: a source becomes labelled pictures with disjoint splits, and facts about them."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from tfxfer import recipes
-from tfxfer.data import arrays, folder, samples
+from tfxfer.data import arrays, folder, groups, manifest, parquet, samples
 from tfxfer.data.arrays import check_pixel_scale
 from tfxfer.data.examples import Examples, Found, for_test, settle
 from tfxfer.data.splits import TEST, TRAIN, VALIDATION
@@ -21,14 +22,15 @@ __all__ = [
     "open_labelled",
 ]
 
-SOURCES = ("arrays", "folder", "sample", "tfds")
+# Each with what stands behind its colon.
+SOURCES = {"arrays": "", "csv": "file", "folder": "dir", "parquet": "file", "sample": "name", "tfds": "name"}
 
 
 def check_source(source: str) -> None:
     """Refuses a source of an unknown kind, before anything is loaded.
 
     Raises:
-        ConfigError: the part before the colon is none of `SOURCES`, or nothing stands behind it.
+        ConfigError: the part before the colon is none of `SOURCES`, nothing stands behind it, or a package is missing.
     """
     kind = source.partition(":")[0]
     if kind not in SOURCES:
@@ -36,8 +38,10 @@ def check_source(source: str) -> None:
             f"data={source!r}: there is no kind of source {kind!r}.{suggest(kind, SOURCES)} Kinds: "
             f"{', '.join(SOURCES)}."
         )
-    if kind != "arrays" and not source.partition(":")[2]:
-        raise ConfigError(f"data={source!r} names nothing. Write {kind}:<{'dir' if kind == 'folder' else 'name'}>.")
+    if SOURCES[kind] and not source.partition(":")[2]:
+        raise ConfigError(f"data={source!r} names nothing. Write {kind}:<{SOURCES[kind]}>.")
+    if kind == "parquet":
+        parquet.check_installed()
 
 
 def open_data(
@@ -56,34 +60,39 @@ def open_data(
         DataError: examples that cannot be learned from as they are.
     """
     check_source(recipe.source)
+    found = _find(recipe, data, class_names)
+    if recipe.group_by:
+        found = dataclasses.replace(found, groups=groups.by_file_name(found.pictures, recipe.group_by, recipe.source))
     return settle(
-        _find(recipe.source, data, class_names),
+        found,
         on_bad_image=recipe.on_bad_image,
         on_duplicate=recipe.on_duplicate,
         seed=seed,
         validation_fraction=recipe.validation_fraction,
         test_fraction=recipe.test_fraction,
+        examples_per_class=recipe.examples_per_class,
     )
 
 
-def open_labelled(source: str, class_names: tuple[str, ...], *, on_bad_image: str) -> Examples:
+def open_labelled(recipe: recipes.Data, class_names: tuple[str, ...]) -> Examples:
     """Opens examples to measure a trained network on: all of them are the test split.
 
     Args:
-        source: as in `recipes.Data`.
+        recipe: the source, its columns, and what an unreadable image does.
         class_names: of the network; the source's classes are matched by name.
-        on_bad_image: "error" or "skip".
 
     Raises:
         ConfigError: an unknown source.
         DataError: unreadable images, or a class that the network does not know.
     """
-    check_source(source)
-    return for_test(_find(source, None, None), class_names, on_bad_image=on_bad_image)
+    check_source(recipe.source)
+    # Splits and groups decide nothing here, so what is wrong with them does not matter.
+    recipe = dataclasses.replace(recipe, split_column=None, group_column=None, group_by="")
+    return for_test(_find(recipe, None, None), class_names, on_bad_image=recipe.on_bad_image)
 
 
-def _find(source: str, data: Any, class_names: Sequence[str] | None) -> Found:
-    kind, _, name = source.partition(":")
+def _find(recipe: recipes.Data, data: Any, class_names: Sequence[str] | None) -> Found:
+    kind, _, name = recipe.source.partition(":")
     if kind == "arrays":
         if data is None:
             raise ConfigError(
@@ -91,9 +100,15 @@ def _find(source: str, data: Any, class_names: Sequence[str] | None) -> Found:
             )
         return arrays.find(data, class_names)
     if data is not None:
-        raise ConfigError(f"the recipe names data {source!r}, and run was given examples too. Use one of the two.")
+        raise ConfigError(
+            f"the recipe names data {recipe.source!r}, and run was given examples too. Use one of the two."
+        )
     if kind == "folder":
         return folder.find(name)
+    if kind == "csv":
+        return manifest.find_csv(name, recipe)
+    if kind == "parquet":
+        return manifest.find_parquet(name, recipe)
     if kind == "sample":
         return samples.find(name)
     from tfxfer.data import tfds_source

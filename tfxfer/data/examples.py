@@ -3,13 +3,15 @@
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfxfer import files
 from tfxfer.data import images, pictures, splits
+from tfxfer.data.groups import Groups
 from tfxfer.data.rows import Rows
-from tfxfer.errors import DataError, WorkdirError
+from tfxfer.errors import DataError, WorkdirError, suggest
 from tfxfer.facts import BadImage, DataFacts
 
 
@@ -24,6 +26,7 @@ class Found:
         class_names: in the order of the logits.
         splits: int8 `[pictures]` where the source has splits of its own (0 train, 1 validation, 2 test), else
             None.
+        groups: which pictures must stand in one split; None: each may stand anywhere.
     """
 
     source: str
@@ -31,6 +34,7 @@ class Found:
     labels: np.ndarray
     class_names: tuple[str, ...]
     splits: np.ndarray | None = None
+    groups: Groups | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,30 +104,64 @@ def settle(
     validation_fraction: float,
     test_fraction: float,
     on_duplicate: str = "error",
+    examples_per_class: int | None = None,
 ) -> Examples:
     """Checks every picture, decides the splits and gathers the facts.
 
+    Args:
+        found: by a source.
+        on_bad_image: "error" or "skip".
+        seed: of the splits, and of the draw of training examples.
+        validation_fraction: share of each class where the source has no split; `test_fraction` likewise.
+        test_fraction: see there.
+        on_duplicate: "error" or "drop".
+        examples_per_class: how many training examples of each class are drawn; None: all.
+
     Raises:
         DataError: unreadable pictures (unless `on_bad_image` is "skip"), fewer than two classes, a class too
-            small to split, or one picture in two splits (unless `on_duplicate` is "drop").
+            small to split or to draw from, or one picture (unless `on_duplicate` is "drop") or one group in two splits.
     """
-    seen, kept = _readable(found, on_bad_image)
-    _check_classes(found, found.labels[kept], skipped=len(seen.bad))
-    keys = [seen.keys[index] for index in kept]
+    seen = pictures.survey(found.pictures)
     fractions = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
-    ready = None if found.splits is None else found.splits[kept]
-    decided, how = _decide_splits(keys, found.labels[kept], found.class_names, ready, seed, fractions)
+    return decide(
+        found,
+        seen,
+        on_bad_image=on_bad_image,
+        on_duplicate=on_duplicate,
+        seed=seed,
+        fractions=fractions,
+        examples_per_class=examples_per_class,
+    )
+
+
+def decide(
+    found: Found,
+    seen: pictures.Survey,
+    *,
+    on_bad_image: str,
+    on_duplicate: str,
+    seed: int,
+    fractions: dict[str, float],
+    examples_per_class: int | None = None,
+) -> Examples:
+    """Does what `settle` does once every picture has been looked at; nothing is read here."""
+    kept = _readable(found, seen, on_bad_image)
+    _check_classes(found, found.labels[kept], skipped=len(seen.bad))
+    found, seen = _at(found, seen, kept)
+    decided, how = _decide_splits(found, seen.keys, seed, fractions)
     if on_duplicate == "error":
-        splits.check_no_leak(keys, [found.pictures.name(index) for index in kept], decided)
+        splits.check_no_leak(seen.keys, found.pictures.name, decided)
     else:
-        remain = splits.without_leaks(keys, decided)
-        if len(remain) < len(kept):
-            how += f"; {len(kept) - len(remain)} copies of validation or test images left out of the splits before"
-        kept, decided, keys = kept[remain], decided[remain], [keys[index] for index in remain]
-    labels = found.labels[kept]
-    _check_training(found, labels[decided == splits.TRAIN])
-    facts = _facts(found, labels, decided, how, keys, seen.sizes[kept], tuple(seen.bad.values()))
-    return Examples(facts, _Subset(found.pictures, kept), labels, decided, tuple(keys))
+        remain = splits.without_leaks(seen.keys, decided)
+        if len(remain) < len(decided):
+            how += f"; {len(decided) - len(remain)} copies of validation or test images left out of the splits before"
+            (found, seen), decided = _at(found, seen, remain), decided[remain]
+    _check_training(found, found.labels[decided == splits.TRAIN])
+    if examples_per_class is not None:
+        remain, told = _draw(found, seen, decided, seed, examples_per_class)
+        how += told
+        (found, seen), decided = _at(found, seen, remain), decided[remain]
+    return Examples(_facts(found, seen, decided, how), found.pictures, found.labels, decided, seen.keys)
 
 
 def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str) -> Examples:
@@ -133,34 +171,49 @@ def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str) -
         DataError: unreadable pictures (unless `on_bad_image` is "skip"), none at all, or a class that is not
             among `class_names`.
     """
-    unknown = [name for name in found.class_names if name not in class_names]
+    places = {name: place for place, name in enumerate(class_names)}
+    unknown = [name for name in found.class_names if name not in places]
     if unknown:
+        near = suggest(unknown[0], class_names)
         raise DataError(
-            f"{found.source} has classes that the network does not know: {', '.join(unknown)}. It knows: "
-            f"{', '.join(class_names)}. Rename or remove their folders."
+            f"{found.source} has classes that the network does not know: {', '.join(unknown)}.{near} It knows: "
+            f"{', '.join(class_names)}. Rename or remove them."
         )
-    seen, kept = _readable(found, on_bad_image)
-    if len(kept) == 0:
+    seen = pictures.survey(found.pictures)
+    found, seen = _at(found, seen, _readable(found, seen, on_bad_image))
+    if len(found.labels) == 0:
         raise DataError(f"{found.source} has no images that can be read.")
-    positions = np.array([class_names.index(name) for name in found.class_names], np.int32)
-    labels = positions[found.labels[kept]]
-    decided = np.full(len(kept), splits.TEST, np.int8)
-    keys = [seen.keys[index] for index in kept]
-    renamed = dataclasses.replace(found, class_names=class_names)
-    facts = _facts(renamed, labels, decided, "all for the test", keys, seen.sizes[kept], tuple(seen.bad.values()))
-    return Examples(facts, _Subset(found.pictures, kept), labels, decided, tuple(keys))
+    positions = np.array([places[name] for name in found.class_names], np.int32)
+    found = dataclasses.replace(found, class_names=class_names, labels=positions[found.labels])
+    decided = np.full(len(found.labels), splits.TEST, np.int8)
+    facts = _facts(found, seen, decided, "all for the test")
+    return Examples(facts, found.pictures, found.labels, decided, seen.keys)
 
 
-def _readable(found: Found, on_bad_image: str) -> tuple[pictures.Survey, np.ndarray]:
-    """Returns the survey of all pictures and the positions of the readable ones.
+def _readable(found: Found, seen: pictures.Survey, on_bad_image: str) -> np.ndarray:
+    """Returns the positions of the readable pictures.
 
     Raises:
         DataError: unreadable ones, unless they are to be skipped.
     """
-    seen = pictures.survey(found.pictures)
     if seen.bad and on_bad_image == "error":
         raise DataError(_bad_images(list(seen.bad.values()), len(found.pictures)))
-    return seen, np.array([index for index in range(len(found.pictures)) if index not in seen.bad], np.int64)
+    return np.setdiff1d(np.arange(len(found.pictures)), np.fromiter(seen.bad, np.int64, len(seen.bad)))
+
+
+def _at(found: Found, seen: pictures.Survey, kept: np.ndarray) -> tuple[Found, pictures.Survey]:
+    """Returns what is known of some of the pictures; the unreadable ones stay listed."""
+    if len(kept) == len(found.labels):
+        return found, seen
+    some = dataclasses.replace(
+        found,
+        pictures=_Subset(found.pictures, kept),
+        labels=found.labels[kept],
+        splits=None if found.splits is None else found.splits[kept],
+        groups=None if found.groups is None else found.groups.at(kept),
+    )
+    keys = tuple(seen.keys[index] for index in kept)
+    return some, dataclasses.replace(seen, keys=keys, sizes=seen.sizes[kept])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +228,9 @@ class _Subset:
 
     def name(self, index: int) -> str:
         return self.all.name(self.kept[index])
+
+    def file_name(self, index: int) -> str:
+        return self.all.file_name(self.kept[index])
 
     def content(self, index: int) -> bytes:
         return self.all.content(self.kept[index])
@@ -197,46 +253,65 @@ def _check_classes(found: Found, labels: np.ndarray, skipped: int) -> None:
     if len(found.class_names) < 2:
         raise DataError(
             f"{found.source} has one class only, {found.class_names[0]!r}: there is nothing to tell apart. Make "
-            "one folder for each class."
+            "one folder for each class, or write the class of each image into the column of labels."
         )
 
 
 def _check_training(found: Found, labels: np.ndarray) -> None:
     if len(labels) == 0:
-        raise DataError(f"the split train of {found.source} has no images. Put them into train/<class>/.")
-    untrained = [name for label, name in enumerate(found.class_names) if label not in labels]
+        raise DataError(
+            f"the split train of {found.source} has no images. Put them into train/<class>/, or "
+            "write train into the column of splits."
+        )
+    counts = np.bincount(labels, minlength=len(found.class_names))
+    untrained = [found.class_names[label] for label in np.flatnonzero(counts == 0)]
     if untrained:
         raise DataError(f"{found.source} has no image to train on for class {', '.join(untrained)}. Add some.")
 
 
-def _decide_splits(keys, labels, class_names, ready, seed, fractions) -> tuple[np.ndarray, str]:
+def _decide_splits(found: Found, keys: Sequence[str], seed: int, fractions: dict[str, float]) -> tuple[np.ndarray, str]:
     """Returns the splits and, in words, where they come from: whatever the source lacks is taken from training."""
+    groups = found.groups
+    by = "content hash" if groups is None else f"hash of {groups.by}, {groups.count:,} groups,"
+    names = None if groups is None else groups.names
+    ready = found.splits
     if ready is None:
-        decided = splits.assign(keys, labels, class_names, seed=seed, **fractions)
-        return decided, f"by content hash with seed {seed}, stratified"
+        decided = splits.assign(keys, found.labels, found.class_names, seed=seed, groups=names, **fractions)
+        return decided, f"by {by} with seed {seed}, stratified"
+    if groups is not None:
+        splits.check_groups(groups.names, found.pictures.name, ready, groups.by)
     missing = [name for code, name in enumerate(splits.NAMES) if code and not (ready == code).any()]
     if not missing or not (ready == splits.TRAIN).any():
         return ready, "the source's own"
     decided = ready.copy()
     train = np.flatnonzero(ready == splits.TRAIN)
+    _check_training(found, found.labels[train])
     wanted = {
         f"{name}_fraction": fractions[f"{name}_fraction"] if name in missing else 0.0 for name in splits.NAMES[1:]
     }
-    taken = splits.assign([keys[i] for i in train], labels[train], class_names, seed=seed, **wanted)
-    decided[train] = taken
-    return (
-        decided,
-        f"the source's own; {' and '.join(missing)} taken from train by content hash with seed {seed}",
+    inside = None if groups is None else groups.at(train).names
+    train_keys = [keys[index] for index in train]
+    decided[train] = splits.assign(
+        train_keys, found.labels[train], found.class_names, seed=seed, groups=inside, **wanted
     )
+    return decided, f"the source's own; {' and '.join(missing)} taken from train by {by} with seed {seed}"
 
 
-def _facts(found, labels, decided, how, keys, sizes, bad) -> DataFacts:
+def _draw(found: Found, seen: pictures.Survey, decided: np.ndarray, seed: int, each: int) -> tuple[np.ndarray, str]:
+    """Returns the positions of what remains when so many training examples of each class are drawn, and says so."""
+    train = np.flatnonzero(decided == splits.TRAIN)
+    keys = [seen.keys[index] for index in train]
+    drawn = train[splits.draw(keys, found.labels[train], found.class_names, seed=seed, each=each)]
+    remain = np.sort(np.concatenate([drawn, np.flatnonzero(decided != splits.TRAIN)]))
+    told = f"; {each} training examples of each class drawn by content hash with seed {seed}, of {len(train):,}"
+    return remain, told
+
+
+def _facts(found: Found, seen: pictures.Survey, decided: np.ndarray, how: str) -> DataFacts:
     def counts(split: int) -> tuple[int, ...]:
-        return tuple(np.bincount(labels[decided == split], minlength=len(found.class_names)).tolist())
+        return tuple(np.bincount(found.labels[decided == split], minlength=len(found.class_names)).tolist())
 
-    names = np.array(found.class_names)[labels]
-    lines = sorted(f"{key} {name} {split}" for key, name, split in zip(keys, names, decided, strict=True))
-    height, width = np.median(sizes, axis=0).astype(int).tolist()
+    height, width = np.median(seen.sizes, axis=0).astype(int).tolist()
     return DataFacts(
         source=found.source,
         class_names=found.class_names,
@@ -247,9 +322,19 @@ def _facts(found, labels, decided, how, keys, sizes, bad) -> DataFacts:
         width=width,
         channels=3,
         split=how,
-        fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16],
-        skipped=bad,
+        fingerprint=_fingerprint(found, seen.keys, decided),
+        skipped=tuple(seen.bad.values()),
     )
+
+
+def _fingerprint(found: Found, keys: Sequence[str], decided: np.ndarray) -> str:
+    """Returns 16 hex digits that stand for contents, labels and splits, in whatever order."""
+    each = zip(keys, found.labels.tolist(), decided.tolist(), strict=True)
+    lines = sorted(f"{key} {found.class_names[label]} {split}" for key, label, split in each)
+    digest = hashlib.sha256()
+    for number, line in enumerate(lines):  # never joined: of a million examples that would be 200 MB more
+        digest.update(f"\n{line}".encode() if number else line.encode())
+    return digest.hexdigest()[:16]
 
 
 def _bad_images(bad: list[BadImage], total: int) -> str:

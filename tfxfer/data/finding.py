@@ -4,9 +4,7 @@ Nothing is decoded here. What cannot be meant is an error before anything is loa
 there belongs to its row, like one that cannot be decoded.
 """
 
-import csv
 import dataclasses
-import io
 import itertools
 import os
 import pathlib
@@ -14,13 +12,11 @@ import select
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
-from tfxfer.data import folder, images
-from tfxfer.errors import ConfigError, DataError, suggest
+from tfxfer.data import folder, tables
+from tfxfer.errors import ConfigError, DataError
 
 STANDARD_INPUT = "-"
-_COLUMNS = ("image", "path", "file", "filename")
 _MANIFESTS = frozenset((".csv", ".tsv"))
-_DELIMITERS = ",;\t"
 _MAGIC = frozenset("*?[")
 # Of standard input, in bytes: far beyond any path (4,096 on Linux), and no memory to speak of.
 _LONGEST_LINE = 65_536
@@ -195,58 +191,30 @@ def _manifest(path: pathlib.Path, column: str | None) -> list[Picture]:
     Raises:
         DataError: no table, one without the column, or without rows.
     """
-    try:
-        content = images.read(path)
-    except images.UnreadableImageError as error:
-        raise DataError(f"{path}: {error}.") from error
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{path} is UTF-16. Save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path} > utf8.csv")
-    # Names of files need not be UTF-8; surrogates carry their bytes through to the system and to our tables.
-    text = content.decode("utf-8-sig", "surrogateescape")
-    first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)  # the first of equals
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        headings = [heading.strip() for heading in next(rows, [])]
-        place = _place(path, headings, column)
-        pictures = [
-            _cell(path, number, headings, place, row)
-            for number, row in enumerate(rows, start=2)
-            if any(map(str.strip, row))
-        ]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {rows.line_num}: no CSV ({error}).") from error
+    with tables.open_csv(path) as table:
+        place = _place(path, table.headings, column)
+        pictures = [_cell(path, number, table.headings, place, row) for number, row in table.rows]
     if not pictures:
         raise DataError(f"{path} names no images: it has headings and no rows.")
     return pictures
 
 
-def _place(path: pathlib.Path, headings: list[str], column: str | None) -> int:
+def _place(path: pathlib.Path, headings: Sequence[str], column: str | None) -> int:
     """Returns the position of the column with the paths."""
-    if not any(headings):
-        raise DataError(f"{path} begins with an empty line. Its first line names the columns: image,label")
-    shown = ", ".join(map(repr, headings))
-    wanted = {column.strip().lower()} if column is not None else set(_COLUMNS)
-    places = [place for place, heading in enumerate(headings) if heading.lower() in wanted]
-    if column is not None and len(places) != 1:
-        if places:
-            raise DataError(f"{path} has {len(places)} columns called {column!r}. Rename all but one.")
-        raise DataError(f"{path} has no column {column!r}.{suggest(column, headings)} Columns: {shown}.")
+    places = tables.places(path, headings, column, tables.IMAGE_HEADINGS)
     if places:
         return places[0]
+    tables.check_first_line(path, headings)
     if len(headings) > 1:
+        *names, last = tables.IMAGE_HEADINGS
         raise DataError(
-            f"{path} has the columns {shown}, none of them called {', '.join(_COLUMNS[:-1])} or {_COLUMNS[-1]}. Say "
+            f"{path} has the columns {tables.listed(headings)}, none of them called {', '.join(names)} or {last}. Say "
             f"which holds the paths: --column={headings[0]}."
-        )
-    if pathlib.Path(headings[0]).suffix.lower() in images.SUFFIXES:
-        raise DataError(
-            f"the first line of {path} is an image, {shown}, where its heading should be. Write image there."
         )
     return 0
 
 
-def _cell(path: pathlib.Path, number: int, headings: list[str], place: int, row: list[str]) -> Picture:
+def _cell(path: pathlib.Path, number: int, headings: Sequence[str], place: int, row: list[str]) -> Picture:
     origin = f"{path.name}, row {number}, column {headings[place]}"
     if len(row) != len(headings):
         # A path with a delimiter in it, without quotes, would name another file.

@@ -10,11 +10,6 @@ from tfxfer.data.examples import Found
 from tfxfer.data.pictures import Files
 from tfxfer.errors import DataError
 
-_SPLIT_NAMES = {
-    "train": splits.TRAIN, "training": splits.TRAIN,
-    "validation": splits.VALIDATION, "valid": splits.VALIDATION, "val": splits.VALIDATION,
-    "test": splits.TEST, "testing": splits.TEST,
-}  # fmt: skip
 # What lies beside pictures without being one: notes, tables, and the indexes that file managers leave.
 _NOTES = frozenset((".csv", ".db", ".htm", ".html", ".ini", ".json", ".jsonl", ".md", ".pdf", ".tsv", ".txt", ".xml"))
 
@@ -31,9 +26,11 @@ def find(folder: str) -> Found:
     root = pathlib.Path(folder).expanduser()
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"the folder {folder} {kind}. Give a folder that has one sub-folder for each class.")
+        table = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}.get(root.suffix.lower())
+        advice = f" A table of images is {table}:{folder}." if table else ""
+        raise DataError(f"the folder {folder} {kind}. Give a folder that has one sub-folder for each class.{advice}")
     classes = _folders(root)
-    ready = [name for name in classes if name.lower() in _SPLIT_NAMES]
+    ready = [name for name in classes if name.lower() in splits.BY_NAME]
     if ready and not any(files_in(root / name) for name in classes if name not in ready):
         return _with_splits(root, ready)
     paths, labels = _labelled(root, {name: label for label, name in enumerate(classes)})
@@ -69,7 +66,7 @@ def _with_splits(root: pathlib.Path, ready: list[str]) -> Found:
         paths, labels = _labelled(root / split, order)
         all_paths += paths
         all_labels += labels
-        all_splits += [_SPLIT_NAMES[split.lower()]] * len(paths)
+        all_splits += [splits.BY_NAME[split.lower()]] * len(paths)
     if not all_paths:
         raise DataError(_nothing_in(root, ready))
     labels, codes = np.array(all_labels, np.int32), np.array(all_splits, np.int8)

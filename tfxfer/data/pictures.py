@@ -23,6 +23,9 @@ class Pictures(Protocol):
     def name(self, index: int) -> str:
         """Returns what messages call the picture."""
 
+    def file_name(self, index: int) -> str:
+        """Returns the name of its file without folders; empty where it has none."""
+
     def content(self, index: int) -> bytes:
         """Returns what identifies the picture: its file, or its pixels."""
 
@@ -55,6 +58,10 @@ class Files:
         """Returns the path below the root."""
         return str(self.paths[index].relative_to(self.root))
 
+    def file_name(self, index: int) -> str:
+        """Returns the name of the file."""
+        return self.paths[index].name
+
     def content(self, index: int) -> bytes:
         """Returns the bytes of the file."""
         return images.read(self.paths[index])
@@ -80,6 +87,10 @@ class Arrays:
     def name(self, index: int) -> str:
         """Returns the position."""
         return f"example {index}"
+
+    def file_name(self, index: int) -> str:
+        """Returns nothing: there is no file."""
+        return ""
 
     def content(self, index: int) -> bytes:
         """Returns shape and numbers."""
@@ -120,13 +131,14 @@ def survey(pictures: Pictures) -> Survey:
         except images.UnreadableImageError as error:
             return "", (0, 0), BadImage(name=pictures.name(index), reason=str(error))
 
-    keys, sizes, bad = [], [], {}
+    keys, bad = [], {}
+    sizes = np.zeros((len(pictures), 2), np.int32)
     for index, (key, size, problem) in enumerate(_in_parallel(look, len(pictures), "checking images")):
         keys.append(key)
-        sizes.append(size)
+        sizes[index] = size
         if problem:
             bad[index] = problem
-    return Survey(tuple(keys), np.array(sizes, np.int32).reshape(-1, 2), bad)
+    return Survey(tuple(keys), sizes, bad)
 
 
 def render(pictures: Pictures, size: int, policy: str, out: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """What a run begins with, as values: the examples and the pretrained network."""
 
 import dataclasses
+import re
 from typing import Literal
 
 from tfxfer import values
@@ -13,7 +14,8 @@ class Data:
     """Which examples, and how they become pixels.
 
     Attributes:
-        source: `folder:<dir>`, `tfds:<name>`, `sample:digits`, or `arrays:` for examples handed to `run`.
+        source: `folder:<dir>`, `csv:<file>`, `parquet:<file>`, `tfds:<name>`, `sample:digits`, or `arrays:` for what is
+            handed to `run`.
         on_bad_image: what an unreadable image does: "error" names all of them and stops, "skip" leaves them
             out and lists them in the report.
         on_duplicate: what one picture in two splits does: "error" names the pairs and stops, "drop" leaves the copy
@@ -21,6 +23,16 @@ class Data:
         resize: "squash" to the square, or "crop" its centre after scaling the shorter side.
         validation_fraction: share of each class for validation where the source has no split, 0 < f < 1.
         test_fraction: share of each class for the test, 0 < f < 1.
+        image_column: of `csv:` and `parquet:`, the heading of the paths, which are relative to the file, or of encoded
+            images; "" for image, path, file or filename.
+        label_column: likewise, that of the classes; "" for label, class, class_name or category.
+        split_column: likewise, that of the splits train, validation and test; "" for split where there is one, none for
+            splits decided here.
+        group_column: likewise, that of what never stands in two splits, such as a patient; "" for group where there is
+            one, none for no groups.
+        group_by: a regular expression with one group, which is found in names of files and makes groups of them, such
+            as `(.*)_nohash_`; "" for none.
+        examples_per_class: how many training examples of each class are drawn, the rest being left out; none for all.
     """
 
     source: str = "arrays:"
@@ -29,21 +41,63 @@ class Data:
     resize: Resize = "squash"
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
+    image_column: str = ""
+    label_column: str = ""
+    split_column: str | None = ""
+    group_column: str | None = ""
+    group_by: str = ""
+    examples_per_class: int | None = None
 
     def __post_init__(self):
         """Refuses values outside their ranges."""
         problems = values.check_fields(self)
         if not problems:
             if ":" not in self.source:
-                problems.append(
-                    f"source={self.source!r} names no kind of source; write folder:{self.source} for a folder"
-                )
+                problems.append(f"source={self.source!r} names no kind of source; write {_meant(self.source)}")
+            problems += self._columns_that_cannot_be()
+            if self.examples_per_class is not None and self.examples_per_class < 1:
+                problems.append(f"examples_per_class={self.examples_per_class} must be at least 1, or none")
             for name in ("validation_fraction", "test_fraction"):
                 if not 0 < getattr(self, name) < 1:
                     problems.append(f"{name}={getattr(self, name)} must be above 0 and below 1")
             if self.validation_fraction + self.test_fraction >= 1:
                 problems.append("validation_fraction + test_fraction must leave something to train on")
         values.refuse(self, problems)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the source is a table with a row for each image."""
+        return self.source.partition(":")[0] in ("csv", "parquet")
+
+    def _columns_that_cannot_be(self) -> list[str]:
+        problems = []
+        for name in ("image_column", "label_column", "split_column", "group_column"):
+            heading = getattr(self, name)
+            if heading and ":" in self.source and not self.is_table:
+                problems.append(f"{name}={heading!r} is of csv: and parquet:, and the source is {self.source}")
+        if self.group_by:
+            try:
+                groups = re.compile(self.group_by).groups
+            except re.error as error:
+                problems.append(f"group_by={self.group_by!r} is no regular expression ({error})")
+            else:
+                if groups != 1:
+                    problems.append(
+                        f"group_by={self.group_by!r} has {groups} groups in parentheses and must have one, such as "
+                        "'(.*)_nohash_'; (?:…) groups nothing"
+                    )
+            if self.group_column:
+                problems.append(f"group_by and group_column={self.group_column!r} both make groups; give one")
+        return problems
+
+
+def _meant(source: str) -> str:
+    suffix = source.rpartition(".")[2].lower()
+    if suffix in ("csv", "tsv"):
+        return f"csv:{source} for a table"
+    if suffix == "parquet":
+        return f"parquet:{source} for a table"
+    return f"folder:{source} for a folder"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

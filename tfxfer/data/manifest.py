@@ -1,0 +1,361 @@
+"""The sources `csv:` and `parquet:`: a table with a row for each image, which names the image and its class.
+
+It may name a split and a group too. Rows that cannot be used are refused here, all of them at once; a picture that is
+not there is found where pictures are looked at, like one that cannot be decoded.
+"""
+
+import array
+import dataclasses
+import os
+import pathlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from tfxfer import recipes
+from tfxfer.data import images, parquet, splits, tables
+from tfxfer.data.examples import Found
+from tfxfer.data.groups import Groups
+from tfxfer.errors import DataError, suggest
+
+LABEL_HEADINGS = ("label", "class", "class_name", "category")
+SPLIT_HEADINGS = ("split",)
+GROUP_HEADINGS = ("group",)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SHOWN = 5
+# What a row says: the image (None where it lies in the file itself), the label, the split, the group.
+_Cells = tuple[str | None, str, str | None, str | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """Pictures in files that a table names.
+
+    Attributes:
+        folder: of the table; names are relative to it.
+        names: of the files, as the table gives them.
+        rows: int32 `[pictures]`, in which row each stands.
+    """
+
+    folder: str
+    names: Sequence[str]
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        """Returns what the table calls the file, and in which row."""
+        return f"{self.names[index]}, row {self.rows[index]}"
+
+    def file_name(self, index: int) -> str:
+        """Returns the name of the file."""
+        return os.path.basename(self.names[index])
+
+    def content(self, index: int) -> bytes:
+        """Returns the bytes of the file."""
+        return images.read(os.path.join(self.folder, self.names[index]))
+
+    def check(self, index: int) -> tuple[int, int]:
+        """Decodes the file; returns height and width in pixels."""
+        return images.check(self.content(index))
+
+    def decode(self, index: int, least_size: int | None) -> np.ndarray:
+        """Returns uint8 `[height, width, 3]`."""
+        return images.decode(self.content(index), least_size=least_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    """Where the columns stand; None for one that is not there."""
+
+    image: int
+    label: int
+    split: int | None
+    group: int | None
+
+    @property
+    def places(self) -> list[int | None]:
+        return [self.image, self.label, self.split, self.group]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    """The columns' headings, for messages."""
+
+    image: str
+    label: str
+    split: str
+    group: str
+
+
+def find_csv(file: str, asked: recipes.Data) -> Found:
+    """Returns the pictures that a CSV file names, one a row, paths being relative to its folder.
+
+    Args:
+        file: path of it.
+        asked: the headings of its columns, where they are others than those that are known.
+
+    Raises:
+        DataError: no CSV, a column that is not there, or rows that cannot be used.
+    """
+    path = pathlib.Path(file).expanduser()
+    with tables.open_csv(path) as table:
+        columns = _choose(path, table.headings, asked)
+        problems = tables.Problems()
+        rows = _of_csv(table, columns.places, problems)
+        return _found(f"csv:{file}", path, _named(table.headings, columns), rows, problems)
+
+
+def find_parquet(file: str, asked: recipes.Data) -> Found:
+    """Returns the pictures that a Parquet file names or holds, one a row.
+
+    Args:
+        file: path of it.
+        asked: the headings of its columns, where they are others than those that are known.
+
+    Raises:
+        DataError: no Parquet, a column that is not there or holds something else, or rows that cannot be used.
+    """
+    path = pathlib.Path(file).expanduser()
+    opened = parquet.File(path)
+    columns = _choose(path, opened.headings, asked)
+    inside = opened.pictures(columns.image) if opened.holds_bytes(columns.image) else None
+    wanted = [columns.image if inside is None else None, *columns.places[1:]]
+    rows = _of_parquet(opened, wanted)
+    found = _found(f"parquet:{file}", path, _named(opened.headings, columns), rows, tables.Problems())
+    if inside is None:
+        return found
+    if len(inside) != len(found.labels):
+        raise DataError(f"{path} has {len(found.labels):,} labels and {len(inside):,} images: it is damaged.")
+    return dataclasses.replace(found, pictures=inside)
+
+
+def _of_csv(
+    table: tables.Table, places: Sequence[int | None], problems: tables.Problems
+) -> Iterator[tuple[int, _Cells]]:
+    width = len(table.headings)
+    for number, row in table.rows:
+        if len(row) != width:
+            problems.add(number, f"{len(row)} cells, and the table has {width} columns. Put quotes around a comma")
+        else:
+            yield number, tuple(None if place is None else row[place].strip() for place in places)
+
+
+def _of_parquet(opened: parquet.File, places: Sequence[int | None]) -> Iterator[tuple[int, _Cells]]:
+    there = [place for place in places if place is not None]
+    at = [None if place is None else there.index(place) for place in places]
+    for number, row in opened.texts(there):
+        yield number, tuple(None if place is None else row[place].strip() for place in at)
+
+
+def _choose(path: pathlib.Path, headings: Sequence[str], asked: recipes.Data) -> _Columns:
+    """Returns where the columns stand.
+
+    Raises:
+        DataError: one is not there, or several can be meant; all problems at once.
+    """
+    problems: list[str] = []
+
+    def needed(wanted: str, known: Sequence[str], what: str, option: str) -> int:
+        try:
+            found = tables.places(path, headings, wanted or None, known)
+        except DataError as error:
+            problems.append(str(error))
+            return -1
+        if not found:
+            tables.check_first_line(path, headings)
+            *others, last = known
+            near = next((heading for heading in headings if suggest(heading, known)), headings[0])
+            problems.append(
+                f"{path} has the columns {tables.listed(headings)}, none of them called {', '.join(others)} or {last}. "
+                f"Say which holds the {what}: --{option}={near}."
+            )
+        # Of paths the first is taken, as `predict` does: a wrong one has no files. A wrong label would be learned.
+        if len(found) > 1 and what == "labels":
+            problems.append(
+                f"{path} has the columns {tables.listed([headings[place] for place in found])}, and each may hold the "
+                f"labels. Say which: --{option}={headings[found[0]]}."
+            )
+        return found[0] if found else -1
+
+    def optional(wanted: str | None, known: Sequence[str]) -> int | None:
+        if wanted is None:
+            return None
+        try:
+            found = tables.places(path, headings, wanted or None, known)
+        except DataError as error:
+            problems.append(str(error))
+            return None
+        return found[0] if found else None
+
+    columns = _Columns(
+        needed(asked.image_column, tables.IMAGE_HEADINGS, "paths", "image_column"),
+        needed(asked.label_column, LABEL_HEADINGS, "labels", "label_column"),
+        optional(asked.split_column, SPLIT_HEADINGS),
+        None if asked.group_by else optional(asked.group_column, GROUP_HEADINGS),
+    )
+    if problems:
+        raise DataError("\n".join(problems))
+    return columns
+
+
+def _named(headings: Sequence[str], columns: _Columns) -> _Named:
+    return _Named(*("" if place is None else headings[place] for place in columns.places))
+
+
+def _found(
+    source: str,
+    path: pathlib.Path,
+    named: _Named,
+    rows: Iterable[tuple[int, _Cells]],
+    problems: tables.Problems,
+) -> Found:
+    """Reads every row once.
+
+    Raises:
+        DataError: rows that cannot be used, none, or labels that are no classes.
+    """
+    numbers, labels, codes = array.array("i"), array.array("i"), array.array("b")
+    names: list[str] = []
+    groups: list[str] = []
+    spelled: dict[str, int] = {}  # each label as it is written: its number, by which they were met first
+    first_rows: list[int] = []
+    same: dict[str, str] = {}  # one text for a group, not one for each of its rows
+    folder = str(path.parent)
+    for number, cells in rows:
+        problem = _problem(folder, named, cells)
+        if problem:
+            problems.add(number, problem)
+            continue
+        name, label, split, group = cells
+        numbers.append(number)
+        if label not in spelled:
+            spelled[label] = len(spelled)
+            first_rows.append(number)
+        labels.append(spelled[label])
+        if name is not None:
+            names.append(name)
+        if split is not None:
+            codes.append(splits.BY_NAME[split.lower()])
+        if group is not None:
+            groups.append(same.setdefault(group, group))
+    _check_one_label(names, labels, numbers, list(spelled), problems)
+    problems.refuse(path)
+    if not len(labels):
+        raise DataError(f"{path} names no images: it has headings and no rows.")
+    _check_classes(path, named.label, list(spelled), first_rows)
+    class_names = tuple(sorted(spelled))
+    places = {name: place for place, name in enumerate(class_names)}
+    in_order = np.array([places[name] for name in spelled], np.int32)
+    return Found(
+        source,
+        Listed(folder, names, np.array(numbers, np.int32)),
+        in_order[np.array(labels)],
+        class_names,
+        np.array(codes, np.int8) if named.split else None,
+        Groups(groups, f"the column {named.group!r}") if named.group else None,
+    )
+
+
+def _problem(folder: str, named: _Named, cells: _Cells) -> str:
+    """Returns what is wrong with a row, and what to write instead; empty where nothing is."""
+    name, label, split, _ = cells
+    for heading, text in zip((named.image, named.label, named.split, named.group), cells, strict=True):
+        if text is None:
+            continue
+        if not text:
+            return f"column {heading}: the cell is empty. {_what_to_write(heading, named)}"
+        if "\0" in text:
+            shown = text.replace("\0", "�")
+            return f"column {heading}: {shown!r} holds NUL (�), which no name can. Write the table again without it"
+        if not text.isascii() and _SURROGATE.search(text):
+            # Names of files may hold any bytes, so those of a file that is there are right.
+            if text is name and os.path.exists(os.path.join(folder, text)):
+                continue
+            return (
+                f"column {heading}: {text!r} is no UTF-8. Save the table as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 "
+                "old.csv > new.csv"
+            )
+    if len(label.splitlines()) > 1:  # a quote that is closed in another row, too; and labels.txt has a line for each
+        return f"column {named.label}: {label[:100]!r} has several lines. Write the class in one"
+    if split is not None and split.lower() not in splits.BY_NAME:
+        near = suggest(split, splits.NAMES)
+        return f"column {named.split}: {split!r} is no split.{near} Write train, validation or test"
+    return ""
+
+
+def _what_to_write(heading: str, named: _Named) -> str:
+    return {
+        named.image: "Write the path of the image, or remove the row",
+        named.label: "Write the class, or remove the row",
+        named.split: "Write train, validation or test",
+    }.get(heading, "Write a name of its own for an image that stands alone")
+
+
+def _check_one_label(
+    names: Sequence[str],
+    labels: Sequence[int],
+    numbers: Sequence[int],
+    spelled: Sequence[str],
+    problems: tables.Problems,
+) -> None:
+    """Looks for files that are named twice with different labels: one that is learned as two classes is none."""
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        other = first.setdefault(name, index)
+        if labels[other] != labels[index]:
+            problems.add(
+                numbers[index],
+                f"{name} is {spelled[labels[index]]!r} here and {spelled[labels[other]]!r} in row {numbers[other]:,}. "
+                "An image has one class: remove one of the rows",
+            )
+
+
+def _check_classes(path: pathlib.Path, heading: str, spelled: Sequence[str], first_rows: Sequence[int]) -> None:
+    """Refuses labels that are no classes, and spellings of one class that would be two.
+
+    Args:
+        path: of the table.
+        heading: of the labels.
+        spelled: the different labels.
+        first_rows: where each stands first.
+
+    Raises:
+        DataError: names labels and rows.
+    """
+    if all(map(_NUMBER.fullmatch, spelled)):
+        fractions = [index for index, label in enumerate(spelled) if float(label) % 1]
+        if fractions:
+            at = fractions[0]
+            raise DataError(
+                f"{path}, row {first_rows[at]:,}, column {heading}: the labels are numbers such as {spelled[at]}, "
+                "expected classes: names or whole numbers. Name the column of the classes, --label_column=…, or write "
+                f"a word into them, such as v{spelled[at]}."
+            )
+    alike: dict[str, list[int]] = {}
+    for index, label in enumerate(spelled):
+        alike.setdefault(_without_case_and_blanks(label), []).append(index)
+    twins = [indices for indices in alike.values() if len(indices) > 1]
+    if twins:
+        shown = "; ".join(
+            " and ".join(f"{_told(spelled[index])} (row {first_rows[index]:,})" for index in indices)
+            for indices in twins[:_SHOWN]
+        )
+        rest = f"; and {len(twins) - _SHOWN:,} more" if len(twins) > _SHOWN else ""
+        raise DataError(
+            f"{path}, column {heading}: labels differ by case or blanks only, and would be classes of their own: "
+            f"{shown}{rest}. Spell each class in one way; if they are two, give them names that differ by more."
+        )
+
+
+def _without_case_and_blanks(label: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", label).split()).casefold()
+
+
+def _told(label: str) -> str:
+    """Returns a label so that its spelling can be seen: é may be one letter or two."""
+    return repr(label) if unicodedata.is_normalized("NFC", label) else ascii(label)
