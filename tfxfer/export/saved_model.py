@@ -18,6 +18,8 @@ from tfxfer.export.formats.format import label_lines
 Outputs = Literal["logits", "probabilities", "features"]
 # How many of the most probable classes a signature names.
 MOST_NAMED = 5
+# On 0..255; two roundings of float32 are at most 6e-5 there.
+_ROUNDING = 1e-3
 # Parts of names of ops that draw random numbers (tensorflow/core/ops: random_ops, stateless_random_ops, stateful_…).
 _RANDOM = (
     *("Random", "Rng", "Multinomial", "TruncatedNormal", "StatefulUniform", "StatefulStandardNormal"),
@@ -78,7 +80,7 @@ def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
 
     @tf.function(autograph=False)
     def call(images, training=False):
-        pixels = images * 255.0
+        pixels = _on_bytes(images)
         return model(pixels, training=True) if training else inferred(pixels)
 
     @tf.function(input_signature=[spec], autograph=False)
@@ -118,6 +120,17 @@ def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
             tf.saved_model.save(reusable, str(folder), signatures=signatures)
         except (AssertionError, TypeError, ValueError, tf.errors.OpError) as error:  # such as of a table nobody owns
             raise FormatError(f"TensorFlow cannot save the network: {error}") from error
+
+
+def _on_bytes(images: tf.Tensor) -> tf.Tensor:
+    """Returns pixels on 0..255 of fractions; those of bytes are whole again, however they were divided.
+
+    Multiplied by 1/255 and by 255 half of them would be off in the last bit, which a deep network makes visible.
+    Gradients pass as through the multiplication.
+    """
+    pixels = images * 255.0
+    rest = tf.stop_gradient(tf.round(pixels) - pixels)
+    return pixels + tf.where(tf.abs(rest) < _ROUNDING, rest, 0.0)
 
 
 def _answer(output: tf.Tensor, offer: Offer) -> dict[str, tf.Tensor]:
