@@ -2,7 +2,7 @@
 
     python tools/bench_distribute.py --check
 
-About ten minutes on two cores. One row for a figure, with the value that is wanted; `--check` makes a figure that
+About fifteen minutes on two cores. One row for a figure, with the value that is wanted; `--check` makes a figure that
 falls short an exit code of 1. Replicas are logical devices of the CPU, so what is measured is what they cost, not what
 they gain. Inputs are random numbers.
 """
