@@ -14,7 +14,7 @@ from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, CacheError, TrainingError, VerificationError
 from tfxfer.plans import StageCache, StagePlan, What
 from tfxfer.recipes import ComputePrecision
-from tfxfer.training import seeds, statistics, trainees
+from tfxfer.training import objectives, seeds, statistics, trainees
 from tfxfer.training.checkpoints import StageCheckpoints
 from tfxfer.training.course import explained, fit_stage
 from tfxfer.training.optimizer import is_bias, stage_optimizer
@@ -232,13 +232,12 @@ def compiled(
     with strategy.scope():
         optimizer = stage_optimizer(stage, shares, precision=precision)
         optimizer.build(trainee.trainable_variables)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=stage.label_smoothing)
     with strategy.scope():
         # Keras would decide on both by rules of its own, and the plan has.
         decided = {"jit_compile": jit_compile, "auto_scale_loss": False}
         # Weighted: a replica without a share of a batch sees examples that count nothing.
-        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-        trainee.compile(optimizer, loss=loss, weighted_metrics=[accuracy], **decided)
+        shown = objectives.metrics_of()
+        trainee.compile(optimizer, loss=objectives.loss_of(stage), weighted_metrics=shown, **decided)
     trainees.build_metrics(trainee)
     return trainee
 
