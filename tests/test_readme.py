@@ -101,7 +101,7 @@ def test_the_commands_of_the_readme_run(photos, capsys):
         if any(word.startswith("--devices=") for word in words):  # chosen before TensorFlow starts
             subprocess.run([sys.executable, "-m", "tfxfer", *words[1:]], check=True)
         else:
-            assert main(words[1:]) == 0, f"{line}\n{capsys.readouterr().err}"
+            assert main(words[1:]) == 0, "\n".join((line, *capsys.readouterr()))
     for file in ("labels.csv", "labels.jsonl", "features.csv", "features.npy", "runs/photos/phone/onnx/model.onnx"):
         assert (photos / file).exists(), file
 

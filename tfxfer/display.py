@@ -179,11 +179,11 @@ def _stages(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
     if is_measured:
         table.add_column("takes\nabout", justify="right", no_wrap=True)
     for stage, seconds in zip(plan.what.stages, plan.how.stage_seconds, strict=True):
-        parts = _parts(stage, groups)
+        trained, frozen = trained_and_frozen(stage, groups)
         table.add_row(
             rich.text.Text(clean(stage.name)),
-            rich.text.Text(clean(_shares([*parts, "all"], groups, "part of "))),
-            rich.text.Text(clean(_shares([_REST[part] for part in [*parts, "all"]], groups, "rest of ") or "–")),
+            rich.text.Text(clean(trained)),
+            rich.text.Text(clean(frozen or "–")),
             stage.batch_norm if stage.trained else "frozen",
             f"{stage.steps:,}",
             f"{stage.trainable_weights:,}",
@@ -206,7 +206,7 @@ def _speeds(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:
         table.add_row(rich.text.Text(name), rich.text.Text(_wrapped(how, " · ", width)))
         if stage.unfreezing.wakings:
             table.add_row("", rich.text.Text(_wrapped(_wakings(stage, groups), ", ", width)))
-        table.add_row("", rich.text.Text(_wrapped(_rates(stage, groups), ", ", width)))
+        table.add_row("", rich.text.Text(_wrapped(rates_of(stage, groups), ", ", width)))
         if cache := plan.cache_of(stage.name):
             table.add_row("", rich.text.Text(_wrapped(_cache(cache, stage), ", ", width)))
     return table
@@ -269,7 +269,7 @@ def _cache(cache: StageCache, stage: StagePlan) -> list[str]:
     return said + ([f"saves about {duration_text(cache.seconds_saved)}"] if cache.seconds_saved else [])
 
 
-def _wakings(stage: StagePlan, groups: list[str]) -> list[str]:
+def _wakings(stage: StagePlan, groups: Sequence[str]) -> list[str]:
     """Returns what wakes when, epochs and steps counted from 1 as in the output of training."""
     planned = stage.unfreezing
     spans = [_spans([name in names for name in groups] + [False], groups) for names in planned.wakings]
@@ -288,18 +288,29 @@ def _wakings(stage: StagePlan, groups: list[str]) -> list[str]:
     return [f"wakes: {start} at first", *said]
 
 
-def _parts(stage: StagePlan, groups: list[str]) -> list[str]:
+def trained_and_frozen(stage: StagePlan, groups: Sequence[str]) -> tuple[str, str]:
+    """Returns which layer groups a stage trains, the head among them, and which it does not; "" for none.
+
+    Args:
+        stage: decided.
+        groups: names of all groups of the backbone, input first.
+    """
+    parts = [*_parts(stage, groups), "all"]
+    return _shares(parts, groups, "part of "), _shares([_REST[part] for part in parts], groups, "rest of ")
+
+
+def _parts(stage: StagePlan, groups: Sequence[str]) -> list[str]:
     """Returns whether all, some or none of the layers of each group train."""
     layers = dict(zip(stage.trained, stage.trained_layers, strict=True))
     return ["none" if name not in layers else "some" if layers[name] else "all" for name in groups]
 
 
-def _spans(chosen: list[bool], groups: list[str]) -> str:
+def _spans(chosen: list[bool], groups: Sequence[str]) -> str:
     """Returns the runs of groups that are chosen, the head being the last."""
     return _shares(["all" if is_chosen else "none" for is_chosen in chosen], groups, "")
 
 
-def _shares(parts: list[str], groups: list[str], partly: str) -> str:
+def _shares(parts: list[str], groups: Sequence[str], partly: str) -> str:
     """Returns the runs of groups of which all are meant, or some after the word `partly`, the head being the last."""
     runs = itertools.groupby(zip([*groups, "head"], parts, strict=True), key=lambda pair: pair[1])
     return ", ".join(
@@ -309,7 +320,7 @@ def _shares(parts: list[str], groups: list[str], partly: str) -> str:
     )
 
 
-def _span(names: list[str], groups: list[str]) -> str:
+def _span(names: list[str], groups: Sequence[str]) -> str:
     """Returns the first and last of a run of groups, by the names of their stages where the run does not cut them."""
     if len(names) == 1:
         return names[0]
@@ -324,7 +335,7 @@ def _span(names: list[str], groups: list[str]) -> str:
     return ends[0] if ends[0] == ends[1] else "…".join(ends)
 
 
-def _rates(stage: StagePlan, groups: list[str]) -> list[str]:
+def rates_of(stage: StagePlan, groups: Sequence[str]) -> list[str]:
     """Returns the peak rate of each trained group: by stages of the network, neighbours with equal ones together."""
     rates = dict(zip(stage.trained, stage.rates, strict=True)) | {"head": 1.0}
     runs: list[tuple[list[str], str]] = []

@@ -341,7 +341,7 @@ def _in_float32(model: keras.Model) -> keras.Model:
 
 
 def _measure(model, prepared: Prepared, pixels, history: training.History) -> Report:
-    examples, plan, card = prepared.examples, prepared.plan, prepared.backbone.facts.card
+    examples, plan, facts = prepared.examples, prepared.plan, prepared.backbone.facts
 
     def result(split: int) -> evaluation.Measured:
         rows = examples.rows(pixels, split)
@@ -360,7 +360,12 @@ def _measure(model, prepared: Prepared, pixels, history: training.History) -> Re
         data=examples.facts,
         skipped=examples.facts.skipped,
         plan=plan.digest,
-        backbone=evaluation.Origin(handle=card.handle, made_by=card.origin, license=card.license),
+        backbone=evaluation.Origin(
+            handle=facts.card.handle,
+            made_by=facts.card.origin,
+            license=facts.card.license,
+            groups=tuple(group.name for group in facts.groups),
+        ),
         export=(),
         left_out=(),
         versions=runtime.probe().versions,

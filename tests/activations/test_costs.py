@@ -41,8 +41,9 @@ def test_each_group_and_the_head_has_its_seconds_and_layers(tiny):
 
 
 def test_what_does_a_hundred_times_as_much_takes_longer():
-    found = costs.measure(tower(4, 256, blocks=2), batch_size=16)
-    cheap, dear = found.forward[0], max(found.forward)
+    # The least of some: what else the machine does makes a measurement longer, and never shorter.
+    found = [costs.measure(tower(4, 256, blocks=2), batch_size=16) for _ in range(3)]
+    cheap, dear = (min(each) for each in zip(*((one.forward[0], max(one.forward)) for one in found), strict=True))
     assert dear > 2 * cheap
 
 

@@ -1,5 +1,6 @@
 """The program as far as it goes without TensorFlow: help, typing errors, and exit codes."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from tfxfer.cli import command, main, train
+from tfxfer.cli import command, export, main, train
 from tfxfer.errors import DataError, VerificationError
 from tfxfer.recipes import Data, Export, Recipe, Running
 
@@ -91,7 +92,7 @@ def train_does(monkeypatch):
     """Gives `tfxfer train` another action."""
 
     def replace(action):
-        monkeypatch.setattr(train, "COMMAND", command.Command(usage="", own_flags={}, action=action, example=""))
+        monkeypatch.setattr(train, "COMMAND", dataclasses.replace(train.COMMAND, own_flags={}, action=action))
 
     return replace
 
@@ -279,6 +280,12 @@ def test_a_stop_is_75_and_says_how_to_go_on(run, train_does):
     code, _, errors = run("train")
     assert code == 75
     assert errors == "stopped; the same command goes on where it stopped.\n"
+
+
+def test_where_nothing_goes_on_none_is_told_that_it_does(run, monkeypatch):
+    stopped = dataclasses.replace(export.COMMAND, action=raises(KeyboardInterrupt()))
+    monkeypatch.setattr(export, "COMMAND", stopped)
+    assert run("export") == (75, "", "stopped; no file was written.\n")
 
 
 def test_the_code_of_an_action_is_that_of_the_program(run, train_does):

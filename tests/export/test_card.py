@@ -24,6 +24,9 @@ def card(trained):
     stage = Stage(train="all", epochs=9, batch_norm="train", unfreezing=Gradual())
     plan = plans.resolve(Recipe(stages=(stage,)), data_facts(), backbone_facts(), machine_facts())
 
+    groups = tuple(group.name for group in backbone_facts().groups)
+    report = dataclasses.replace(report, backbone=dataclasses.replace(report.backbone, groups=groups))
+
     def write(**record):
         history = History(
             stages=(StageRecord(name="1 all", epochs=(), frozen_digest="", moved=2, seconds=1.0, **record),)
@@ -43,6 +46,15 @@ def test_what_woke_and_what_was_put_back(card):
         "  - in epoch 2 woke block2, block3 (tried)",
         "  - in epoch 3 put back to sleep block2, block3 (did not help)",
     ]
+
+
+def test_what_trained_at_which_rate_and_what_was_frozen(card, trained):
+    assert "\n- stage 1 all: stem…head trained for " in card()
+    assert " steps, nothing frozen; peak rates: stem…block3 " in card()
+    report = values.from_json(evaluation.Report, files.read_json(trained / "report" / "report.json"))
+    assert report.backbone.groups == ("stage1.block1", "stage2.block1", "stage3.block1")
+    text = (trained / "bundle" / "README.md").read_text()
+    assert "\n- stage 1 head: head trained for 18 steps, stage1…stage3 frozen; peak rates: head 0.5; batch" in text
 
 
 def test_statistics_and_what_was_said_of_them(card):

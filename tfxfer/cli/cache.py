@@ -78,4 +78,5 @@ COMMAND = Command(
     action=_cache,
     example="tfxfer cache prune --to_gb=10",
     takes_paths=True,
+    when_stopped="stopped.",
 )

@@ -105,6 +105,7 @@ class Command:
         own_flags: for each flag of its own, its value in words and what it is.
         takes_recipe: whether it has the flags of a recipe.
         takes_paths: whether words that are no flags are allowed.
+        when_stopped: what is said when it is asked to stop.
         action: what it does with the values; returns the exit code.
         example: a command line.
     """
@@ -115,6 +116,7 @@ class Command:
     example: str
     takes_recipe: bool = False
     takes_paths: bool = False
+    when_stopped: str = "stopped; no file was written."
 
     def run(self, arguments: Sequence[str]) -> int:
         """Parses the arguments behind the command's name and acts.

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where it stopped.", file=sys.stderr)
+        print("stopped.", file=sys.stderr)
         return _STOPPED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # nobody reads on; nothing more to say
@@ -77,6 +77,9 @@ def _run(arguments: list[str]) -> int:
         return 0
     try:
         return command.run(rest)
+    except KeyboardInterrupt:
+        print(command.when_stopped, file=sys.stderr)
+        return _STOPPED
     except flags.Error as error:
         # absl writes "Unknown command line flag 'workdri'. Did you mean: workdir ?"
         text = re.sub(r"Did you mean: (.*?) \?", r"Did you mean \1?", str(error)).rstrip(".")

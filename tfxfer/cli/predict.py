@@ -1,14 +1,11 @@
 """`tfxfer predict`."""
 
 import pathlib
-import sys
 
 from tfxfer import checks
 from tfxfer.cli import quiet
 from tfxfer.cli.command import CONSENT, Command, Values
 from tfxfer.errors import ConfigError
-
-_STOPPED = 75
 
 
 def _predict(values: Values) -> int:
@@ -25,11 +22,7 @@ def _predict(values: Values) -> int:
     outputs = labelling.choose_outputs(*given, is_gathered=listing.is_gathered)
     checks.check_environment()
     quiet.load_tensorflow()
-    try:
-        unreadable = labelling.label(bundle, listing, outputs, top=top, allow_unsafe_model_code=allowed)
-    except KeyboardInterrupt:  # files appear whole or not at all, and nothing goes on from here
-        print("stopped; no file was written.", file=sys.stderr)
-        return _STOPPED
+    unreadable = labelling.label(bundle, listing, outputs, top=top, allow_unsafe_model_code=allowed)
     return 1 if unreadable else 0
 
 

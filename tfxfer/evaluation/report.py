@@ -104,11 +104,19 @@ class LeftOut:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where the network came from: the handle of the backbone, who made its weights, and their licence."""
+    """Where the network came from.
+
+    Attributes:
+        handle: of the backbone.
+        made_by: who made its weights.
+        license: theirs.
+        groups: names of its layer groups, input first; () in reports from before they were told.
+    """
 
     handle: str
     made_by: str
     license: str
+    groups: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

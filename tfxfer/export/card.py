@@ -4,6 +4,7 @@ import json
 
 import jinja2
 
+from tfxfer import display
 from tfxfer.evaluation import Report
 from tfxfer.plans import Plan
 
@@ -61,9 +62,10 @@ examples were found.
 
 ## How it was trained
 {% for stage in plan.what.stages %}
-- stage {{ stage.name }}: {{ stage.addresses() | join(", ") or "nothing" }} and the head trained for \
-{{ "{:,}".format(stage.steps) }} steps at {{ "%.3g" | format(stage.learning_rate) }} (head), batch norm \
-{{ stage.batch_norm }}, which took {{ "%.1f" | format(seconds[stage.name].seconds) }} s\
+{% set trained, frozen = trained_and_frozen(stage) -%}
+- stage {{ stage.name }}: {{ trained | line }} trained for {{ "{:,}".format(stage.steps) }} steps, \
+{{ frozen | line or "nothing" }} frozen; {{ rates(stage) | join(", ") | line }}; batch norm {{ stage.batch_norm }}; \
+took {{ "%.1f" | format(seconds[stage.name].seconds) }} s\
 {{ " (%.1f expected)" | format(seconds[stage.name].expected) if seconds[stage.name].expected else "" }}
 {%- for waking in records[stage.name].wakings %}
   - in epoch {{ waking.epoch }} {{ "woke " ~ waking.woke | join(", ") if waking.woke else "" }}\
@@ -148,7 +150,13 @@ def write_card(report: Report, plan: Plan) -> str:
     environment.filters["line"] = _line
     environment.filters["json"] = lambda text: json.dumps(_line(text), ensure_ascii=False)
     environment.filters["share"] = lambda share: "" if share is None else f"{100 * share:.1f} %"
+    # Reports from before groups were told name those that train, at least.
+    groups = report.backbone.groups or tuple(
+        dict.fromkeys(name for stage in plan.what.stages for name in stage.trained)
+    )
     return environment.from_string(_CARD).render(
+        trained_and_frozen=lambda stage: display.trained_and_frozen(stage, groups),
+        rates=lambda stage: display.rates_of(stage, groups),
         report=report,
         plan=plan,
         records={record.name: record for record in report.history.stages},
