@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pathlib
 
 import pytest
 
@@ -110,6 +111,22 @@ def test_a_file_in_the_way_of_a_folder(tmp_path):
     ):
         pytest.fail("the block must not run")
     assert (tmp_path / "runs").read_text() == "mine"
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_appears_meanwhile_stays(tmp_path, monkeypatch, has_links):
+    if not has_links:
+        monkeypatch.setattr(pathlib.Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no")))
+    with files.replacing(tmp_path / "new.csv", overwrite=False) as beside:
+        beside.write_text("ours")
+    assert (tmp_path / "new.csv").read_text() == "ours"
+    with (
+        pytest.raises(WorkdirError, match=r"new\.csv has appeared meanwhile and is not overwritten"),
+        files.replacing(tmp_path / "new.csv", overwrite=False) as beside,
+    ):
+        beside.write_text("ours again")
+    assert (tmp_path / "new.csv").read_text() == "ours"
+    assert names(tmp_path) == ["new.csv"]
 
 
 def test_a_folder_is_tried_without_leaving_a_trace(tmp_path):

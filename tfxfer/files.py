@@ -54,11 +54,15 @@ def read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[pathlib.Path]:
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[pathlib.Path]:
     """Gives a path beside `path` to write a file to; the block's end renames it to `path`.
 
+    Args:
+        path: of the file.
+        overwrite: whether it may be there at the end.
+
     Raises:
-        WorkdirError: the folder cannot be written.
+        WorkdirError: the folder cannot be written, or the file is there and may not be.
     """
     path = pathlib.Path(path)
     try:
@@ -71,9 +75,27 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
     try:
         yield beside
         beside.chmod(0o644)
-        beside.replace(path)
+        if overwrite:
+            beside.replace(path)
+        else:
+            _link(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _link(beside: pathlib.Path, path: pathlib.Path) -> None:
+    """Gives a file its name, unless there is one of that name: of two that look at once, both see none."""
+    try:
+        path.hardlink_to(beside)
+    except FileExistsError:
+        raise WorkdirError(
+            f"{path} has appeared meanwhile and is not overwritten, so what was to be written there is lost. Choose "
+            "another name."
+        ) from None
+    except OSError:  # a file system without links
+        if path.exists():
+            raise WorkdirError(f"{path} has appeared meanwhile and is not overwritten. Choose another name.") from None
+        beside.replace(path)
 
 
 @contextlib.contextmanager

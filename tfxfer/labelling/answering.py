@@ -109,7 +109,7 @@ def _writing(path: pathlib.Path | None) -> Iterator[Callable[[str], object]]:
 
 @contextlib.contextmanager
 def _beside(path: pathlib.Path) -> Iterator[BinaryIO]:
-    with files.replacing(path) as beside, beside.open("wb") as stream:
+    with files.replacing(path, overwrite=False) as beside, beside.open("wb") as stream:
         yield stream
 
 
