@@ -101,6 +101,13 @@ def test_a_rename_that_fails_brings_the_old_one_back(bundle, again, monkeypatch)
     assert contents(bundle) == before
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_loaded(bundle, again, monkeypatch):
+    monkeypatch.setattr(export, "open_bundle", lambda *_, **__: pytest.fail("the bundle is loaded first"))
+    folder = "/proc/sys"  # which nobody can write, whoever runs this
+    with pytest.raises(WorkdirError, match=rf"^{folder} cannot be written \(.*\)\. Choose another folder\.$"):
+        again(output=pathlib.Path(folder) / "bundle")
+
+
 def test_only_a_bundle_is_replaced(again, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")

@@ -88,6 +88,7 @@ def check_target(target: pathlib.Path, asked: Export, *, overwrite: bool) -> Non
         raise WorkdirError(f"{target} exists and is not overwritten. Write --output=DIR, or --overwrite to replace it.")
     if target.exists() and not (target / "bundle.json").is_file():
         raise WorkdirError(f"{target} is no bundle, and only a bundle is replaced. Choose another --output.")
+    files.check_writable(target.resolve().parent)
     if asked.hub_archive:
         export.check_archive(pathlib.Path(asked.hub_archive), target, overwrite=overwrite)
 
