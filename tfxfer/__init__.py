@@ -24,6 +24,7 @@ _HOMES = {
     "FreezeGuard": "tfxfer.callbacks",
     "Gradual": "tfxfer.recipes",
     "GradualUnfreezing": "tfxfer.callbacks",
+    "Imbalance": "tfxfer.imbalance",
     "Recipe": "tfxfer.recipes",
     "Running": "tfxfer.recipes",
     "SGD": "tfxfer.recipes",

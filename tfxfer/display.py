@@ -16,6 +16,8 @@ from tfxfer.plans.caching import PIXELS
 from tfxfer.recipes import Adam, Optimizer
 
 _WIDTH = 100
+# So many classes are told of each; of more the two ends.
+_CLASSES = 12
 # How much of a layer group stands still where so much of it trains.
 _REST = {"all": "none", "some": "some", "none": "all"}
 
@@ -123,9 +125,45 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
                         f"{how.checkpoints_kept}, of at most {size_text(how.checkpoint_bytes)} each"),
         ("compute", _computing(plan)),
     ]  # fmt: skip
+    rows[2:2] = _imbalance(plan, data)
     if data.skipped:
         rows.insert(1, ("left out", f"{len(data.skipped)} unreadable images (listed in the report)"))
     return rows
+
+
+def _imbalance(plan: Plan, data: DataFacts) -> list[tuple[str, str]]:
+    """Returns which weights examples have, and what is done about classes with few of them."""
+    planned, rows = plan.what.imbalance, []
+    if data.train_weights:
+        least, most = data.weight_range
+        rows.append(("weights", f"examples count {least:.3g} to {most:.3g} times the mean in the loss, as the data says"))
+    said = []
+    if planned.class_weights:
+        said.append(f"weight in the loss {_by_class(planned.class_weights, data)}, mean over the training examples 1")
+    if planned.drawn:
+        said.append(f"examples in an epoch {_by_class(planned.drawn, data)}, instead of the {_list(data.train_counts)}")
+    if planned.focal_gamma:
+        said.append(f"focal loss, gamma {planned.focal_gamma:g}: an example of probability p counts (1 − p)^gamma")
+    if planned.priors:
+        said.append(
+            f"in the loss {planned.logit_adjustment:g} × log of the share is added to logits: shares "
+            f"{_by_class(planned.priors, data)}"
+        )
+    return rows + ([("imbalance", "; ".join(said))] if said else [])
+
+
+def _by_class(numbers: Sequence[float], data: DataFacts) -> str:
+    """Returns numbers by the names of classes, those of the largest and the smallest where there are many."""
+    named = [f"{name} {number:,.3g}" if isinstance(number, float) else f"{name} {number:,}"
+             for name, number in zip(data.class_names, numbers, strict=True)]  # fmt: skip
+    if len(named) <= _CLASSES:
+        return ", ".join(named)
+    most, least = (named[numbers.index(end(numbers))] for end in (max, min))
+    return f"from {least} to {most}"
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ", ".join(f"{number:,}" for number in numbers) if len(numbers) <= _CLASSES else "number that there is"
 
 
 def _share(plan: Plan) -> str:

@@ -24,8 +24,12 @@ class DataFacts:
         height: median height of the pictures in pixels; `width` likewise.
         channels: of the decoded pictures: 3, RGB.
         split: how the splits came about, in words.
-        fingerprint: first 16 hex digits of a SHA-256 over the contents, labels and splits of all examples.
+        fingerprint: first 16 hex digits of a SHA-256 over the contents, labels and splits of all examples, and over
+            their weights where they have some.
         skipped: images left out because they could not be read.
+        train_weights: for each class the sum of the weights of its training examples, whose mean over all classes is 1;
+            empty where examples have none.
+        weight_range: the least and the largest of these weights; twice 1 where there are none.
     """
 
     source: str
@@ -39,6 +43,8 @@ class DataFacts:
     split: str
     fingerprint: str
     skipped: tuple[BadImage, ...] = ()
+    train_weights: tuple[float, ...] = ()
+    weight_range: tuple[float, float] = (1.0, 1.0)
 
     @property
     def train_examples(self) -> int:

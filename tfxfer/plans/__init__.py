@@ -1,11 +1,13 @@
 """Decides: recipe and facts become a plan. No TensorFlow here."""
 
+from tfxfer.plans.imbalance import ImbalancePlan
 from tfxfer.plans.plan import How, Plan, StageCache, StagePlan, UnfreezingPlan, What, as_before
 from tfxfer.plans.resolve import resolve
 from tfxfer.plans.rules import choose_determinism, choose_image_size
 
 __all__ = [
     "How",
+    "ImbalancePlan",
     "Plan",
     "StageCache",
     "StagePlan",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from tfxfer import values
 from tfxfer.heads import Head
+from tfxfer.plans.imbalance import ImbalancePlan
 from tfxfer.recipes import BatchNorm, ComputePrecision, GroupRates, Optimizer, Schedule
 from tfxfer.reuse import Augment, Precision
 
@@ -129,6 +130,7 @@ class What:
         augment: what is done to training pictures.
         synchronise_batch_norm: whether devices normalise by the whole batch, and not each by its share.
         stages: in order.
+        imbalance: what is done about classes with few examples.
     """
 
     data: str
@@ -144,6 +146,7 @@ class What:
     augment: Augment
     synchronise_batch_norm: bool
     stages: tuple[StagePlan, ...]
+    imbalance: ImbalancePlan = ImbalancePlan()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -236,8 +239,13 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """16 hex digits that name the *what* part."""
-        return values.digest(self.what)
+        """16 hex digits that name the *what* part.
+
+        Fields with a default came later than runs that could still go on: with it they do not count.
+        """
+        later = {field.name: field.default for field in dataclasses.fields(self.what)}
+        told = values.to_json(self.what)
+        return values.digest({name: told[name] for name in told if getattr(self.what, name) != later[name]})
 
 
 def as_before(plan: Plan, before: Plan) -> Plan:

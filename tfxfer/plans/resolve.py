@@ -20,6 +20,7 @@ from tfxfer.facts import (
 from tfxfer.heads import Cosine, Head
 from tfxfer.plans import caching, memory, rules
 from tfxfer.plans.heads import with_head
+from tfxfer.plans.imbalance import ImbalancePlan, resolve_imbalance
 from tfxfer.plans.plan import How, Plan, StagePlan, What
 from tfxfer.plans.unfreezing import resolve_unfreezing
 
@@ -63,9 +64,11 @@ def resolve(
         head = dataclasses.replace(head, outputs=len(data.class_names))
     elif head.outputs != len(data.class_names):
         raise ConfigError(f"head.outputs={head.outputs}, but the data has {len(data.class_names)} classes.")
+    imbalance, why = resolve_imbalance(recipe.imbalance, data)
+    reasons += why
     stages = []
     for number, stage in enumerate(preset, start=1):
-        planned, why = _resolve_stage(number, stage, recipe, data, backbone, head)
+        planned, why = _resolve_stage(number, stage, recipe, data, backbone, head, imbalance)
         stages.append(planned)
         if stage.batch_norm == "auto" and planned.trained:
             reasons.append(f"batch norm {planned.batch_norm} in stage {planned.name}: {why}")
@@ -85,6 +88,7 @@ def resolve(
         augment=_augment(recipe.augment, tuple(stages)),
         synchronise_batch_norm=recipe.synchronise_batch_norm,
         stages=tuple(stages),
+        imbalance=imbalance,
     )
     if recipe.precision != "float32" and backbone.own_precision:
         reasons.append(f"precision: {', '.join(backbone.own_precision)} keeps its own, whatever the others compute in")
@@ -144,6 +148,7 @@ def _resolve_stage(
     data: DataFacts,
     backbone: BackboneFacts,
     head: Head,
+    imbalance: ImbalancePlan,
 ) -> tuple[StagePlan, str]:
     if not backbone.card.trainable and not stage.trains_head_alone:
         raise ConfigError(
@@ -154,6 +159,7 @@ def _resolve_stage(
     chosen = selection.selected(outline, stage.train if stage.frozen is None else None, stage.frozen)
     steps_per_epoch = math.ceil(data.train_examples / recipe.batch_size)
     steps = stage.steps or stage.epochs * steps_per_epoch
+    epochs = math.ceil(steps / steps_per_epoch)
     batch_norm, why = rules.choose_batch_norm(stage, steps, recipe.batch_size, recipe.weights)
     if stage.rescale_head and isinstance(head, Cosine) and not head.learn_scale:
         raise ConfigError(
@@ -184,7 +190,11 @@ def _resolve_stage(
         batch_norm=batch_norm,
         refresh_statistics=rules.choose_refresh(stage, batch_norm, statistics=sum(g.statistics for g in groups)),
         views=caching.choose_views(
-            recipe.augment.views, recipe.augment.live, data.train_counts, math.ceil(steps / steps_per_epoch)
+            recipe.augment.views,
+            recipe.augment.live,
+            data.train_counts,
+            # Only live views are to be new whenever an example is shown.
+            imbalance.turns(data.train_counts, epochs) if recipe.augment.live else epochs,
         ),
         steps=steps,
         steps_per_epoch=steps_per_epoch,

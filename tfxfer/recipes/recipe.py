@@ -7,6 +7,7 @@ from typing import Literal
 from tfxfer import values
 from tfxfer.errors import suggest
 from tfxfer.heads import Head, Linear
+from tfxfer.imbalance import Imbalance
 from tfxfer.recipes.export import Export
 from tfxfer.recipes.inputs import Backbone, Data
 from tfxfer.recipes.running import Running
@@ -41,6 +42,7 @@ class Recipe:
             the range of float32; "mixed_float16", eleven bits up to 65,504, with a scale on the loss. Weights, pixel
             scale, head and loss are float32 in each, and so is all of the network that ships.
         augment: what is done to training pictures.
+        imbalance: how classes with few training examples are made to count.
         synchronise_batch_norm: where several devices train and statistics move: true: all normalise by the whole batch,
             as one device does; false: each by its own share, which saves them waiting for each other, and the stored
             statistics are the mean of theirs; then what is learned depends on the number of devices.
@@ -58,6 +60,7 @@ class Recipe:
     seed: int = 0
     precision: ComputePrecision = "float32"
     augment: Augment = dataclasses.field(default_factory=Augment)
+    imbalance: Imbalance = dataclasses.field(default_factory=Imbalance)
     synchronise_batch_norm: bool = True
     cache: Cache = dataclasses.field(default_factory=Cache)
     running: Running = dataclasses.field(default_factory=Running)
