@@ -136,7 +136,7 @@ def _imbalance(plan: Plan, data: DataFacts) -> list[tuple[str, str]]:
     planned, rows = plan.what.imbalance, []
     if data.train_weights:
         least, most = data.weight_range
-        rows.append(("weights", f"examples count {least:.3g} to {most:.3g} times the mean in the loss, as the data says"))
+        rows.append(("weights", f"examples count {least:.3g} to {most:.3g} times the mean, by the data"))
     said = []
     if planned.class_weights:
         said.append(f"weight in the loss {_by_class(planned.class_weights, data)}, mean over the training examples 1")

@@ -137,7 +137,10 @@ def test_no_examples():
 
 @pytest.mark.parametrize(("data", "kind"), [(IMAGES, "ndarray"), ((IMAGES,), "tuple"), ({"x": 1}, "dict")])
 def test_what_is_no_pair(data, kind):
-    assert refusal(data) == f"data is a {kind}. Give a pair (images, labels) or a tf.data.Dataset of such pairs."
+    assert refusal(data) == (
+        f"data is a {kind}. Give a pair (images, labels), or (images, labels, weights), or a tf.data.Dataset of such "
+        "pairs."
+    )
 
 
 class Elements:
@@ -159,7 +162,57 @@ def test_a_dataset_is_read_one_by_one_or_in_batches():
 
 @pytest.mark.parametrize("element", [IMAGES, {"image": IMAGES}, (IMAGES, LABELS, 1)])
 def test_a_dataset_of_something_else(element):
-    assert refusal(Elements(element)) == "the dataset must give pairs (image, label), or batches of them."
+    assert refusal(Elements(element)) == (
+        "the dataset must give pairs (image, label), or all (image, label, weight), or batches of them."
+    )
+
+
+def test_weights_come_third():
+    found = arrays.find((IMAGES, LABELS, [1, 2, 0.5]))
+    assert found.weights.dtype == np.float64
+    assert found.weights.tolist() == [1, 2, 0.5]
+    whole = Elements((IMAGES, LABELS, np.float32([1, 2, 0.5])))
+    singly = Elements(*zip(IMAGES, LABELS, np.float32([1, 2, 0.5]), strict=True))
+    for given in (whole, singly):
+        assert arrays.find(given).weights.tolist() == [1, 2, 0.5]
+    assert arrays.find((IMAGES, LABELS)).weights is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1, 2], "weights are int64 [2], expected a number for each of the 3 images."),
+        (["1", "2", "3"], "weights are <U1 [3], expected a number for each of the 3 images."),
+        ([[1.0]] * 3, "weights are float64 [3, 1], expected a number for each of the 3 images."),
+        (
+            [1, float("nan"), 0],
+            "2 of 3 weights are no finite numbers above 0, the first is weights[1] = nan. Leave out examples that are "
+            "not to count.",
+        ),
+        (
+            [1, 1, -2.0],
+            "1 of 3 weights are no finite numbers above 0, the first is weights[2] = -2.0. Leave out examples that are "
+            "not to count.",
+        ),
+        (
+            [0.0, 0.0, 0.0],
+            "3 of 3 weights are no finite numbers above 0, the first is weights[0] = 0.0. Leave out examples that are "
+            "not to count.",
+        ),
+        (
+            [1, float("inf"), 1],
+            "1 of 3 weights are no finite numbers above 0, the first is weights[1] = inf. Leave out examples that are "
+            "not to count.",
+        ),
+    ],
+)
+def test_weights_that_cannot_be(weights, message):
+    assert refusal((IMAGES, LABELS, weights)) == message
+
+
+@pytest.mark.parametrize("last", [(IMAGES, LABELS), (IMAGES, LABELS, np.ones(2))])
+def test_a_dataset_that_has_weights_only_now_and_then(last):
+    assert "all (image, label, weight)" in refusal(Elements((IMAGES, LABELS, np.ones(3)), last))
 
 
 def test_the_scale_of_pixels_can_be_checked_alone():

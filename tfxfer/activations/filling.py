@@ -60,6 +60,7 @@ def cached(
         examples.classes,
         examples.keys,
         decoder(store.encoding),
+        weights=examples.weights,
     )
 
 

@@ -86,8 +86,8 @@ def open_labelled(recipe: recipes.Data, class_names: tuple[str, ...]) -> Example
         DataError: unreadable images, or a class that the network does not know.
     """
     check_source(recipe.source)
-    # Splits and groups decide nothing here, so what is wrong with them does not matter.
-    recipe = dataclasses.replace(recipe, split_column=None, group_column=None, group_by="")
+    # Splits, groups and weights decide nothing here, so what is wrong with them does not matter.
+    recipe = dataclasses.replace(recipe, split_column=None, group_column=None, weight_column=None, group_by="")
     return for_test(_find(recipe, None, None), class_names, on_bad_image=recipe.on_bad_image)
 
 

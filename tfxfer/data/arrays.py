@@ -12,24 +12,26 @@ from tfxfer.pixels import check_pixel_scale
 
 
 def find(data: Any, class_names: Sequence[str] | None = None) -> Found:
-    """Returns the examples of `(images, labels)` or of a `tf.data.Dataset` of such pairs.
+    """Returns the examples of `(images, labels)`, `(images, labels, weights)`, or a `tf.data.Dataset` of either.
 
     Args:
         data: `images`: uint8, or float on 0..255; `[examples, height, width]`, `[…, 1]` or `[…, 3]`, or a list
             of `[height, width, 3]` of any sizes. `labels`: `[examples]` of whole numbers from 0 or of texts.
-            A dataset gives such pairs one by one or in batches.
+            `weights`: `[examples]` of numbers above 0, by which examples count in the loss. A dataset gives such pairs,
+            or threes, one by one or in batches.
         class_names: names of the labels 0, 1, …; by default the numbers, or the texts in order.
 
     Raises:
-        DataError: shapes, scales or labels that cannot be what they should be.
+        DataError: shapes, scales, labels or weights that cannot be what they should be.
     """
     if hasattr(data, "as_numpy_iterator"):
-        images, labels = _materialise(data)
-    elif isinstance(data, tuple | list) and len(data) == 2:
-        images, labels = data
+        images, labels, *weights = _materialise(data)
+    elif isinstance(data, tuple | list) and len(data) in (2, 3):
+        images, labels, *weights = data
     else:
         raise DataError(
-            f"data is a {type(data).__name__}. Give a pair (images, labels) or a tf.data.Dataset of such pairs."
+            f"data is a {type(data).__name__}. Give a pair (images, labels), or (images, labels, weights), or a "
+            "tf.data.Dataset of such pairs."
         )
     if len(images) != len(labels):
         raise DataError(f"there are {len(images)} images but {len(labels)} labels.")
@@ -37,22 +39,43 @@ def find(data: Any, class_names: Sequence[str] | None = None) -> Found:
         raise DataError("there are no examples: images and labels are empty.")
     check_pixel_scale(images)
     numbers, names = _number(np.asarray(labels), class_names)
-    return Found("arrays:", Arrays([_to_rgb(image) for image in images]), numbers, names)
+    pictures = Arrays([_to_rgb(image) for image in images])
+    return Found("arrays:", pictures, numbers, names, weights=_weights(weights[0], len(labels)) if weights else None)
 
 
-def _materialise(dataset: Any) -> tuple[list, list]:
-    images, labels = [], []
+def _materialise(dataset: Any) -> tuple[list, ...]:
+    parts: tuple[list, ...] | None = None
     for element in dataset.as_numpy_iterator():
-        if not isinstance(element, tuple) or len(element) != 2:
-            raise DataError("the dataset must give pairs (image, label), or batches of them.")
-        image, label = element
-        if np.ndim(label) == 0:
-            images.append(image)
-            labels.append(label)
-        else:
-            images.extend(image)
-            labels.extend(label)
-    return images, labels
+        is_row = isinstance(element, tuple) and len(element) in ((2, 3) if parts is None else (len(parts),))
+        if not is_row or any(np.shape(about)[:1] != np.shape(element[1])[:1] for about in element[2:]):
+            raise DataError(
+                "the dataset must give pairs (image, label), or all (image, label, weight), or batches of them."
+            )
+        parts = parts or tuple([] for _ in element)
+        is_one = np.ndim(element[1]) == 0
+        for part, given in zip(parts, element, strict=True):
+            part.extend([given] if is_one else given)
+    return parts or ([], [])
+
+
+def _weights(weights: Any, count: int) -> np.ndarray:
+    """Returns the weights of examples, float64 `[examples]`.
+
+    Raises:
+        DataError: no such numbers.
+    """
+    weights = np.asarray(weights)
+    if weights.shape != (count,) or weights.dtype.kind not in "iuf":
+        raise DataError(
+            f"weights are {weights.dtype} {list(weights.shape)}, expected a number for each of the {count} images."
+        )
+    weights = weights.astype(np.float64)
+    if len(wrong := np.flatnonzero(~((weights > 0) & np.isfinite(weights)))):
+        raise DataError(
+            f"{len(wrong)} of {count} weights are no finite numbers above 0, the first is weights[{wrong[0]}] = "
+            f"{weights[wrong[0]]}. Leave out examples that are not to count."
+        )
+    return weights
 
 
 def _number(labels: np.ndarray, class_names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -1,14 +1,14 @@
 """Batches for training and prediction: rows of an array in an order that seed, stage and epoch decide alone."""
 
 import functools
-import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfxfer.data.mixing import Mix
+from tfxfer.data import drawing
+from tfxfer.data.mixing import Mix, with_weights
 from tfxfer.data.rows import Rows
 
 # Batches made ready while a step runs.
@@ -19,25 +19,34 @@ _TOGETHER, _BYTES_TOGETHER = 64, 4 << 20
 
 def order(count: int, *, seed: int, stage: int, epoch: int) -> np.ndarray:
     """Returns the order of `count` examples in one epoch, int64, a pure function of its arguments."""
-    return _generator("order", seed, stage, epoch).permutation(count)
+    return drawing.generator("order", seed, stage, epoch).permutation(count)
 
 
-def shown_views(count: int, views: int, *, seed: int, stage: int, epoch: int) -> np.ndarray:
-    """Returns which of its views each example shows in one epoch, int64 `[count]`, 0 ≤ view < `views`.
+def first_views(count: int, views: int, *, seed: int, stage: int) -> np.ndarray:
+    """Returns which of its views each example begins with, int64 `[count]`, 0 ≤ view < `views`.
 
-    Each example begins with a view drawn for it, and shows all of them before it shows one again.
+    From there on it shows all of them before it shows one again.
     """
     if views == 1:
         return np.zeros(count, np.int64)
-    return (_generator("views", seed, stage, 0).integers(0, views, count) + epoch) % views
+    return drawing.generator("views", seed, stage, 0).integers(0, views, count)
 
 
 def training_batches(
-    rows: Rows, *, batch_size: int, start: int, steps: int, seed: int, stage: int, mix: Mix | None = None
+    rows: Rows,
+    *,
+    batch_size: int,
+    start: int,
+    steps: int,
+    seed: int,
+    stage: int,
+    mix: Mix | None = None,
+    each: Sequence[int] = (),
 ) -> tf.data.Dataset:
     """Returns `steps` batches of (rows, one-hot labels), epoch after epoch, each in its own order.
 
-    The last batch of an epoch holds what is left. Of an example with several views each epoch shows one.
+    Where examples have weights they come third, float32 `[batch]`. The last batch of an epoch holds what is left. Of an
+    example with several views each epoch shows one.
 
     Args:
         rows: what to train on.
@@ -47,14 +56,19 @@ def training_batches(
         seed: of the order, with `stage` and the epoch.
         stage: counted from 0.
         mix: what is done to each batch, of `mixing.mixer`.
+        each: how many examples of each class an epoch shows, as many in all as there are; empty: each once.
     """
     per_epoch = -(-len(rows) // batch_size)
+    begin = first_views(len(rows), rows.views, seed=seed, stage=stage)
 
     @functools.lru_cache(maxsize=2)
     def in_epoch(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         which = {"seed": seed, "stage": stage, "epoch": epoch}
-        positions = order(len(rows), **which)
-        return positions, shown_views(len(rows), rows.views, **which)[positions]
+        if each:
+            positions, turns = drawing.drawn(rows.labels, each, **which)
+        else:
+            positions, turns = order(len(rows), **which), epoch
+        return positions, (begin[positions] + turns) % rows.views
 
     def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
         epoch, number = divmod(step, per_epoch)
@@ -66,7 +80,7 @@ def training_batches(
 
 
 def ordered_batches(rows: Rows, *, batch_size: int) -> tf.data.Dataset:
-    """Returns batches of (rows, one-hot labels) in order, each example as it is, once."""
+    """Returns batches of (rows, one-hot labels), and of weights if there are any, in order, each example once."""
 
     def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
         positions = np.arange(step * batch_size, min((step + 1) * batch_size, len(rows)))
@@ -79,11 +93,12 @@ def shared(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
     """Returns a dataset whose batches the replicas of a strategy share, on all machines, as evenly as can be.
 
     Keras and TensorFlow split by static sizes, and stop at a first batch that does not divide. Here any batch of
-    (inputs, labels) may be split. Each machine goes through the whole dataset and takes its shares.
+    (inputs, labels) or (inputs, labels, weights) may be split. Each machine goes through the whole dataset and takes
+    its shares.
 
-    Beside its share a replica gets the weights of the examples: 1. Where there is none left for it, it gets all of the
-    batch with weights of 0: layers need not bear nothing at all (oneDNN's convolutions fail), and the mean and variance
-    over all replicas stay what they are.
+    Beside its share a replica always gets the weights of the examples, above 0; 1 if there are none. Where no example
+    is left for it, it gets all of the batch with weights of 0: layers need not bear nothing at all (oneDNN's
+    convolutions fail), and the mean and variance over all replicas stay what they are.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
@@ -93,16 +108,16 @@ def shared(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
         own = replicas // context.num_input_pipelines
         first = own * context.input_pipeline_id
 
-        def parts(*tensors):
-            count = tf.shape(tensors[0], tf.int64)[0]
+        def parts(inputs, labels, weights=None):
+            count = tf.shape(labels, tf.int64)[0]
+            weights = tf.ones([count]) if weights is None else weights
 
             def part(number):
                 first, last = number * count // replicas, (number + 1) * count // replicas
                 is_real = last > first
                 first, last = tf.where(is_real, first, 0), tf.where(is_real, last, count)
-                return *(tensor[first:last] for tensor in tensors), tf.repeat(
-                    tf.cast(is_real, tf.float32), last - first
-                )
+                own = tf.where(is_real, weights[first:last], 0.0)
+                return inputs[first:last], labels[first:last], own
 
             return tf.data.Dataset.range(first, first + own).map(part)
 
@@ -129,27 +144,33 @@ def _gather(rows: Rows, batch: Callable, start: int, stop: int, batch_size: int,
     together = gathered_together(batch_size * math.prod(shape) * dtype.size)
     numbers = rows.parameters_of(np.zeros(1, np.int64), np.zeros(1, np.int64)).shape[1]
 
+    weighs = rows.weights is not None
+
     def pick(first: int) -> tuple[np.ndarray, ...]:
         picked = [batch(step) for step in range(first, min(first + together, stop))]
         positions, views = (np.concatenate(parts) for parts in zip(*picked, strict=True))
         ends = np.cumsum([0, *(len(part) for part, _ in picked)])
         labels = rows.labels[positions].astype(np.int32)
-        return rows.take(positions, views), labels, rows.parameters_of(positions, views), ends
+        weights = rows.weights[positions] if weighs else np.empty(0, np.float32)
+        return rows.take(positions, views), labels, rows.parameters_of(positions, views), ends, weights
 
     def take(first):
-        kinds = (dtype, tf.int32, tf.float32, tf.int64)
-        taken, labels, parameters, ends = tf.numpy_function(pick, [first], kinds, stateful=False)
+        kinds = (dtype, tf.int32, tf.float32, tf.int64, tf.float32)
+        taken, labels, parameters, ends, weights = tf.numpy_function(pick, [first], kinds, stateful=False)
         one_hot = tf.one_hot(tf.ensure_shape(labels, (None,)), rows.classes)
         parameters = tf.ensure_shape(parameters, (None, numbers))
         taken = tf.ensure_shape(taken, (None, *shape))
         decoded = rows.decode(taken, parameters) if rows.decode else taken
-        return decoded, one_hot, tf.ensure_shape(ends, (None,)), first
+        told = (one_hot, tf.ensure_shape(weights, (None,))) if weighs else (one_hot,)
+        return decoded, told, tf.ensure_shape(ends, (None,)), first
 
-    def split(decoded, one_hot, ends, first):
+    def split(decoded, told, ends, first):
         def part(number):
             which = slice(ends[number], ends[number + 1])
-            some, labels = decoded[which], one_hot[which]
-            return mix(some, labels, first + number) if mix else (some, labels)
+            batch = decoded[which], *(about[which] for about in told)
+            if not mix:
+                return batch
+            return with_weights(mix, *batch, first + number) if weighs else mix(*batch, first + number)
 
         return tf.data.Dataset.range(tf.size(ends, tf.int64) - 1).map(part)
 
@@ -160,8 +181,3 @@ def _gather(rows: Rows, batch: Callable, start: int, stop: int, batch_size: int,
     chunks = tf.data.Dataset.range(start, stop, together).map(take).prefetch(1)
     counted = chunks.flat_map(split).apply(tf.data.experimental.assert_cardinality(stop - start))
     return counted.prefetch(_AHEAD).with_options(options)
-
-
-def _generator(what: str, seed: int, stage: int, number: int) -> np.random.Generator:
-    key = hashlib.sha256(f"{what}:{seed}:{stage}:{number}".encode()).digest()[:16]
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(key)))

@@ -14,6 +14,10 @@ from tfxfer.data.rows import Rows
 from tfxfer.errors import DataError, WorkdirError, suggest
 from tfxfer.facts import BadImage, DataFacts
 
+# Over the mean: a larger one makes a loss look like one that is no number; a smaller one would be 0 in float32, which
+# stands for no example.
+_MOST_WEIGHT, _LEAST_WEIGHT = 10_000, 1e-30
+
 
 @dataclasses.dataclass(frozen=True)
 class Found:
@@ -27,6 +31,7 @@ class Found:
         splits: int8 `[pictures]` where the source has splits of its own (0 train, 1 validation, 2 test), else
             None.
         groups: which pictures must stand in one split; None: each may stand anywhere.
+        weights: float64 `[pictures]`, finite, above 0, by which they count in the loss; None: all alike.
     """
 
     source: str
@@ -35,6 +40,7 @@ class Found:
     class_names: tuple[str, ...]
     splits: np.ndarray | None = None
     groups: Groups | None = None
+    weights: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Examples:
         labels: int32 `[examples]`, positions in `facts.class_names`.
         splits: int8 `[examples]`: 0 train, 1 validation, 2 test.
         keys: hex SHA-256 of each picture's content.
+        weights: float32 `[examples]`, above 0, the mean of those to train on being 1; None: all 1.
     """
 
     facts: DataFacts
@@ -54,6 +61,7 @@ class Examples:
     labels: np.ndarray
     splits: np.ndarray
     keys: tuple[str, ...]
+    weights: np.ndarray | None = None
 
     def indices(self, split: int) -> np.ndarray:
         """Returns the positions of the examples of a split, int64, ascending."""
@@ -63,7 +71,8 @@ class Examples:
         """Returns the examples of a split as rows of `pixels`, the array that the method of that name made."""
         at = self.indices(split)
         keys = tuple(self.keys[index] for index in at)
-        return Rows(pixels, self.labels[at], at, len(self.facts.class_names), keys)
+        weights = None if self.weights is None else self.weights[at]
+        return Rows(pixels, self.labels[at], at, len(self.facts.class_names), keys, weights=weights)
 
     def pixels(self, size: int, policy: str, store: pathlib.Path | None = None) -> np.ndarray:
         """Returns all examples as uint8 `[examples, size, size, 3]`, RGB.
@@ -161,7 +170,9 @@ def decide(
         remain, told = _draw(found, seen, decided, seed, examples_per_class)
         how += told
         (found, seen), decided = _at(found, seen, remain), decided[remain]
-    return Examples(_facts(found, seen, decided, how), found.pictures, found.labels, decided, seen.keys)
+    weights = None if found.weights is None else normalised(found.weights, decided == splits.TRAIN)
+    facts = _facts(found, seen, decided, how, weights)
+    return Examples(facts, found.pictures, found.labels, decided, seen.keys, weights)
 
 
 def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str) -> Examples:
@@ -211,6 +222,7 @@ def _at(found: Found, seen: pictures.Survey, kept: np.ndarray) -> tuple[Found, p
         labels=found.labels[kept],
         splits=None if found.splits is None else found.splits[kept],
         groups=None if found.groups is None else found.groups.at(kept),
+        weights=None if found.weights is None else found.weights[kept],
     )
     keys = tuple(seen.keys[index] for index in kept)
     return some, dataclasses.replace(seen, keys=keys, sizes=seen.sizes[kept])
@@ -307,7 +319,29 @@ def _draw(found: Found, seen: pictures.Survey, decided: np.ndarray, seed: int, e
     return remain, told
 
 
-def _facts(found: Found, seen: pictures.Survey, decided: np.ndarray, how: str) -> DataFacts:
+def normalised(weights: np.ndarray, in_training: np.ndarray) -> np.ndarray:
+    """Returns weights as float32, above 0, the mean of those in training being 1.
+
+    Args:
+        weights: float64, finite, above 0.
+        in_training: bool, likewise one for each example, of which some are.
+
+    Raises:
+        DataError: one counts so much that the loss of its step would look like one that is no number.
+    """
+    weights = weights / weights[in_training].max()  # else a sum could have no end
+    weights = weights / weights[in_training].mean()
+    if weights.max() > _MOST_WEIGHT:
+        raise DataError(
+            f"an example has {weights.max():.3g} times the mean weight of the training examples, at most "
+            f"{_MOST_WEIGHT:,} times can be learned from. Give weights that lie nearer to each other."
+        )
+    return np.maximum(weights, _LEAST_WEIGHT).astype(np.float32)
+
+
+def _facts(
+    found: Found, seen: pictures.Survey, decided: np.ndarray, how: str, weights: np.ndarray | None = None
+) -> DataFacts:
     def counts(split: int) -> tuple[int, ...]:
         return tuple(np.bincount(found.labels[decided == split], minlength=len(found.class_names)).tolist())
 
@@ -324,13 +358,21 @@ def _facts(found: Found, seen: pictures.Survey, decided: np.ndarray, how: str) -
         split=how,
         fingerprint=_fingerprint(found, seen.keys, decided),
         skipped=tuple(seen.bad.values()),
+        **({} if weights is None else _weight_facts(found, weights, decided == splits.TRAIN)),
     )
 
 
+def _weight_facts(found: Found, weights: np.ndarray, in_training: np.ndarray) -> dict[str, tuple[float, ...]]:
+    own = weights[in_training].astype(np.float64)
+    sums = np.bincount(found.labels[in_training], own, minlength=len(found.class_names))
+    return {"train_weights": tuple(sums.tolist()), "weight_range": (float(own.min()), float(own.max()))}
+
+
 def _fingerprint(found: Found, keys: Sequence[str], decided: np.ndarray) -> str:
-    """Returns 16 hex digits that stand for contents, labels and splits, in whatever order."""
-    each = zip(keys, found.labels.tolist(), decided.tolist(), strict=True)
-    lines = sorted(f"{key} {found.class_names[label]} {split}" for key, label, split in each)
+    """Returns 16 hex digits that stand for contents, labels, splits and weights, in whatever order."""
+    weights = [""] * len(keys) if found.weights is None else [f" {weight!r}" for weight in found.weights.tolist()]
+    each = zip(keys, found.labels.tolist(), decided.tolist(), weights, strict=True)
+    lines = sorted(f"{key} {found.class_names[label]} {split}{weight}" for key, label, split, weight in each)
     digest = hashlib.sha256()
     for number, line in enumerate(lines):  # never joined: of a million examples that would be 200 MB more
         digest.update(f"\n{line}".encode() if number else line.encode())

@@ -1,11 +1,12 @@
 """The sources `csv:` and `parquet:`: a table with a row for each image, which names the image and its class.
 
-It may name a split and a group too. Rows that cannot be used are refused here, all of them at once; a picture that is
-not there is found where pictures are looked at, like one that cannot be decoded.
+It may name a split, a group and a weight too. Rows that cannot be used are refused here, all of them at once; a picture
+that is not there is found where pictures are looked at, like one that cannot be decoded.
 """
 
 import array
 import dataclasses
+import math
 import os
 import pathlib
 import re
@@ -23,11 +24,12 @@ from tfxfer.errors import DataError, suggest
 LABEL_HEADINGS = ("label", "class", "class_name", "category")
 SPLIT_HEADINGS = ("split",)
 GROUP_HEADINGS = ("group",)
+WEIGHT_HEADINGS = ("weight",)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SHOWN = 5
-# What a row says: the image (None where it lies in the file itself), the label, the split, the group.
-_Cells = tuple[str | None, str, str | None, str | None]
+# What a row says: the image (None where it lies in the file itself), the label, the split, the group, the weight.
+_Cells = tuple[str | None, str, str | None, str | None, str | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +78,11 @@ class _Columns:
     label: int
     split: int | None
     group: int | None
+    weight: int | None
 
     @property
     def places(self) -> list[int | None]:
-        return [self.image, self.label, self.split, self.group]
+        return [self.image, self.label, self.split, self.group, self.weight]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +93,7 @@ class _Named:
     label: str
     split: str
     group: str
+    weight: str
 
 
 def find_csv(file: str, asked: recipes.Data) -> Found:
@@ -197,6 +201,7 @@ def _choose(path: pathlib.Path, headings: Sequence[str], asked: recipes.Data) ->
         needed(asked.label_column, LABEL_HEADINGS, "labels", "label_column"),
         optional(asked.split_column, SPLIT_HEADINGS),
         None if asked.group_by else optional(asked.group_column, GROUP_HEADINGS),
+        optional(asked.weight_column, WEIGHT_HEADINGS),
     )
     if problems:
         raise DataError("\n".join(problems))
@@ -219,7 +224,7 @@ def _found(
     Raises:
         DataError: rows that cannot be used, none, or labels that are no classes.
     """
-    numbers, labels, codes = array.array("i"), array.array("i"), array.array("b")
+    numbers, labels, codes, weights = (array.array(kind) for kind in "iibd")
     names: list[str] = []
     groups: list[str] = []
     spelled: dict[str, int] = {}  # each label as it is written: its number, by which they were met first
@@ -231,7 +236,7 @@ def _found(
         if problem:
             problems.add(number, problem)
             continue
-        name, label, split, group = cells
+        name, label, split, group, weight = cells
         numbers.append(number)
         if label not in spelled:
             spelled[label] = len(spelled)
@@ -243,6 +248,8 @@ def _found(
             codes.append(splits.BY_NAME[split.lower()])
         if group is not None:
             groups.append(same.setdefault(group, group))
+        if weight is not None:
+            weights.append(float(weight))
     _check_one_label(names, labels, numbers, list(spelled), problems)
     problems.refuse(path)
     if not len(labels):
@@ -258,13 +265,15 @@ def _found(
         class_names,
         np.array(codes, np.int8) if named.split else None,
         Groups(groups, f"the column {named.group!r}") if named.group else None,
+        np.array(weights) if named.weight else None,
     )
 
 
 def _problem(folder: str, named: _Named, cells: _Cells) -> str:
     """Returns what is wrong with a row, and what to write instead; empty where nothing is."""
-    name, label, split, _ = cells
-    for heading, text in zip((named.image, named.label, named.split, named.group), cells, strict=True):
+    name, label, split, _, weight = cells
+    headings = (named.image, named.label, named.split, named.group, named.weight)
+    for heading, text in zip(headings, cells, strict=True):
         if text is None:
             continue
         if not text:
@@ -285,6 +294,12 @@ def _problem(folder: str, named: _Named, cells: _Cells) -> str:
     if split is not None and split.lower() not in splits.BY_NAME:
         near = suggest(split, splits.NAMES)
         return f"column {named.split}: {split!r} is no split.{near} Write train, validation or test"
+    if weight is not None and not (_NUMBER.fullmatch(weight) and 0 < float(weight) < math.inf):
+        return (
+            f"column {named.weight}: {weight[:100]!r} is no number above 0. Write 1 for an example that counts as much "
+            "as others do, remove the row of one that is not to count, or leave all weights out: "
+            "--config.data.weight_column=none"
+        )
     return ""
 
 
@@ -293,6 +308,7 @@ def _what_to_write(heading: str, named: _Named) -> str:
         named.image: "Write the path of the image, or remove the row",
         named.label: "Write the class, or remove the row",
         named.split: "Write train, validation or test",
+        named.weight: "Write 1 for an example that counts as much as others do",
     }.get(heading, "Write a name of its own for an image that stands alone")
 
 

@@ -32,6 +32,25 @@ def mixer(augment: Augment, *, seed: int, stage: int, cached: bool) -> Mix | Non
     return mix
 
 
+def with_weights(mix: Mix, rows, labels, weights, step) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns mixed rows, labels and weights, so that of the examples in a mixture each counts as it does alone.
+
+    Labels are mixed by share times weight, and the weight of the mixture is the mean of the weights by share. For a
+    loss that is linear in the labels, as cross-entropy is, that is the sum of share times weight times loss of each;
+    for a squared error it is that but for a constant.
+
+    Args:
+        mix: of `mixer`; linear in the labels, whatever their width.
+        rows: as `mix` takes them; `step` likewise.
+        labels: float32 `[batch, width]`.
+        weights: float32 `[batch]`, above 0.
+        step: see there.
+    """
+    heavy = tf.concat([labels, tf.ones_like(labels[:, :1])], 1) * weights[:, None]
+    rows, heavy = mix(rows, heavy, step)
+    return rows, heavy[:, :-1] / heavy[:, -1:], heavy[:, -1]
+
+
 def mixed_up(rows: tf.Tensor, labels: tf.Tensor, alpha: float, seeds) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns rows and labels, each mixed with its neighbour's in the shuffled batch (Zhang et al. 2018).
 

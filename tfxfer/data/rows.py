@@ -49,6 +49,7 @@ class Rows:
         keys: hex digests of what each example is, for stores that outlive a run; None where nobody knows.
         decode: how rows become what the network takes; None: as they are.
         parameters: of views, for `decode`; None where it needs none.
+        weights: float32 `[rows]`, above 0, of each example in the loss; None: all 1.
     """
 
     all_rows: Gathered
@@ -58,6 +59,7 @@ class Rows:
     keys: tuple[str, ...] | None = None
     decode: Decode | None = None
     parameters: Parameters | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.places)

@@ -94,7 +94,13 @@ def sweep_stage(
         pixels = prepared.examples.pixels(what.image_size, what.resize, store)
         rows = prepared.examples.rows(pixels, examples_of.TRAIN)
         dataset = batches.training_batches(
-            rows, batch_size=what.batch_size, start=0, steps=_STEPS, seed=what.seed, stage=number - 1
+            rows,
+            batch_size=what.batch_size,
+            start=0,
+            steps=_STEPS,
+            seed=what.seed,
+            stage=number - 1,
+            each=what.imbalance.drawn,
         )
         trainee = stages.prepared(prepared.model, number - 1, stage, what)
         with memory.explained(prepared.plan):

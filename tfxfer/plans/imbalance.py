@@ -49,6 +49,10 @@ class ImbalancePlan:
         return tuple(self.logit_adjustment * math.log(prior) for prior in self.priors)
 
 
+# Every example counts alike.
+NOTHING = ImbalancePlan()
+
+
 def resolve_imbalance(asked: Imbalance, data: DataFacts) -> tuple[ImbalancePlan, tuple[str, ...]]:
     """Returns the numbers for what is asked, and what is to be said of it.
 
@@ -57,7 +61,7 @@ def resolve_imbalance(asked: Imbalance, data: DataFacts) -> tuple[ImbalancePlan,
     """
     counts = data.train_counts
     if not asked.is_asked:
-        return ImbalancePlan(), _hint(data)
+        return NOTHING, _hint(data)
     if empty := [name for name, count in zip(data.class_names, counts, strict=True) if count == 0]:
         raise ConfigError(
             f"{', '.join(asked.corrections) or 'imbalance'} needs training examples of each class, and there is none "

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tfxfer import values
 from tfxfer.heads import Head
-from tfxfer.plans.imbalance import ImbalancePlan
+from tfxfer.plans.imbalance import NOTHING, ImbalancePlan
 from tfxfer.recipes import BatchNorm, ComputePrecision, GroupRates, Optimizer, Schedule
 from tfxfer.reuse import Augment, Precision
 
@@ -146,7 +146,7 @@ class What:
     augment: Augment
     synchronise_batch_norm: bool
     stages: tuple[StagePlan, ...]
-    imbalance: ImbalancePlan = ImbalancePlan()
+    imbalance: ImbalancePlan = NOTHING
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,8 @@ class Data:
             splits decided here.
         group_column: likewise, that of what never stands in two splits, such as a patient; "" for group where there is
             one, none for no groups.
+        weight_column: likewise, that of numbers above 0, by which examples count in the loss, their mean in training
+            being made 1; accuracies count all alike. "" for weight where there is one, none for no weights.
         group_by: a regular expression with one group, which is found in names of files and makes groups of them, such
             as `(.*)_nohash_`; "" for none.
         examples_per_class: how many training examples of each class are drawn, the rest being left out; none for all.
@@ -45,6 +47,7 @@ class Data:
     label_column: str = ""
     split_column: str | None = ""
     group_column: str | None = ""
+    weight_column: str | None = ""
     group_by: str = ""
     examples_per_class: int | None = None
 
@@ -71,7 +74,7 @@ class Data:
 
     def _columns_that_cannot_be(self) -> list[str]:
         problems = []
-        for name in ("image_column", "label_column", "split_column", "group_column"):
+        for name in ("image_column", "label_column", "split_column", "group_column", "weight_column"):
             heading = getattr(self, name)
             if heading and ":" in self.source and not self.is_table:
                 problems.append(f"{name}={heading!r} is of csv: and parquet:, and the source is {self.source}")

@@ -157,7 +157,7 @@ def _explained_divergence(model, data: StageData, kept) -> Iterator[None]:
         elif error.has_moved:
             fault = "which layer cannot be told " + ("under XLA" if model.jit_compile else "on several devices")
         else:
-            ((inputs, _),) = data.batches(step, step + 1)
+            ((inputs, *_),) = data.batches(step, step + 1)
             fault = divergence.at_fault(model, inputs)
         rate = float(stage_schedule(stage)(step))
         range_of_float16 = _FLOAT16 if data.what.precision == "mixed_float16" else ""

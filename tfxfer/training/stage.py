@@ -12,7 +12,7 @@ from tfxfer.addressing import Places
 from tfxfer.data import batches, views
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, CacheError, TrainingError, VerificationError
-from tfxfer.plans import StageCache, StagePlan, What
+from tfxfer.plans import ImbalancePlan, StageCache, StagePlan, What
 from tfxfer.recipes import ComputePrecision
 from tfxfer.training import objectives, seeds, statistics, trainees
 from tfxfer.training.checkpoints import StageCheckpoints
@@ -114,10 +114,10 @@ def _run_stage(
     if rows is not None:
         train, validation = rows
         behind = activations.suffix(trainee, activations.cut_at(trainee, cache.cut))
-        trainee = compiled(behind, model, stage, precision=what.precision, jit_compile=jit)
+        trainee = compiled(behind, model, stage, what.imbalance, precision=what.precision, jit_compile=jit)
     if stage.rescale_head:
         some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
-        models.rescale_head(trainee, (batch for batch, _ in some))
+        models.rescale_head(trainee, (batch for batch, *_ in some))
         workers.follow_chief(whole.variables)
     proof = models.Proof(whole)
     data = StageData(number=number, stage=stage, what=what, train=train, validation=validation, cached=rows is not None)
@@ -202,13 +202,14 @@ def prepared(
     trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" else model
     # With several names `train` means exactly these, and with none the head.
     models.freeze(trainee, train=stage.addresses() or "head", batch_norm=stage.batch_norm)
-    return compiled(trainee, model, stage, precision=what.precision, jit_compile=jit_compile)
+    return compiled(trainee, model, stage, what.imbalance, precision=what.precision, jit_compile=jit_compile)
 
 
 def compiled(
     frozen: keras.Model,
     model: keras.Model,
     stage: StagePlan,
+    imbalance: ImbalancePlan,
     *,
     precision: ComputePrecision = "float32",
     jit_compile: bool = False,
@@ -219,6 +220,7 @@ def compiled(
         frozen: shares the variables of `model`, from pixels or from activations.
         model: of `swap_head`.
         stage: what to do.
+        imbalance: what is done about classes with few examples.
         precision: that the layers compute in.
         jit_compile: whether XLA compiles its steps.
 
@@ -237,7 +239,7 @@ def compiled(
         decided = {"jit_compile": jit_compile, "auto_scale_loss": False}
         # Weighted: a replica without a share of a batch sees examples that count nothing.
         shown = objectives.metrics_of()
-        trainee.compile(optimizer, loss=objectives.loss_of(stage), weighted_metrics=shown, **decided)
+        trainee.compile(optimizer, loss=objectives.loss_of(stage, imbalance), weighted_metrics=shown, **decided)
     trainees.build_metrics(trainee)
     return trainee
 

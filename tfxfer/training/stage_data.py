@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from tfxfer.data import batches, mixing
@@ -47,8 +48,17 @@ class StageData:
         return self._batches(0, self.stage.steps_per_epoch, None)
 
     def held_out(self) -> tf.data.Dataset:
-        """Returns the batches of the validation split."""
-        return batches.ordered_batches(self.validation, batch_size=self.what.batch_size)
+        """Returns the batches of the validation split.
+
+        Where classes are drawn in shares of their own, examples have weights that do as much, so that validation loss
+        is what training makes small.
+        """
+        rows, each = self.validation, self.what.imbalance.drawn
+        if each:
+            times = np.array(each) / np.bincount(self.train.labels, minlength=len(each))
+            weights = times[rows.labels].astype(np.float32)
+            rows = dataclasses.replace(rows, weights=weights if rows.weights is None else weights * rows.weights)
+        return batches.ordered_batches(rows, batch_size=self.what.batch_size)
 
     def _batches(self, start: int, stop: int, mix) -> tf.data.Dataset:
         return batches.training_batches(
@@ -59,4 +69,5 @@ class StageData:
             seed=self.what.seed,
             stage=self.number,
             mix=mix,
+            each=self.what.imbalance.drawn,
         )

@@ -179,8 +179,8 @@ class Trainee(keras.Model):
 
     def _move(self, data) -> tf.Tensor:
         """Makes one step and returns this replica's part of the batch's mean loss."""
-        inputs, labels, *real = data
-        weights, here, everywhere = self._examples(labels, *real)
+        inputs, labels, *given = data
+        weights, here, everywhere = self._examples(labels, *given)
         with tf.GradientTape() as tape:
             outputs = self(inputs, training=True)
             loss = self.compute_loss(inputs, labels, outputs, weights, training=True)
@@ -191,7 +191,7 @@ class Trainee(keras.Model):
             gradients = tf.nest.map_structure(tf.identity, gradients, expand_composites=True)
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self._average_statistics()
-        self._count(labels, outputs, loss * everywhere, here, weights)
+        self._count(labels, outputs, loss * everywhere, here, *given)
         return loss
 
     def _average_statistics(self) -> None:
@@ -208,37 +208,39 @@ class Trainee(keras.Model):
 
     def _test(self, data) -> tf.Tensor:
         """Looks at a batch and returns this replica's part of its mean loss."""
-        inputs, labels, *real = data
-        weights, here, everywhere = self._examples(labels, *real)
+        inputs, labels, *given = data
+        weights, here, everywhere = self._examples(labels, *given)
         outputs = self(inputs, training=False)
         loss = self.compute_loss(inputs, labels, outputs, weights, training=False)
-        self._count(labels, outputs, loss * everywhere, here, weights)
+        self._count(labels, outputs, loss * everywhere, here, *given)
         return loss
 
-    def _examples(self, labels, real: tf.Tensor | None = None) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
-        """Returns the weights of the examples of this replica, how many there are, and how many on all.
+    def _examples(self, labels, weights: tf.Tensor | None = None) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
+        """Returns the weights for Keras of the examples of this replica, how many there are, and how many on all.
 
-        Keras takes the mean over a replica and then over replicas; with these weights that is the mean over all
-        examples, also where replicas have unequal shares. Those that are not `real` count nothing.
+        Keras takes the mean over a replica and then over replicas; with these weights that is the sum of weight times
+        loss over the number of all examples, also where replicas have unequal shares. (Over the sum of the weights an
+        example would count more among light ones than among heavy ones, by the draw of its batch.) What weighs nothing
+        is no example: it fills a share.
         """
         # Keras's losses and metrics compute in this, whatever the network does.
         kind = keras.config.floatx()
-        given = tf.cast(tf.shape(labels)[0], kind)
+        rows = tf.cast(tf.shape(labels)[0], kind)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync == 1:
-            return None, given, given
-        real = tf.cast(real, kind)
-        here = tf.reduce_sum(real)
+            return weights, rows, rows
+        here = tf.reduce_sum(tf.cast(weights > 0, kind))
         everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, here)
-        return real * given * context.num_replicas_in_sync / everywhere, here, everywhere
+        return tf.cast(weights, kind) * rows * context.num_replicas_in_sync / everywhere, here, everywhere
 
-    def _count(self, labels, outputs, losses, here, weights) -> None:
+    def _count(self, labels, outputs, losses, here, weights: tf.Tensor | None = None) -> None:
         """Lets the metrics see a step: the sum of the losses of this replica's examples, and how many they are."""
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(tf.math.divide_no_nan(losses, here), sample_weight=here)
-        # Equal ones but for those of examples that are not real.
-        is_real = None if weights is None else tf.cast(weights > 0, weights.dtype)
+        # Only the loss goes by weights; of everything else each example counts alike, and what fills a share nothing.
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        is_real = tf.cast(weights > 0, weights.dtype) if several else None
         self.compute_metrics(None, labels, outputs, is_real)
 
 
