@@ -96,7 +96,8 @@ def describe(measured: Measured) -> str:
     low, high = (100 * bound for bound in measured.accuracy_interval)
     lines = [
         f"accuracy {100 * measured.accuracy:.1f} % on {measured.examples:,} examples (95 % interval {low:.1f} to "
-        f"{high:.1f} %), balanced {100 * measured.balanced_accuracy:.1f} %"
+        f"{high:.1f} %), balanced {100 * measured.balanced_accuracy:.1f} %",
+        measured.class_means,
     ]
     width = max(len(display.clean(result.name)) for result in measured.classes)
     lines += [

@@ -217,6 +217,7 @@ def summary(report: Report, workdir: pathlib.Path) -> str:
     lines = [
         f"test accuracy {100 * test.accuracy:.1f} % on {test.examples:,} examples (95 % interval {low:.1f} to "
         f"{high:.1f} %), balanced {100 * test.balanced_accuracy:.1f} %",
+        *([test.class_means] if test.class_means and len({result.examples for result in test.classes}) > 1 else []),
         f"lowest recall {100 * worst.recall:.1f} % for class {display.clean(worst.name)} ({worst.examples} examples)",
         f"training {display.duration_text(report.train.seconds)}, in all {display.duration_text(report.seconds)}",
         *_expected(report.train.stages),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfxfer import evaluation
+from tfxfer import evaluation, values
 from tfxfer.training import EpochRecord, History, StageRecord
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -33,6 +33,57 @@ def test_wilsons_interval_by_hand():
     centre, half = (p + z * z / (2 * n)), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     assert low == pytest.approx((centre - half) / (1 + z * z / n), rel=1e-5)
     assert high == pytest.approx((centre + half) / (1 + z * z / n), rel=1e-5)
+
+
+def wilson(k, n, z=1.959964):
+    centre, half = k / n + z * z / (2 * n), z * math.sqrt(k / n * (1 - k / n) / n + z * z / (4 * n * n))
+    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+
+
+def test_balanced_accuracy_has_an_interval_of_those_of_each_class():
+    result = evaluation.compare(LOGITS, LABELS, ("a", "b", "c"))
+    recalls, bounds = (2 / 3, 1.0, 0.0), [wilson(k, n) for k, n in ((2, 3), (2, 2), (0, 1))]
+    below, above = (math.hypot(*(r - b[at] for r, b in zip(recalls, bounds, strict=True))) / 3 for at in (0, 1))
+    low, high = result.balanced_accuracy_interval
+    assert (low, high) == pytest.approx((result.balanced_accuracy - below, result.balanced_accuracy + above), rel=1e-5)
+    assert 0 <= low < result.balanced_accuracy < high <= 1
+
+
+def test_macro_f1_by_hand():
+    result = evaluation.compare(LOGITS, LABELS, ("a", "b", "c"))
+    # a: 2 right, 1 missed, 1 taken for it; b: 2 right, 1 taken for it; c: 1 missed
+    assert result.macro_f1 == pytest.approx((4 / 6 + 4 / 5 + 0) / 3)
+    low, high = result.macro_f1_interval
+    assert 0 <= low < result.macro_f1 < high <= 1
+    without = evaluation.compare(LOGITS[:5], LABELS[:5], ("a", "b", "c"))
+    assert without.macro_f1 == pytest.approx((4 / 5 + 4 / 5) / 2), "a class without examples does not count"
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    """400 simulated tests of three classes with 200, 50 and 20 examples, errors spread evenly."""
+    generator, held = np.random.default_rng(0), np.zeros(2)
+    labels = np.repeat([0, 1, 2], (200, 50, 20))
+    chances = np.array([[0.9, 0.05, 0.05], [0.1, 0.8, 0.1], [0.15, 0.15, 0.7]])
+    expected = np.array([200, 50, 20])[:, None] * chances
+    f1 = (2 * np.diag(expected) / (expected.sum(0) + expected.sum(1))).mean()
+    for _ in range(400):
+        drawn = (generator.random(len(labels))[:, None] > chances[labels].cumsum(1)).sum(1)
+        result = evaluation.compare(np.eye(3, dtype=np.float32)[drawn], labels, ("a", "b", "c"))
+        for at, (truth, (low, high)) in enumerate(
+            ((0.8, result.balanced_accuracy_interval), (f1, result.macro_f1_interval))
+        ):
+            held[at] += low <= truth <= high
+    assert 0.91 <= held[0] / 400 <= 0.985
+    assert held[1] / 400 >= 0.93
+
+
+def test_reports_of_older_versions_can_be_read():
+    result = evaluation.compare(LOGITS, LABELS, ("a", "b", "c"))
+    told = values.to_json(result)
+    for name in ("balanced_accuracy_interval", "macro_f1", "macro_f1_interval"):
+        del told[name]
+    assert values.from_json(evaluation.Measured, told).class_means == ""
+    assert result.class_means.startswith("balanced accuracy 55.6 % (95 % interval ")
 
 
 def test_cross_entropy_in_nats_also_for_large_logits():

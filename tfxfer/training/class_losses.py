@@ -54,16 +54,16 @@ class WeightedCrossentropy(keras.losses.Loss):
         logits = ops.convert_to_tensor(y_pred)
         labels = ops.cast(y_true, logits.dtype)
         if self.class_weights:
-            labels *= ops.convert_to_tensor(self.class_weights, logits.dtype)
+            labels = labels * ops.convert_to_tensor(self.class_weights, logits.dtype)
         if self.label_smoothing:
             spread = ops.sum(labels, axis=-1, keepdims=True) * (self.label_smoothing / labels.shape[-1])
             labels = labels * (1 - self.label_smoothing) + spread
         if self.shifts:
-            logits += ops.convert_to_tensor(self.shifts, logits.dtype)
+            logits = logits + ops.convert_to_tensor(self.shifts, logits.dtype)
         log_probabilities = ops.log_softmax(logits, axis=-1)
         terms = -labels * log_probabilities
         if self.focal_gamma:
-            terms *= ops.power(ops.maximum(-ops.expm1(log_probabilities), _LEAST), self.focal_gamma)
+            terms = terms * ops.power(ops.maximum(-ops.expm1(log_probabilities), _LEAST), self.focal_gamma)
         return ops.sum(terms, axis=-1)
 
     def get_config(self):
