@@ -9,6 +9,7 @@ from sample_facts import backbone_facts, data_facts, machine_facts
 from tfxfer import display, plans, presets
 from tfxfer.facts import BadImage, Costs
 from tfxfer.heads import MLP
+from tfxfer.imbalance import Imbalance
 from tfxfer.recipes import PRESETS, SGD, Adam, Gradual, Recipe, Searching, Stage, WhenStalled
 from tfxfer.reuse import Augment, Cache
 
@@ -343,3 +344,37 @@ def test_the_plan_says_where_statistics_are_measured_anew():
     assert "statistics measured anew at the end" in speeds(text, "1 all")[0]
     assert "statistics measured anew at the end" not in speeds(text, "2 all")[0]
     assert "· statistics of batch norm measured anew behind stage 1 all: they move in it" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"class_weights": "inverse"}, "weight in the loss cat 0.37, dog 3.7, fox 33.3, mean over the training "
+                                       "examples 1"),
+        ({"sampling": "balanced"}, "examples in an epoch cat 334, dog 333, fox 333, instead of the 900, 90, 10"),
+        (
+            {"logit_adjustment": 1.0, "focal_gamma": 2.0},
+            "focal loss, gamma 2: an example of probability p counts (1 − p)^gamma; in the loss 1 × log of the share "
+            "is added to logits: shares cat 0.9, dog 0.09, fox 0.01",
+        ),
+    ],
+)  # fmt: skip
+def test_the_plan_says_what_is_done_about_rare_classes(asked, said):
+    recipe = Recipe(stages=(Stage(epochs=2),), imbalance=Imbalance(**asked))
+    assert row(shown(recipe, data_facts(train_counts=(900, 90, 10))), "imbalance") == f"imbalance {said}"
+
+
+def test_of_many_classes_the_plan_says_the_two_ends():
+    names = tuple(f"class{number}" for number in range(20))
+    data = data_facts(class_names=names, train_counts=(*range(11, 30), 200), validation_counts=(1,) * 20,
+                      test_counts=(1,) * 20)  # fmt: skip
+    text = shown(Recipe(stages=(Stage(epochs=2),), imbalance=Imbalance(sampling="square_root")), data)
+    assert row(text, "imbalance") == (
+        "imbalance examples in an epoch from class0 20 to class19 83, instead of the number that there is"
+    )
+
+
+def test_the_plan_says_which_weights_examples_have():
+    text = shown(data=data_facts(train_weights=(105.0, 70.0, 35.0), weight_range=(0.25, 4.0)))
+    assert row(text, "weights") == "weights examples count 0.25 to 4 times the mean, by the data"
+    assert "imbalance" not in text

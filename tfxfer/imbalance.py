@@ -18,6 +18,11 @@ class Imbalance:
     makes small, on other examples: with the same weights and the same loss. Accuracy always counts examples alike, and
     the report has recall and precision of each class, balanced accuracy and macro F1.
 
+    Measured with a head on digits of which the most frequent has 300 training examples and the rarest 3
+    (`tools/bench_imbalance.py`, mean of three draws): balanced accuracy 66.4 % with nothing, 68.1 % with focal_gamma=2,
+    73.2 % with sampling="square_root", 75.6 % with class_weights="effective", 75.8 % with "inverse", 76.2 % with
+    sampling="balanced", 79.5 % with logit_adjustment=1.
+
     Attributes:
         class_weights: of the loss of an example, by its class of n training examples: "none"; "inverse": in proportion
             to 1 / n; "effective": to (1 − beta) / (1 − betaⁿ), the inverse of the effective number of examples (Cui et

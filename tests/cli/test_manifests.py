@@ -102,3 +102,22 @@ def test_mistakes_with_columns_are_answered_without_tensorflow(here):
     words = ["plan", "--data=folder:photos", "--label_column=hue"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_weights_and_rare_classes_from_the_shell(here, capsys):
+    rows = pathlib.Path("labels.csv").read_text().splitlines()
+    table = [f"{row};{'weight' if number == 0 else 1 + number % 3}" for number, row in enumerate(rows)]
+    pathlib.Path("weighed.csv").write_text("\n".join(row for row in table if "blue/01" not in row))
+    command = ["train", "--data=csv:weighed.csv", *COLUMNS, "--backbone=tiny:cnn", "--stages=feature_extraction"]
+    asked = ["--config.imbalance.logit_adjustment=1", "--config.imbalance.focal_gamma=2"]
+    assert main([*command, "--workdir=run", *asked]) == 0
+    text = said(capsys)
+    assert "weights examples count 0." in text
+    assert "imbalance focal loss, gamma 2" in text
+    assert "balanced accuracy" in text
+    assert "macro F1" in text
+    assert main([*command, "--workdir=run", "--config.imbalance.logit_adjustment=0.5"]) == 1
+    assert "imbalance.logit_adjustment: 1.0 → 0.5" in said(capsys)
+    assert main(["plan", *command[1:], *asked, "--config.imbalance.sampling=balanced"]) == 2
+    assert "correct them twice" in said(capsys)
+    assert main(["evaluate", "--bundle=run/bundle"]) == 0  # the same examples, weights and all

@@ -395,3 +395,52 @@ def test_for_a_test_unreadable_images_are_refused_or_skipped(photos):
         examples.for_test(folder.find(str(photos)), ("cat", "dog"), on_bad_image="error")
     measured = examples.for_test(folder.find(str(photos)), ("cat", "dog"), on_bad_image="skip")
     assert (measured.facts.examples, len(measured.facts.skipped)) == (20, 1)
+
+
+def noise(count: int) -> Arrays:
+    return Arrays(list(np.random.default_rng(0).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)))
+
+
+def weighted(weights, **changes) -> Examples:
+    labels = np.arange(20, dtype=np.int32) % 2
+    return settle(Found("arrays:", noise(20), labels, ("a", "b"), weights=np.array(weights, float)), **changes)
+
+
+def test_weights_have_a_mean_of_1_in_training_and_the_same_scale_elsewhere():
+    given = np.arange(1, 21) * 1e300  # whose sum no number holds
+    settled = weighted(given)
+    train = settled.indices(splits.TRAIN)
+    assert settled.weights.dtype == np.float32
+    assert settled.weights[train].mean() == pytest.approx(1, rel=1e-6)
+    np.testing.assert_allclose(settled.weights / settled.weights[0], given / given[0], rtol=1e-6)
+    rows = settled.rows(settled.pixels(4, "squash"), splits.TEST)
+    np.testing.assert_array_equal(rows.weights, settled.weights[settled.indices(splits.TEST)])
+    own = settled.weights[train]
+    assert settled.facts.weight_range == (own.min(), own.max())
+    sums = [own[settled.labels[train] == label].sum() for label in range(2)]
+    assert settled.facts.train_weights == pytest.approx(sums, rel=1e-6)
+    assert sum(settled.facts.train_weights) == pytest.approx(len(train), rel=1e-6)
+
+
+def test_weights_belong_to_what_the_data_is():
+    labels = np.arange(20, dtype=np.int32) % 2
+    without = settle(Found("arrays:", noise(20), labels, ("a", "b")))
+    assert (without.weights, without.facts.train_weights, without.facts.weight_range) == (None, (), (1.0, 1.0))
+    prints = [weighted(one).facts.fingerprint for one in ([1.0] * 20, [1.0] * 19 + [2.0], [1.0] * 20)]
+    assert prints[0] == prints[2]
+    assert len({*prints, without.facts.fingerprint}) == 3
+
+
+def test_weights_stay_with_pictures_that_remain():
+    given = np.arange(1.0, 21)
+    settled = weighted(given, examples_per_class=3)
+    names = [int(settled.pictures.name(index).split()[1]) for index in range(len(settled.labels))]
+    np.testing.assert_allclose(settled.weights / settled.weights[0], given[names] / given[names[0]], rtol=1e-6)
+
+
+def test_a_weight_beyond_all_others_is_refused_and_one_that_is_nothing_stays_above_0():
+    with pytest.raises(DataError, match=r"an example has 1.23e\+04 times the mean weight .*, at most 10,000 times can"):
+        examples.normalised(np.array([1.0] * 3 + [12_345.6]), np.array([True] * 3 + [False]))
+    least = examples.normalised(np.array([1.0, 1.0, 5e-320]), np.ones(3, bool)).min()
+    assert least > 0
+    assert np.float32(least) * np.float32(0.5) > 0

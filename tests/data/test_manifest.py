@@ -294,3 +294,33 @@ def test_a_manifest_of_100_000_rows_opens_in_no_time(here):
     found = manifest.find_csv("labels.csv", Data(source="csv:labels.csv"))
     assert (len(found.pictures), len(found.class_names)) == (100_000, 100)
     assert time.monotonic() - start < 10
+
+
+def test_weights_are_numbers_above_0(here):
+    found = find("image,label,weight\na.jpg,cat,1\nb.jpg,dog, 2.5e-3\n")
+    assert found.weights.tolist() == [1, 0.0025]
+    assert found.weights.dtype == np.float64
+    assert find("image,label,importance\na.jpg,cat,3\nb.jpg,dog,1\n").weights is None
+    named = find("image,label,importance\na.jpg,cat,3\nb.jpg,dog,1\n", weight_column="Importance")
+    assert named.weights.tolist() == [3, 1]
+    assert find("image,label,weight\na.jpg,cat,heavy\nb.jpg,dog,\n", weight_column=None).weights is None
+
+
+@pytest.mark.parametrize("weight", ["heavy", "nan", "inf", "1e999", "-1", "0", "0.0", "1e-999", "1,5", "1_000", "½"])
+def test_weights_that_cannot_be_are_named_with_their_rows(here, weight):
+    said = refusal(f"image;label;weight\na.jpg;cat;1\nb.jpg;dog;{weight}\n").splitlines()
+    assert said == [
+        "labels.csv has a row that cannot be used:",
+        f"  row 3: column weight: {weight!r} is no number above 0. Write 1 for an example that counts as much as "
+        "others do, remove the row of one that is not to count, or leave all weights out: "
+        "--config.data.weight_column=none",
+    ]
+
+
+def test_a_weight_that_is_not_there(here):
+    assert "row 2: column weight: the cell is empty. Write 1 for an example that counts as much" in refusal(
+        "image,label,weight\na.jpg,cat,\n"
+    )
+    assert refusal("image,label\na.jpg,cat\n", weight_column="weight") == (
+        "labels.csv has no column 'weight'. Columns: 'image', 'label'."
+    )

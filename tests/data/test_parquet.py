@@ -151,3 +151,12 @@ def test_without_pyarrow_the_answer_is_what_to_type(monkeypatch):
         data.check_source("parquet:labels.parquet")
     assert str(caught.value) == "parquet: needs pyarrow, which is not installed. Type: pip install 'tfxfer[parquet]'"
     assert "[parquet]" in parquet.INSTALL
+
+
+def test_weights_of_any_kind_of_number(paths):
+    about = {"path": ["b.jpg", "a.jpg"], "label": ["dog", "cat"]}
+    assert find(about | {"weight": [2, 1]}).weights.tolist() == [2, 1]
+    assert find(about | {"weight": [1e-5, 0.1]}).weights.tolist() == [1e-5, 0.1]
+    assert find(about | {"weight": ["3", "0.5"]}).weights.tolist() == [3, 0.5]
+    assert "row 2: column weight: the cell is empty." in refusal(about | {"weight": [1.0, float("nan")]})
+    assert "row 1: column weight: '-1' is no number above 0." in refusal(about | {"weight": [-1.0, 2.0]})

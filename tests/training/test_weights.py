@@ -199,3 +199,35 @@ def test_rare_classes_are_found_more_often(run, asked):
     plain, _ = run(stage, weights=False, folder="plain")
     helped, _ = run(stage, weights=False, folder="helped", imbalance=tfxfer.Imbalance(**asked))
     assert recall(helped) > recall(plain)
+
+
+@pytest.mark.slow
+def test_whatever_looks_on_in_a_stage_bears_weights(run):
+    stage = dataclasses.replace(
+        ALL, batch_norm="train", group_rates="auto_rgn", restore_best_weights=True, clip_norm=0.5
+    )
+    for weights in (True, False):
+        _, history = run(
+            stage, weights=weights, folder=f"run {weights}", imbalance=tfxfer.Imbalance(sampling="balanced")
+        )
+        record = history.stages[0]
+        assert record.best_epoch
+        assert record.refreshed.layers
+        assert record.drift
+
+
+@pytest.mark.slow
+def test_half_precision_bears_shares_and_weights(run):
+    stage = dataclasses.replace(ALL, steps=8)
+    imbalance = tfxfer.Imbalance(logit_adjustment=1.0, focal_gamma=2.0)
+    _, history = run(stage, precision="mixed_float16", imbalance=imbalance)
+    assert all(np.isfinite([epoch.loss, epoch.validation_loss]).all() for epoch in history.stages[0].epochs)
+
+
+@pytest.mark.slow
+def test_a_rate_can_be_looked_for_with_weights_and_draws(plugin):
+    from tfxfer.lr_finder.of_stage import sweep_stage
+
+    asked = {"backbone": "tiny:cnn", "stages": (HEAD,), "batch_size": 7}
+    recipe = tfxfer.Recipe(**asked, imbalance=tfxfer.Imbalance(sampling="balanced"))
+    assert len(sweep_stage(recipe, data=pictures()).sweep.losses) > 5

@@ -26,7 +26,7 @@ class Measured:
         accuracy: their share, in [0, 1].
         accuracy_interval: 95 % interval of it (Wilson's score interval).
         balanced_accuracy: mean recall over the classes that have examples.
-        balanced_accuracy_interval: 95 % interval of it, from Wilson's of each recall (Zou & Donner 2008), which held the
+        balanced_accuracy_interval: 95 % interval of it, from Wilson's of each recall (Zou & Donner 2008); it held the
             truth in 93 to 94 % of simulated tests. None in reports of older versions; the next two likewise.
         macro_f1: mean over these classes of the harmonic mean of precision and recall.
         macro_f1_interval: 95 % interval of it, from Wilson's of each class's share of right ones in all that are of it
