@@ -148,13 +148,10 @@ def test_without_weights_and_draws_a_batch_is_a_pair(plugin):
     assert {len(batch) for batch in batches.ordered_batches(rows, batch_size=5)} == {2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "imbalance",
-    [
-        {"sampling": "balanced"},
-        pytest.param({"logit_adjustment": 1.0}, marks=pytest.mark.slow),
-        pytest.param({"class_weights": "effective", "focal_gamma": 2.0}, marks=pytest.mark.slow),
-    ],
+    [{"sampling": "balanced"}, {"logit_adjustment": 1.0}, {"class_weights": "effective", "focal_gamma": 2.0}],
 )
 def test_a_stopped_run_goes_on_to_the_same_weights(run, monkeypatch, imbalance):
     monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)
@@ -179,14 +176,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(run, monkeypatch, imbalance):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"logit_adjustment": 1.0},
-        pytest.param({"class_weights": "inverse"}, marks=pytest.mark.slow),
-        pytest.param({"sampling": "balanced"}, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [{"logit_adjustment": 1.0}, {"class_weights": "inverse"}, {"sampling": "balanced"}])
 def test_rare_classes_are_found_more_often(run, asked):
     """On classes that overlap, five to one: the recall of the rarest is higher than without, in the network itself."""
     images, labels, _ = pictures()
