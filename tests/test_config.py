@@ -89,8 +89,8 @@ def test_what_trains_is_read_as_the_name_count_or_share_that_it_is(two_stages, t
         (
             "bach_size=8",
             "--config.bach_size=8: bach_size does not exist. Did you mean 'batch_size'? Recipe has: data, backbone, "
-            "head, stages, image_size, batch_size, seed, precision, augment, imbalance, synchronise_batch_norm, cache, running, "
-            "export.",
+            "head, stages, image_size, batch_size, seed, precision, augment, imbalance, synchronise_batch_norm, cache, "
+            "running, export.",
         ),
         (
             "stages[0].epoch=8",
