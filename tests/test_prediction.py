@@ -10,6 +10,7 @@ import pytest
 
 from tfxfer import prediction
 from tfxfer.data.finding import Picture
+from tfxfer.framing import Framing
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,12 @@ def decoding() -> list[threading.Thread]:
 def test_answers_are_in_order_with_errors_in_their_place(model, pictures, monkeypatch):
     read = prediction.read
 
-    def slowest_first(picture, size, resize):
+    def slowest_first(picture, size, framing):
         time.sleep(0.02 * (9 - int(picture.name[0])))
-        return read(picture, size, resize)
+        return read(picture, size, framing)
 
     monkeypatch.setattr(prediction, "read", slowest_first)
-    found = list(prediction.predict_files(model, pictures, resize="squash", batch_size=4, threads=8))
+    found = list(prediction.predict_files(model, pictures, framing=Framing(), batch_size=4, threads=8))
     assert [answer.picture for answer in found] == pictures
     assert [answer.problem for answer in found] == [""] * 5 + ["no picture of a known format"] + [""] * 4
     assert found[5].probabilities is None
@@ -61,18 +62,18 @@ def test_all_batches_have_one_shape_and_are_traced_once(model, pictures, monkeyp
         prediction.models, "predict_on_batch", lambda m, batch: shapes.append(batch.shape) or predict(m, batch)
     )
     fresh = keras.Model(model.input, model.output)
-    list(prediction.predict_files(fresh, pictures, resize="squash", batch_size=4))
+    list(prediction.predict_files(fresh, pictures, framing=Framing(), batch_size=4))
     assert shapes == [(4, 8, 8, 3)] * 3
     assert fresh.predict_function.experimental_get_tracing_count() == 1
-    list(prediction.predict_files(fresh, pictures[:1], resize="squash", batch_size=1))  # a canary: another shape
+    list(prediction.predict_files(fresh, pictures[:1], framing=Framing(), batch_size=1))  # a canary: another shape
     assert fresh.predict_function.experimental_get_tracing_count() == 2
 
 
 def test_a_batch_of_unreadable_pictures_needs_no_network(model, tmp_path):
     missing = [Picture(str(number), str(tmp_path / str(number)), "list.csv, row 2") for number in range(3)]
-    found = list(prediction.predict_files(model, missing, resize="squash", batch_size=2))
+    found = list(prediction.predict_files(model, missing, framing=Framing(), batch_size=2))
     assert {answer.problem for answer in found} == {"list.csv, row 2: cannot be read (No such file or directory)"}
-    assert list(prediction.predict_files(model, [], resize="squash")) == []
+    assert list(prediction.predict_files(model, [], framing=Framing())) == []
 
 
 def test_what_has_come_is_answered_when_nothing_more_comes(model, pictures):
@@ -88,7 +89,7 @@ def test_what_has_come_is_answered_when_nothing_more_comes(model, pictures):
                 assert waited < 1000, "the batch waits to be full"
                 yield None
 
-    for answer in prediction.predict_files(model, one_at_a_time(), resize="squash", batch_size=4):
+    for answer in prediction.predict_files(model, one_at_a_time(), framing=Framing(), batch_size=4):
         answered.append(answer.picture.name)
     assert answered == ["0.png", "1.png", "2.png"]
 
@@ -102,7 +103,7 @@ def test_pictures_are_taken_as_they_are_needed(model, pictures):
             taken += 1
             yield pictures[0]
 
-    answers = prediction.predict_files(model, endless(), resize="squash", batch_size=4)
+    answers = prediction.predict_files(model, endless(), framing=Framing(), batch_size=4)
     for _ in range(8):
         next(answers)
     assert taken <= 8 + 4 * prediction._BATCHES_AHEAD
@@ -112,7 +113,7 @@ def test_pictures_are_taken_as_they_are_needed(model, pictures):
 
 
 def test_an_interruption_leaves_no_thread_and_waits_for_no_queue(model, pictures, monkeypatch):
-    def slow(picture, size, resize):
+    def slow(picture, size, framing):
         time.sleep(0.3)
         return np.zeros((8, 8, 3), np.uint8)
 
@@ -123,15 +124,15 @@ def test_an_interruption_leaves_no_thread_and_waits_for_no_queue(model, pictures
     monkeypatch.setattr(prediction.models, "predict_on_batch", interrupted)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        list(prediction.predict_files(model, pictures * 10, resize="squash", batch_size=2, threads=1))
+        list(prediction.predict_files(model, pictures * 10, framing=Framing(), batch_size=2, threads=1))
     assert time.monotonic() - start < 1.7  # 0.9: the first two and the one that was begun, but not the four that wait
     assert decoding() == []
 
 
 def test_an_error_of_ours_while_reading_is_not_taken_for_an_unreadable_picture(model, pictures, monkeypatch):
-    monkeypatch.setattr(prediction.images, "resize", lambda *_: 1 / 0)
+    monkeypatch.setattr(prediction.images, "render", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        list(prediction.predict_files(model, pictures, resize="squash"))
+        list(prediction.predict_files(model, pictures, framing=Framing()))
     assert decoding() == []
 
 
@@ -139,7 +140,7 @@ def test_the_next_pictures_are_decoded_while_the_network_computes(model, picture
     """The network waits until a picture of a later batch is read, which no reading in turn would do."""
     reading_goes_on, begun = threading.Event(), threading.Event()
 
-    def read(picture, size, resize):
+    def read(picture, size, framing):
         if begun.is_set():
             reading_goes_on.set()
         time.sleep(0.01)
@@ -152,4 +153,4 @@ def test_the_next_pictures_are_decoded_while_the_network_computes(model, picture
 
     monkeypatch.setattr(prediction, "read", read)
     monkeypatch.setattr(prediction.models, "predict_on_batch", network)
-    assert len(list(prediction.predict_files(model, pictures * 2, resize="squash", batch_size=4, threads=2))) == 20
+    assert len(list(prediction.predict_files(model, pictures * 2, framing=Framing(), batch_size=4, threads=2))) == 20

@@ -57,7 +57,11 @@ def test_the_scratch_preset_starts_from_random_weights_and_no_other_does():
     [
         ({"source": "photos"}, "Data: source='photos' names no kind of source; write folder:photos for a folder."),
         ({"on_bad_image": "skp"}, "Data: on_bad_image='skp' is not one of 'error', 'skip'."),
-        ({"resize": "stretch"}, "Data: resize='stretch' is not one of 'squash', 'crop'."),
+        ({"resize": "stretch"}, "Data: resize='stretch' is not one of 'squash', 'crop', 'pad'."),
+        (
+            {"background": "#12345"},
+            "Data: background='#12345' is no colour; write white, black or #rrggbb, such as #808080 for grey.",
+        ),
         ({"validation_fraction": 0.0}, "Data: validation_fraction=0.0 must be above 0 and below 1."),
         ({"validation_fraction": NAN}, "Data: validation_fraction=nan must be above 0 and below 1."),
         (

@@ -41,7 +41,7 @@ def assess(
     runtime.check_environment()
     columns = {"image_column": image_column, "label_column": label_column}
     examples = open_examples(opened, source, on_bad_image=on_bad_image, **columns)
-    pixels = examples.pixels(opened.model.input_shape[1], opened.resize)
+    pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
     return evaluation.measure(opened.model, examples.rows(pixels, data.TEST), opened.class_names)
 
 

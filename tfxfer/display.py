@@ -115,7 +115,7 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
         ("classes", shown),
         ("backbone", f"{what.backbone}, {backbone.weights} weights, {len(backbone.groups)} layer groups, "
                      f"{parameters:,} weights, {backbone.feature_channels} features"),
-        ("pixels", f"{what.image_size}×{what.image_size} ({what.resize}), {size_text(how.pixel_bytes)} in "
+        ("pixels", f"{what.image_size}×{what.image_size} ({what.framing}), {size_text(how.pixel_bytes)} in "
                    f"{how.pixel_store}; "
                    f"the network's own scale, {backbone.card.pixels}, is applied in its graph"),
         ("head", _head_text(what.head)),

@@ -54,7 +54,7 @@ def export_again(
     plan = values.from_json(Plan, files.read_json(bundle / "plan.json"))
     report = values.from_json(Report, files.read_json(bundle / "report.json"))
     examples = assessment.open_examples(opened, source, on_bad_image=on_bad_image)
-    pixels = examples.pixels(opened.model.input_shape[1], opened.resize)
+    pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
     test = examples.rows(pixels, data.TEST)
     if asked.assert_accuracy_at_least:
         measured = evaluation.measure(opened.model, test, opened.class_names)

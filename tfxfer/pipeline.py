@@ -108,7 +108,7 @@ def run(
         workers.from_chief(lambda: _begin(prepared, workdir))
         plan = prepared.plan
         store = _pixel_store(plan, workdir, workers)
-        pixels = prepared.examples.pixels(plan.what.image_size, plan.what.resize, store)
+        pixels = prepared.examples.pixels(plan.what.image_size, plan.what.framing, store)
         with training.explained_memory(plan):
             history = training.fit(
                 prepared.model, prepared.examples, pixels, plan, workdir, tell=_teller(plan, show), note=show

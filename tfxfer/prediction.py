@@ -14,6 +14,7 @@ from tfxfer import graph, models, progress
 from tfxfer.data import images
 from tfxfer.data.finding import Picture
 from tfxfer.data.rows import Rows
+from tfxfer.framing import Framing
 
 # Batches that may be read or decoded while the network computes one: enough that neither waits for the other where a
 # few pictures take long.
@@ -81,7 +82,7 @@ def predict_files(
     model: keras.Model,
     pictures: Iterable[Picture | None],
     *,
-    resize: str,
+    framing: Framing,
     batch_size: int = 32,
     threads: int | None = None,
 ) -> Iterator[Answer]:
@@ -94,14 +95,14 @@ def predict_files(
         model: from pixels to logits, or one of `with_features`.
         pictures: of a `finding.Listing`; where None comes, nothing is to be had for the moment, and what has come is
             answered.
-        resize: "squash" or "crop", as in training.
+        framing: how pictures become squares, as in training.
         batch_size: pictures at a time, ≥ 1.
         threads: that decode; None: one for each core.
     """
     size = model.input_shape[1]
     pool = concurrent.futures.ThreadPoolExecutor(threads or decoding_threads(), thread_name_prefix="decoding")
     try:
-        for batch in _batches(pictures, lambda picture: pool.submit(read, picture, size, resize), batch_size):
+        for batch in _batches(pictures, lambda picture: pool.submit(read, picture, size, framing), batch_size):
             yield from _answers(model, batch, batch_size)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -112,13 +113,12 @@ def decoding_threads() -> int:
     return min(32, os.cpu_count() or 1)
 
 
-def read(picture: Picture, size: int, resize: str) -> np.ndarray | str:
+def read(picture: Picture, size: int, framing: Framing) -> np.ndarray | str:
     """Returns a picture as uint8 `[size, size, 3]`, RGB, or why it cannot be read."""
     try:
         if picture.path is None:
             raise images.UnreadableImageError(picture.problem)
-        pixels = images.decode(images.read(picture.path), least_size=size)
-        return images.resize(pixels, size, resize)
+        return images.render(images.read(picture.path), size, framing)
     except images.UnreadableImageError as error:
         return f"{picture.origin}: {error}" if picture.origin else str(error)
 

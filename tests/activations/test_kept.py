@@ -10,6 +10,7 @@ from tfxfer import activations, data, pipeline, training
 from tfxfer.activations import filling
 from tfxfer.activations.disk import DiskStore
 from tfxfer.activations.store import CacheFullError, MemoryStore
+from tfxfer.framing import Framing
 
 STAGES = (tfxfer.Stage(train="head", epochs=3), tfxfer.Stage(train="stage3.block1", epochs=3, learning_rate=0.05))
 FLOAT32 = tfxfer.Cache(precision="float32")
@@ -30,7 +31,7 @@ def fitted(plugin, colours, tmp_path):
         )
         ready = pipeline.prepare(recipe)
         model = tfxfer.swap_head(ready.backbone, ready.plan.what.head)
-        pixels = ready.examples.pixels(24, "squash")
+        pixels = ready.examples.pixels(24, Framing())
         noted = []
         history = training.fit(
             model, ready.examples, pixels, ready.plan, tmp_path / folder, tell=lambda *_: None, note=noted.append
@@ -152,7 +153,7 @@ def test_stores_close_behind_the_last_stage_that_needs_them(plugin, colours):
     cache = dataclasses.replace(plan.how.caches[0], source="pixels")
     ready = pipeline.prepare(recipe)
     model = tfxfer.swap_head(ready.backbone, ready.plan.what.head)
-    rows = ready.examples.rows(ready.examples.pixels(24, "squash"), data.TRAIN)
+    rows = ready.examples.rows(ready.examples.pixels(24, Framing()), data.TRAIN)
     with activations.Kept(plan.what, disk_bytes=10**9, tell=print) as kept:
         kept.rows(model, cache, (rows,))
         assert set(kept._held) == {"features"}

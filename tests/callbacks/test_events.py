@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tfxfer
 from tfxfer import pipeline, training
+from tfxfer.framing import Framing
 from tfxfer.training import trainees
 
 STEPS, EPOCHS, BATCH = 4, 2, 8
@@ -46,7 +47,7 @@ def run(colours, folder, **running):
         running=tfxfer.Running(**running),
     )
     ready = pipeline.prepare(recipe, with_seconds=False)
-    pixels = ready.examples.pixels(24, "squash")
+    pixels = ready.examples.pixels(24, Framing())
     training.fit(ready.model, ready.examples, pixels, ready.plan, folder, tell=lambda *_: None, note=pytest.fail)
 
 

@@ -29,28 +29,28 @@ def test_a_pair_of_arrays_is_found_as_it_is():
     assert (found.source, found.class_names, found.splits) == ("arrays:", ("0", "1"), None)
     assert (found.labels.tolist(), found.labels.dtype) == (LABELS, np.int32)
     assert [found.pictures.name(i) for i in range(3)] == ["example 0", "example 1", "example 2"]
-    np.testing.assert_array_equal(found.pictures.decode(1, None), IMAGES[1])
+    np.testing.assert_array_equal(found.pictures.pixels[1], IMAGES[1])
 
 
 @pytest.mark.parametrize("images", [IMAGES[..., 0], IMAGES[..., :1]])
 def test_grey_pictures_become_rgb(images):
     found = arrays.find((images, LABELS))
-    np.testing.assert_array_equal(found.pictures.decode(2, None), IMAGES[2])
+    np.testing.assert_array_equal(found.pictures.pixels[2], IMAGES[2])
 
 
 def test_pictures_of_many_sizes_come_as_a_list():
     found = arrays.find(([np.zeros((2, 3, 3), np.uint8), np.zeros((4, 5), np.uint8)], [0, 1]))
-    assert [found.pictures.decode(i, None).shape for i in range(2)] == [(2, 3, 3), (4, 5, 3)]
+    assert [found.pictures.pixels[i].shape for i in range(2)] == [(2, 3, 3), (4, 5, 3)]
 
 
 def test_float_pixels_on_0_to_255_are_rounded():
     found = arrays.find((grey(0.4, 100.6, 255.0), LABELS))
-    assert [int(found.pictures.decode(i, None)[0, 0, 0]) for i in range(3)] == [0, 101, 255]
+    assert [int(found.pictures.pixels[i][0, 0, 0]) for i in range(3)] == [0, 101, 255]
 
 
 def test_whole_numbers_of_another_type_keep_their_values():
     found = arrays.find((IMAGES.astype(np.int64), LABELS))
-    np.testing.assert_array_equal(found.pictures.decode(1, None), IMAGES[1])
+    np.testing.assert_array_equal(found.pictures.pixels[1], IMAGES[1])
 
 
 def test_labels_may_be_whole_floats():
@@ -75,7 +75,7 @@ def test_equal_pixels_are_one_content_unless_their_shape_differs():
     found = arrays.find(
         ([np.zeros((2, 8, 3), np.uint8), np.zeros((4, 4, 3), np.uint8), np.zeros((2, 8), np.uint8)], LABELS)
     )
-    contents = [found.pictures.content(i) for i in range(3)]
+    contents = [found.pictures.look(i).key for i in range(3)]
     assert contents[0] == contents[2]
     assert contents[0] != contents[1]
 
@@ -155,8 +155,8 @@ def test_a_dataset_is_read_one_by_one_or_in_batches():
     in_batches = arrays.find(Elements((IMAGES[:2], np.array(LABELS[:2])), (IMAGES[2:], np.array(LABELS[2:]))))
     for found in (one_by_one, in_batches):
         assert found.labels.tolist() == LABELS
-        assert [found.pictures.content(i) for i in range(3)] == [
-            arrays.find((IMAGES, LABELS)).pictures.content(i) for i in range(3)
+        assert [found.pictures.look(i).key for i in range(3)] == [
+            arrays.find((IMAGES, LABELS)).pictures.look(i).key for i in range(3)
         ]
 
 

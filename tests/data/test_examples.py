@@ -12,6 +12,7 @@ from tfxfer.data import examples, folder, pictures, splits
 from tfxfer.data.examples import Examples, Found
 from tfxfer.data.pictures import Arrays
 from tfxfer.errors import DataError
+from tfxfer.framing import Framing
 
 HTML = b"<html>404</html>"
 
@@ -94,7 +95,7 @@ def test_moving_and_renaming_files_changes_neither_splits_nor_fingerprint(photos
     assert one.facts.fingerprint == other.facts.fingerprint
 
     def by_content(settled):
-        return {settled.pictures.content(i): int(split) for i, split in enumerate(settled.splits)}
+        return {settled.pictures.look(i).key: int(split) for i, split in enumerate(settled.splits)}
 
     assert by_content(one) == by_content(other)
 
@@ -148,7 +149,7 @@ def test_skipped_images_are_left_out_and_listed(photos):
     assert settled.facts.examples == len(settled.pictures) == len(settled.labels) == 20
     assert "cat/05bad.jpg" not in [settled.pictures.name(i) for i in range(20)]
     assert dataclasses.replace(settled.facts, skipped=()) == whole.facts
-    np.testing.assert_array_equal(settled.pixels(8, "squash"), whole.pixels(8, "squash"))
+    np.testing.assert_array_equal(settled.pixels(8, Framing()), whole.pixels(8, Framing()))
 
 
 def test_a_class_that_skipping_leaves_empty(photos):
@@ -284,8 +285,8 @@ def test_a_draw_leaves_validation_and_test_as_they_are(photos):
     assert names(drawn, splits.TRAIN) < names(whole, splits.TRAIN)
     for split in (splits.VALIDATION, splits.TEST):
         assert names(drawn, split) == names(whole, split)
-    whole_pixels, names_of = whole.pixels(8, "squash"), [whole.pictures.name(index) for index in range(20)]
-    for index, pixels in enumerate(drawn.pixels(8, "squash")):
+    whole_pixels, names_of = whole.pixels(8, Framing()), [whole.pictures.name(index) for index in range(20)]
+    for index, pixels in enumerate(drawn.pixels(8, Framing())):
         np.testing.assert_array_equal(pixels, whole_pixels[names_of.index(drawn.pictures.name(index))])
 
 
@@ -328,7 +329,7 @@ def test_copies_within_a_class_stay_in_one_split(photos):
 
 def test_pixels_are_all_examples_at_one_size(photos):
     settled = settle(photos)
-    pixels = settled.pixels(8, "squash")
+    pixels = settled.pixels(8, Framing())
     assert (pixels.shape, pixels.dtype) == ((20, 8, 8, 3), np.uint8)
     with PIL.Image.open(photos / "cat" / "00.png") as image:
         expected = np.asarray(image.resize((8, 8), PIL.Image.Resampling.BILINEAR))
@@ -337,23 +338,23 @@ def test_pixels_are_all_examples_at_one_size(photos):
 
 def test_pixels_on_disk_are_those_in_memory(photos, tmp_path):
     settled = settle(photos)
-    stored = settled.pixels(8, "crop", tmp_path / "cache" / "pixels.npy")
+    stored = settled.pixels(8, Framing(resize="crop"), tmp_path / "cache" / "pixels.npy")
     assert isinstance(stored, np.memmap)
-    np.testing.assert_array_equal(stored, settled.pixels(8, "crop"))
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["pixels.npy"]
+    np.testing.assert_array_equal(stored, settled.pixels(8, Framing(resize="crop")))
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == ["pixels.json", "pixels.npy"]
 
 
 def test_a_picture_that_breaks_after_it_was_checked(photos, tmp_path):
     settled = settle(photos)
     (photos / "cat" / "00.png").write_bytes(HTML)
-    with pytest.raises(DataError, match=r"an image changed while it was used: no picture.*Run the command again\."):
-        settled.pixels(8, "squash", tmp_path / "pixels.npy")
+    with pytest.raises(DataError, match=r"an image changed since it was checked: cat/00.png: no picture.*Run the command again\."):
+        settled.pixels(8, Framing(), tmp_path / "pixels.npy")
     assert not (tmp_path / "pixels.npy").exists()
 
 
 def test_rows_are_the_labelled_examples_of_a_split(photos):
     settled = settle(photos)
-    rows = settled.rows(settled.pixels(8, "squash"), splits.TEST)
+    rows = settled.rows(settled.pixels(8, Framing()), splits.TEST)
     assert (len(rows), rows.classes) == (4, 2)
     assert rows.labels.tolist() == [0, 0, 1, 1]
 
@@ -413,7 +414,7 @@ def test_weights_have_a_mean_of_1_in_training_and_the_same_scale_elsewhere():
     assert settled.weights.dtype == np.float32
     assert settled.weights[train].mean() == pytest.approx(1, rel=1e-6)
     np.testing.assert_allclose(settled.weights / settled.weights[0], given / given[0], rtol=1e-6)
-    rows = settled.rows(settled.pixels(4, "squash"), splits.TEST)
+    rows = settled.rows(settled.pixels(4, Framing()), splits.TEST)
     np.testing.assert_array_equal(rows.weights, settled.weights[settled.indices(splits.TEST)])
     own = settled.weights[train]
     assert settled.facts.weight_range == (own.min(), own.max())

@@ -13,6 +13,7 @@ import pytest
 
 from tfxfer.data import images
 from tfxfer.data.images import UnreadableImageError
+from tfxfer.framing import Framing
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -123,16 +124,43 @@ def test_every_kind_that_we_say_we_read(kind):
     np.testing.assert_allclose(decoded, np.broadcast_to(RED, (8, 8, 3)), atol=2)
 
 
-def test_a_jpeg_may_be_decoded_smaller_but_never_below_what_is_asked():
-    content = encoded(noise(48, 64), "JPEG")
-    assert images.decode(content).shape == (48, 64, 3)
-    assert images.decode(content, least_size=24).shape == (24, 32, 3)
-    assert images.decode(content, least_size=25).shape == (48, 64, 3)
-    assert images.decode(content, least_size=1).shape == (6, 8, 3)
+def drafted(content: bytes, size: int, policy: str) -> tuple[int, int]:
+    """Returns width and height that a picture is decoded at."""
+    with PIL.Image.open(io.BytesIO(content)) as image:
+        images._draft(image, size, policy)
+        return image.size
+
+
+@pytest.mark.parametrize(
+    ("size", "policy", "sides"),
+    [
+        (24, "squash", (32, 24)),
+        (24, "crop", (32, 24)),
+        (25, "squash", (64, 48)),
+        (1, "crop", (8, 6)),
+        (32, "pad", (32, 24)),  # of the longer side
+        (33, "pad", (64, 48)),
+    ],
+)
+def test_a_jpeg_may_be_decoded_smaller_but_never_below_what_is_asked(size, policy, sides):
+    assert drafted(encoded(noise(48, 64), "JPEG"), size, policy) == sides
+    upright = (sides[1], sides[0])
+    assert drafted(encoded(noise(64, 48), "JPEG"), size, policy) == upright
+
+
+def test_a_narrow_jpeg_that_is_padded_keeps_a_pixel_of_its_width():
+    assert drafted(encoded(noise(64, 3), "JPEG"), 8, "pad") == (2, 32)  # by two, since three do not go into eight
 
 
 def test_other_kinds_are_always_decoded_in_full():
-    assert images.decode(encoded(noise(48, 64)), least_size=1).shape == (48, 64, 3)
+    assert drafted(encoded(noise(48, 64)), 1, "squash") == (64, 48)
+
+
+def test_what_is_rendered_is_what_is_decoded_and_resized():
+    for content in (encoded(noise(40, 60)), encoded(noise(40, 60), "JPEG", exif=turned(6))):
+        for framing in (Framing(), Framing(resize="crop"), Framing(resize="pad", background="#0080ff")):
+            expected = images.resize(images.decode(content, framing), 32, framing)
+            np.testing.assert_array_equal(images.render(content, 32, framing), expected)
 
 
 def test_the_check_gives_the_full_size_of_a_jpeg_although_it_decodes_less():
@@ -224,26 +252,26 @@ def ramp(*levels) -> np.ndarray:
 
 def test_squashing_weighs_all_pixels_by_a_triangle():
     """Two pixels from four: weights ¾ ¾ ¼ over their sum, (¾·0 + ¾·70 + ¼·140) / 1¾ = 50, and 210 − 50."""
-    small = images.resize(np.repeat(ramp(0, 70, 140, 210), 2, axis=0), 2, "squash")
+    small = images.resize(np.repeat(ramp(0, 70, 140, 210), 2, axis=0), 2, Framing(resize="squash"))
     assert (small.dtype, small.shape) == (np.uint8, (2, 2, 3))
     assert small[..., 0].tolist() == [[50, 160], [50, 160]]
 
 
 def test_cropping_keeps_the_middle_of_the_longer_side():
     wide = np.repeat(ramp(0, 70, 140, 210), 2, axis=0)
-    assert images.resize(wide, 2, "crop")[..., 0].tolist() == [[70, 140], [70, 140]]
+    assert images.resize(wide, 2, Framing(resize="crop"))[..., 0].tolist() == [[70, 140], [70, 140]]
     tall = wide.transpose(1, 0, 2)
-    assert images.resize(tall, 2, "crop")[..., 0].tolist() == [[70, 70], [140, 140]]
+    assert images.resize(tall, 2, Framing(resize="crop"))[..., 0].tolist() == [[70, 70], [140, 140]]
 
 
 def test_cropping_an_uneven_rest_takes_half_pixels():
-    assert images.resize(ramp(100, 200), 1, "crop")[..., 0].tolist() == [[150]]
+    assert images.resize(ramp(100, 200), 1, Framing(resize="crop"))[..., 0].tolist() == [[150]]
 
 
 def test_a_square_of_the_right_size_stays_as_it_is():
     pixels = np.asarray(noise(8, 8))
-    for policy in ("squash", "crop"):
-        np.testing.assert_array_equal(images.resize(pixels, 8, policy), pixels)
+    for policy in ("squash", "crop", "pad"):
+        np.testing.assert_array_equal(images.resize(pixels, 8, Framing(resize=policy)), pixels)
 
 
 def test_only_regular_files_of_bearable_size_are_read(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from tfxfer import data
 from tfxfer.data import manifest, splits, tables
 from tfxfer.errors import ConfigError, DataError
+from tfxfer.framing import Framing
 from tfxfer.recipes import Data
 from tfxfer.testing.pictures import write_colours
 
@@ -94,8 +95,9 @@ def test_paths_are_relative_to_the_table(here, monkeypatch, tmp_path_factory):
     (here / "labels.csv").write_text(f"image,label\ncolours/red/000.png,red\n{here}/colours/blue/000.png,blue\n")
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     pictures = manifest.find_csv(str(here / "labels.csv"), Data(source="csv:x")).pictures
-    assert [pictures.check(i) for i in range(2)] == [(8, 8), (8, 8)]
-    assert pictures.decode(0, None).shape == (8, 8, 3)
+    looks = [pictures.look(i) for i in range(2)]
+    assert [(look.height, look.width) for look in looks] == [(8, 8), (8, 8)]
+    assert pictures.draw(0, 5, Framing()).shape == (5, 5, 3)
     assert pictures.content(1) == (here / "colours" / "blue" / "000.png").read_bytes()
     assert pictures.file_name(1) == "000.png"
 

@@ -10,6 +10,7 @@ import pytest
 from tfxfer import data
 from tfxfer.data import images, manifest, parquet
 from tfxfer.errors import ConfigError, DataError
+from tfxfer.framing import Framing
 from tfxfer.recipes import Data
 from tfxfer.testing.pictures import write_colours
 
@@ -65,7 +66,7 @@ def test_pictures_in_the_file_are_those_of_the_folder(paths, column):
     assert [found.pictures.content(index) for index in (17, 0, 5, 4)] == [paths[i].read_bytes() for i in (17, 0, 5, 4)]
     one = data.open_data(Data(source="parquet:labels.parquet"), seed=0)
     assert one.facts.fingerprint == data.open_data(Data(source="folder:colours"), seed=0).facts.fingerprint
-    assert one.pixels(8, "squash").shape == (18, 8, 8, 3)
+    assert one.pixels(8, Framing()).shape == (18, 8, 8, 3)
 
 
 def test_pictures_are_read_by_many_threads_at_once(paths, monkeypatch):
@@ -141,7 +142,7 @@ def test_a_file_that_breaks_after_it_was_opened_makes_pictures_unreadable(paths)
     whole[8:1500] = bytes(1492)
     pathlib.Path("labels.parquet").write_bytes(whole)
     with pytest.raises(images.UnreadableImageError):
-        found.pictures.check(0)
+        found.pictures.look(0)
 
 
 def test_without_pyarrow_the_answer_is_what_to_type(monkeypatch):

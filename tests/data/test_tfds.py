@@ -5,6 +5,7 @@ import pytest
 from tfxfer import data, recipes
 from tfxfer.data import tfds_source
 from tfxfer.errors import ConfigError, DataError
+from tfxfer.framing import Framing
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorflow_datasets' own imports
 
@@ -30,7 +31,7 @@ def test_a_data_set_with_one_split_is_split_here(mocked):
     assert facts.class_names == tuple(str(digit) for digit in range(10))
     assert facts.examples == 120
     assert "by content hash" in facts.split
-    assert examples.pixels(16, "squash").shape == (120, 16, 16, 3)
+    assert examples.pixels(16, Framing()).shape == (120, 16, 16, 3)
 
 
 def test_ready_splits_are_kept(mocked):

@@ -9,10 +9,16 @@ import tensorflow as tf
 
 from tfxfer.data import images
 from tfxfer.export import encoded
+from tfxfer.framing import Framing
 
 SIZE = 24
 GENERATOR = np.random.default_rng(0)
-SIDES = [(300, 200), (60, 77), (24, 24), (193, 48), (50, 400), (11, 9), (1, 1), (96, 192)]
+FRAMINGS = {
+    "squash": Framing(),
+    "crop": Framing(resize="crop", background="black"),
+    "pad": Framing(resize="pad", background="#1080f0"),
+}
+SIDES = [(300, 200), (60, 77), (24, 24), (193, 48), (50, 400), (11, 9), (1, 1), (96, 192), (200, 7)]
 
 
 def picture(height, width, mode="RGB"):
@@ -34,12 +40,12 @@ def decode():
     """Functions of encoded pictures, traced once, by policy."""
     spec = [tf.TensorSpec([None], tf.string)]
     return {
-        policy: tf.function(lambda c, p=policy: encoded.decoded_batch(c, SIZE, p), input_signature=spec)
-        for policy in ("squash", "crop")
+        policy: tf.function(lambda c, f=framing: encoded.decoded_batch(c, SIZE, f), input_signature=spec)
+        for policy, framing in FRAMINGS.items()
     }
 
 
-@pytest.mark.parametrize("policy", ["squash", "crop"])
+@pytest.mark.parametrize("policy", ["squash", "crop", "pad"])
 @pytest.mark.parametrize(
     ("mode", "how"),
     [
@@ -55,7 +61,7 @@ def decode():
 )
 def test_they_are_those_that_training_sees(decode, policy, mode, how):
     contents = [coded(picture(*sides, mode), **how) for sides in SIDES]
-    expected = [images.resize(images.decode(c, least_size=SIZE), SIZE, policy) for c in contents]
+    expected = [images.render(c, SIZE, FRAMINGS[policy]) for c in contents]
     np.testing.assert_array_equal(decode[policy](tf.constant(contents)), expected)
 
 
@@ -65,9 +71,9 @@ def test_what_tensorflow_does_by_itself_would_be_noticed():
     exact = tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE")
     assert np.array_equal(exact, images.decode(content))
     assert not np.array_equal(tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_FAST"), exact)
-    expected = images.resize(exact.numpy(), SIZE, "squash")
+    expected = images.resize(exact.numpy(), SIZE, FRAMINGS["squash"])
     resized = np.round(tf.image.resize(exact, (SIZE, SIZE), antialias=True))
-    turned = images.resize(exact.numpy().transpose(1, 0, 2), SIZE, "squash").transpose(1, 0, 2)
+    turned = images.resize(exact.numpy().transpose(1, 0, 2), SIZE, FRAMINGS["squash"]).transpose(1, 0, 2)
     for other in (resized, turned):
         assert 0 < np.abs(other.astype(int) - expected).max() <= 2
 
@@ -77,7 +83,7 @@ def test_one_colour_that_is_transparent_is_white(decode, mode, clear):
     image = picture(40, 30, mode)
     image.paste(clear, (5, 5, 20, 20))
     content = coded(image, format="PNG", transparency=clear)
-    expected = images.resize(images.decode(content), SIZE, "squash")
+    expected = images.render(content, SIZE, FRAMINGS["squash"])
     assert (expected == 255).any()
     np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
 
@@ -85,13 +91,13 @@ def test_one_colour_that_is_transparent_is_white(decode, mode, clear):
 def test_what_phones_call_a_jpeg_is_one(decode):
     """MPO: several JPEGs in one file, of which the first is the picture."""
     content = coded(picture(300, 200), format="MPO", save_all=True, append_images=[picture(300, 200)])
-    expected = images.resize(images.decode(content, least_size=SIZE), SIZE, "squash")
+    expected = images.render(content, SIZE, FRAMINGS["squash"])
     np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
 
 
 def test_a_palette_is_its_colours(decode):
     content = coded(picture(70, 50).quantize(16), format="PNG")
-    expected = images.resize(images.decode(content), SIZE, "squash")
+    expected = images.render(content, SIZE, FRAMINGS["squash"])
     np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
 
 

@@ -155,7 +155,7 @@ def test_what_tensorflow_serving_is_sent_is_answered(trained, tmp_path):
     answer = loaded.signatures[sent["signature_name"]](image_bytes=tf.constant(contents))
     assert answer["labels"][0, 0].numpy() == b"red"
     opened = export.open_bundle(trained / "bundle")
-    pixels = images.resize(images.decode(photo, least_size=24), 24, opened.resize)
+    pixels = images.render(photo, 24, opened.framing)
     np.testing.assert_allclose(answer["logits"], opened.model(pixels[None].astype(np.float32)), atol=1e-5)
 
 
@@ -266,7 +266,8 @@ def any_size():
         (None, {"outputs": "logit"}, "outputs='logit' is none of"),
         (None, {"pixels": "0-255"}, r"pixels='0-255' is no convention. There are: 0\.\.255"),
         (None, {"image_size": 32}, "image_size=32, but the model takes pictures of 24×24"),
-        (None, {"resize": "pad"}, "resize='pad'"),
+        (None, {"resize": "stretch"}, "resize='stretch' is not one of 'squash', 'crop', 'pad'"),
+        (None, {"background": "red"}, "background='red' is no colour; write white, black or #rrggbb"),
         (None, {"archive": "model.zip"}, r"must end with \.tar\.gz"),
         (two_outputs, {}, r"expected one output \[batch, numbers\]"),
         (any_size, {"outputs": "features"}, "give image_size=224"),

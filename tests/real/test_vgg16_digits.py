@@ -34,7 +34,7 @@ def prepared(name: str, *changes: tuple[str, str]) -> pipeline.Prepared:
 def validation_accuracy(run: pipeline.Prepared, workdir: pathlib.Path) -> float:
     """Trains and returns the accuracy on the 500 digits of validation."""
     model = models.swap_head(run.backbone, run.plan.what.head, seed=run.plan.what.seed)
-    pixels = run.examples.pixels(run.plan.what.image_size, run.plan.what.resize, None)
+    pixels = run.examples.pixels(run.plan.what.image_size, run.plan.what.framing, None)
     history = training.fit(model, run.examples, pixels, run.plan, workdir, tell=lambda *_: None)
     return history.stages[-1].epochs[-1].validation_accuracy
 

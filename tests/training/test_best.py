@@ -7,6 +7,7 @@ import pytest
 
 import tfxfer
 from tfxfer import pipeline, training
+from tfxfer.framing import Framing
 from tfxfer.recipes import Gradual
 from tfxfer.training import checkpoints
 from tfxfer.training.best import BestWeights
@@ -20,7 +21,7 @@ def run(plugin, colours, tmp_path):
     def run(stage, folder):
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8)
         ready = pipeline.prepare(recipe, with_seconds=False)
-        pixels = ready.examples.pixels(24, "squash")
+        pixels = ready.examples.pixels(24, Framing())
         quiet = {"tell": lambda *_: None, "note": lambda _: None}
         history = training.fit(ready.model, ready.examples, pixels, ready.plan, tmp_path / folder, **quiet)
         return str(ready), checkpoints.arrays_of(ready.model.variables), history.stages[0]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfxfer.framing import Framing
 from tfxfer.plans.imbalance import NOTHING, ImbalancePlan
 from tfxfer.training import objectives
 from tfxfer.training.class_losses import WeightedCrossentropy
@@ -113,7 +114,7 @@ def test_labels_that_are_numbers_are_smoothed_in_training(plugin, colours):
         stages=(tfxfer.Stage(train="head", epochs=1, label_smoothing=0.3),),
     )  # fmt: skip
     ready = pipeline.prepare(recipe, with_seconds=False)
-    rows = ready.examples.rows(ready.examples.pixels(24, "squash"), data.TRAIN)
+    rows = ready.examples.rows(ready.examples.pixels(24, Framing()), data.TRAIN)
     assert rows.labels.dtype == np.int32
     what = ready.plan.what
     trainee = stages.prepared(ready.model, 0, what.stages[0], what)

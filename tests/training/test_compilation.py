@@ -14,6 +14,7 @@ import pathlib, sys
 import numpy as np, keras, tfxfer
 from tfxfer import pipeline, training
 from tfxfer.errors import TrainingError
+from tfxfer.framing import Framing
 from tfxfer.recipes import Running
 
 folder, colours = pathlib.Path(sys.argv[1]), sys.argv[2]
@@ -26,7 +27,7 @@ def run(name, spoil=lambda model: None, precision="float32", **running):
     )
     ready = pipeline.prepare(recipe, with_seconds=False)
     spoil(ready.model)
-    pixels = np.array(ready.examples.pixels(24, "squash"))
+    pixels = np.array(ready.examples.pixels(24, Framing()))
     training.fit(ready.model, ready.examples, pixels, ready.plan, folder / name, tell=lambda *_: None, note=print)
     return [variable.numpy() for variable in ready.model.trainable_variables], ready.plan
 

@@ -9,6 +9,7 @@ import pytest
 import tfxfer
 from tfxfer import pipeline, training
 from tfxfer.errors import TrainingError
+from tfxfer.framing import Framing
 from tfxfer.recipes import Running
 from tfxfer.training import divergence, trainees
 from tfxfer.training.checkpoints import StageCheckpoints
@@ -28,7 +29,7 @@ def run(plugin, colours, tmp_path, monkeypatch):
         )  # fmt: skip
         with strategy.scope() if strategy else tfxfer.runtime.scope():
             ready = pipeline.prepare(recipe, with_seconds=False)
-            pixels = np.array(ready.examples.pixels(24, "squash"))
+            pixels = np.array(ready.examples.pixels(24, Framing()))
             if spoil_at is None:
                 spoil(ready.model, pixels)
             before = trainees.Calls.took
@@ -62,7 +63,7 @@ def run_to_end(plugin, colours, tmp_path, monkeypatch):
         )  # fmt: skip
         ready, lines = pipeline.prepare(recipe, with_seconds=False), []
         history = training.fit(
-            ready.model, ready.examples, ready.examples.pixels(24, "squash"), ready.plan, tmp_path / "run",
+            ready.model, ready.examples, ready.examples.pixels(24, Framing()), ready.plan, tmp_path / "run",
             tell=lambda *_: None, note=lines.append,
         )  # fmt: skip
         return history, lines

@@ -4,6 +4,7 @@ import pytest
 
 import tfxfer
 from tfxfer import models, pipeline, training
+from tfxfer.framing import Framing
 
 
 def test_everything_trains_again_and_held_statistics_stay_held(plugin, colours, tmp_path):
@@ -11,7 +12,7 @@ def test_everything_trains_again_and_held_statistics_stay_held(plugin, colours, 
     stages = (tfxfer.Stage(train="head", epochs=1),)
     recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=stages, batch_size=8)
     ready = pipeline.prepare(recipe)
-    pixels = ready.examples.pixels(24, "squash")
+    pixels = ready.examples.pixels(24, Framing())
     plain = models.swap_head(ready.backbone, ready.plan.what.head)
     for model, statistics in ((models.with_stored_statistics(plain), "held"), (plain, "free")):
         place = tmp_path / statistics

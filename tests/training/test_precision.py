@@ -11,6 +11,7 @@ import tfxfer
 from tfxfer import heads, optimizers, pipeline, training
 from tfxfer.activations import cuts
 from tfxfer.errors import TrainingError
+from tfxfer.framing import Framing
 from tfxfer.recipes import SGD, Adam, Gradual, Running
 from tfxfer.reuse import Cache
 from tfxfer.training import checkpoints, optimizer, trainees
@@ -46,7 +47,7 @@ def run(plugin, colours, tmp_path):
             ready, lines = pipeline.prepare(recipe, with_seconds=False), []
             spoil(ready.model)
             history = training.fit(
-                ready.model, ready.examples, np.array(ready.examples.pixels(24, "squash")), ready.plan,
+                ready.model, ready.examples, np.array(ready.examples.pixels(24, Framing())), ready.plan,
                 tmp_path / folder, tell=lambda *_: None, note=lines.append,
             )  # fmt: skip
         return ready.model, history, lines

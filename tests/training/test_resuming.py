@@ -9,6 +9,7 @@ import pytest
 
 import tfxfer
 from tfxfer import heads, interruption, pipeline, training
+from tfxfer.framing import Framing
 from tfxfer.recipes import Adam, Gradual, Running, Searching, WhenStalled
 from tfxfer.training import checkpoints, saving, seeds, trainees
 
@@ -53,7 +54,7 @@ def run(plugin, colours, monkeypatch):
             running=Running(checkpoint_seconds=0, **settings),
         )
         ready = pipeline.prepare(recipe, with_seconds=False)
-        model, pixels = ready.model, ready.examples.pixels(24, "squash")
+        model, pixels = ready.model, ready.examples.pixels(24, Framing())
         written, write = [], checkpoints.StageCheckpoints.write
 
         def write_and_stop(self, checkpoint):

@@ -11,6 +11,7 @@ from tfxfer import activations, data, models, pipeline
 from tfxfer.activations.store import MemoryStore
 from tfxfer.data.rows import Rows
 from tfxfer.errors import VerificationError
+from tfxfer.framing import Framing
 from tfxfer.reuse import Cache
 from tfxfer.training import stage as stages
 
@@ -25,7 +26,7 @@ def prepared(plugin, colours):
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=stages_, batch_size=8, **changes)
         ready = pipeline.prepare(recipe, with_seconds=False)
         model = tfxfer.swap_head(ready.backbone, ready.plan.what.head)
-        pixels = ready.examples.pixels(24, "squash")
+        pixels = ready.examples.pixels(24, Framing())
         train, validation = (ready.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
         return model, ready.plan, train, validation
 

@@ -7,6 +7,7 @@ import pytest
 import tfxfer
 from tfxfer import activations, data, pipeline
 from tfxfer.errors import VerificationError
+from tfxfer.framing import Framing
 from tfxfer.recipes import Adam
 from tfxfer.training import stage as stages
 
@@ -22,7 +23,7 @@ def ready(plugin, colours):
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8)
         prepared = pipeline.prepare(recipe)
         model, what = tfxfer.swap_head(prepared.backbone, prepared.plan.what.head), prepared.plan.what
-        pixels = prepared.examples.pixels(24, "squash")
+        pixels = prepared.examples.pixels(24, Framing())
         train, validation = (prepared.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
         change(model)
         with activations.Kept(what, disk_bytes=10**8, tell=print) as kept:

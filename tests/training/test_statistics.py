@@ -6,6 +6,7 @@ import pytest
 import tfxfer
 from tfxfer import activations, data, models, pipeline
 from tfxfer.errors import VerificationError
+from tfxfer.framing import Framing
 from tfxfer.training import stage as stages
 from tfxfer.training import statistics
 from tfxfer.training.records import RefreshRecord
@@ -23,7 +24,7 @@ def prepared(plugin, colours):
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8)
         ready = pipeline.prepare(recipe)
         model = tfxfer.swap_head(ready.backbone, ready.plan.what.head)
-        pixels = ready.examples.pixels(24, "squash")
+        pixels = ready.examples.pixels(24, Framing())
         return model, ready.plan, *(ready.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
 
     return prepare

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tfxfer
 from tfxfer import heads, models, pipeline, training
 from tfxfer.data import batches
+from tfxfer.framing import Framing
 from tfxfer.recipes import Gradual, Running
 from tfxfer.training import checkpoints, trainees
 
@@ -47,7 +48,7 @@ def run(plugin, colours, tmp_path):
         )
         with strategy.scope() if strategy else contextlib.nullcontext():
             ready = pipeline.prepare(recipe, with_seconds=False)
-            pixels = ready.examples.pixels(24, "squash")
+            pixels = ready.examples.pixels(24, Framing())
             place = tmp_path / folder
             history = training.fit(
                 ready.model, ready.examples, pixels, ready.plan, place, tell=lambda *_: None, note=note

@@ -9,6 +9,7 @@ import tfxfer
 from tfxfer import activations, data, models, pipeline
 from tfxfer.callbacks import GradualUnfreezing
 from tfxfer.errors import VerificationError
+from tfxfer.framing import Framing
 from tfxfer.recipes import Adam, Gradual, Searching, WhenStalled
 from tfxfer.training import stage as stages
 
@@ -23,7 +24,7 @@ def prepared(plugin, colours):
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8, **changes)
         ready = pipeline.prepare(recipe)
         model = tfxfer.swap_head(ready.backbone, ready.plan.what.head)
-        pixels = ready.examples.pixels(24, "squash")
+        pixels = ready.examples.pixels(24, Framing())
         train, validation = (ready.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
         return model, ready.plan, train, validation
 

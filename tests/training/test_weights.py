@@ -9,6 +9,7 @@ import pytest
 import tfxfer
 from tfxfer import data, pipeline, training
 from tfxfer.data import batches
+from tfxfer.framing import Framing
 from tfxfer.recipes import Running
 from tfxfer.training import checkpoints, trainees
 from tfxfer.training import stage as stages
@@ -39,7 +40,7 @@ def run(plugin, tmp_path):
         with strategy.scope() if strategy else contextlib.nullcontext():
             given = (images, labels, own) if weights is True else (images, labels)
             ready = pipeline.prepare(recipe, data=given, with_seconds=False)
-            pixels = ready.examples.pixels(24, "squash")
+            pixels = ready.examples.pixels(24, Framing())
             place = tmp_path / folder
             done = training.fit(ready.model, ready.examples, pixels, ready.plan, place, tell=lambda *_: None, note=note)
         return ready.model, done
@@ -103,7 +104,7 @@ def test_a_weighted_step_is_the_sum_of_weight_times_loss_over_the_count(plugin):
     images, labels, weights = pictures()
     recipe = tfxfer.Recipe(backbone="tiny:cnn", stages=(HEAD,), batch_size=9)
     ready = pipeline.prepare(recipe, data=(images, labels, weights), with_seconds=False)
-    rows = ready.examples.rows(ready.examples.pixels(24, "squash"), data.TRAIN)
+    rows = ready.examples.rows(ready.examples.pixels(24, Framing()), data.TRAIN)
     assert rows.weights.mean() == pytest.approx(1, rel=1e-6)
     batch = next(iter(batches.training_batches(rows, batch_size=9, start=0, steps=1, seed=0, stage=0)))
     trainee = stages.prepared(ready.model, 0, ready.plan.what.stages[0], ready.plan.what)
@@ -122,7 +123,7 @@ def test_validation_is_weighed_as_training_draws(plugin, sampling):
         backbone="tiny:cnn", stages=(HEAD,), batch_size=7, imbalance=tfxfer.Imbalance(sampling=sampling)
     )
     ready = pipeline.prepare(recipe, data=(images, labels), with_seconds=False)
-    what, pixels = ready.plan.what, ready.examples.pixels(24, "squash")
+    what, pixels = ready.plan.what, ready.examples.pixels(24, Framing())
     train, validation = (ready.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))
     held = StageData(number=0, stage=what.stages[0], what=what, train=train, validation=validation, cached=False)
     counts = np.bincount(train.labels)
@@ -143,7 +144,7 @@ def test_without_weights_and_draws_a_batch_is_a_pair(plugin):
         tfxfer.Recipe(backbone="tiny:cnn", stages=(HEAD,), batch_size=7, imbalance=tfxfer.Imbalance(focal_gamma=1.0)),
         data=(images, labels), with_seconds=False,
     )  # fmt: skip
-    rows = ready.examples.rows(ready.examples.pixels(24, "squash"), data.TRAIN)
+    rows = ready.examples.rows(ready.examples.pixels(24, Framing()), data.TRAIN)
     assert rows.weights is None
     assert {len(batch) for batch in batches.ordered_batches(rows, batch_size=5)} == {2}
 

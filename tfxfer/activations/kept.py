@@ -117,7 +117,7 @@ class Kept:
             network=what.backbone,
             cut=name,
             prefix=digest,
-            pixels=what.resize,
+            pixels=str(what.framing),
             image_size=what.image_size,
             views=f"flip {a.flip}, rotation {a.rotation}, shift {a.shift}, zoom {a.zoom}, seed {what.seed}",
             precision=precision,

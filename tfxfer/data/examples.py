@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfxfer import files
-from tfxfer.data import images, pictures, splits
+from tfxfer.data import images, pictures, pixel_store, splits
 from tfxfer.data.groups import Groups
 from tfxfer.data.rows import Rows
 from tfxfer.errors import DataError, WorkdirError, suggest
 from tfxfer.facts import BadImage, DataFacts
+from tfxfer.framing import Framing
 
 # Over the mean: a larger one makes a loss look like one that is no number; a smaller one would be 0 in float32, which
 # stands for no example.
@@ -74,13 +74,14 @@ class Examples:
         weights = None if self.weights is None else self.weights[at]
         return Rows(pixels, self.labels[at], at, len(self.facts.class_names), keys, weights=weights)
 
-    def pixels(self, size: int, policy: str, store: pathlib.Path | None = None) -> np.ndarray:
+    def pixels(self, size: int, framing: Framing, store: pathlib.Path | None = None) -> np.ndarray:
         """Returns all examples as uint8 `[examples, size, size, 3]`, RGB.
 
         Args:
             size: height and width in pixels.
-            policy: "squash" or "crop".
-            store: a file to keep them in, memory-mapped; None: in memory.
+            framing: how pictures become squares.
+            store: a `.npy` file to keep them in, memory-mapped, taken as it is where it holds them already; None: in
+                memory.
 
         Raises:
             DataError: a picture has become unreadable since it was checked.
@@ -90,15 +91,14 @@ class Examples:
         try:
             if store is None:
                 out = np.empty(shape, np.uint8)
-                pictures.render(self.pictures, size, policy, out)
+                pictures.render(self.pictures, size, framing, out)
                 return out
-            with files.replacing(store) as beside:
-                out = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
-                pictures.render(self.pictures, size, policy, out)
-                out.flush()
-            return np.load(store, mmap_mode="r")
+            made_of = pixel_store.origin(self.keys, size, framing)
+            return pixel_store.stored(
+                store, made_of, shape, lambda out: pictures.render(self.pictures, size, framing, out)
+            )
         except images.UnreadableImageError as error:
-            raise DataError(f"an image changed while it was used: {error}. Run the command again.") from error
+            raise DataError(f"an image changed since it was checked: {error}. Run the command again.") from error
         except OSError as error:
             if isinstance(error, WorkdirError):
                 raise
@@ -244,14 +244,11 @@ class _Subset:
     def file_name(self, index: int) -> str:
         return self.all.file_name(self.kept[index])
 
-    def content(self, index: int) -> bytes:
-        return self.all.content(self.kept[index])
+    def look(self, index: int) -> pictures.Look:
+        return self.all.look(self.kept[index])
 
-    def check(self, index: int) -> tuple[int, int]:
-        return self.all.check(self.kept[index])
-
-    def decode(self, index: int, least_size: int | None) -> np.ndarray:
-        return self.all.decode(self.kept[index], least_size)
+    def draw(self, index: int, size: int, framing: Framing) -> np.ndarray:
+        return self.all.draw(self.kept[index], size, framing)
 
 
 def _check_classes(found: Found, labels: np.ndarray, skipped: int) -> None:

@@ -13,11 +13,17 @@ import PIL.ExifTags
 import PIL.Image
 import PIL.ImageOps
 
+from tfxfer.framing import Framing
+
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 # Beyond this a small file may unpack to gigabytes.
 MOST_PIXELS = 100_000_000
 # MPO: what many phones call .jpg, JPEGs one after the other, of which the first is the picture.
 _JPEG = ("JPEG", "MPO")
+# Modes that can be converted whatever the picture is, so that a check need not do it.
+_ALWAYS_CONVERTED = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"))
+_ON_WHITE = Framing()
+_ORIENTATION = PIL.ExifTags.Base.Orientation
 # A picture that is narrow and very long would take gigabytes between its two passes of resizing.
 MOST_SIDE = 50_000
 MOST_BYTES = 256 << 20
@@ -49,23 +55,33 @@ def read(path: str | os.PathLike) -> bytes:
         raise UnreadableImageError(f"cannot be read ({error.strerror})") from error
 
 
-def decode(content: bytes, *, least_size: int | None = None) -> np.ndarray:
-    """Returns an encoded picture as uint8 `[height, width, 3]`, RGB, upright.
+def render(content: bytes, size: int, framing: Framing) -> np.ndarray:
+    """Returns an encoded picture as the network sees it: uint8 `[size, size, 3]`, RGB, upright, antialiased.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8, of animations
-    the first frame is taken.
+    A JPEG is decoded at the least scale (1, ½, ¼, ⅛) that leaves enough pixels. EXIF orientation is applied, what is
+    transparent is laid on the background, 16 bits are scaled to 8, of animations the first frame is taken.
 
     Args:
         content: the bytes of a file that Pillow reads.
-        least_size: lets a JPEG be decoded at a reduced scale (½, ¼, ⅛) whose sides are at least this long.
+        size: in pixels.
+        framing: how the picture becomes a square, on which background.
 
     Raises:
         UnreadableImageError: no picture, a truncated one, or one beyond the limits.
     """
     with _opened(content) as image:
-        if least_size is not None and image.format in _JPEG:
-            image.draft(None, (least_size, least_size))
-        return _to_rgb(image)
+        _draft(image, size, framing.resize)
+        return np.asarray(_framed(_upright_rgb(image, framing), size, framing))
+
+
+def decode(content: bytes, framing: Framing = _ON_WHITE) -> np.ndarray:
+    """Returns an encoded picture in its own size, uint8 `[height, width, 3]`, RGB, upright; as `render` else.
+
+    Raises:
+        UnreadableImageError: as in `render`.
+    """
+    with _opened(content) as image:
+        return np.asarray(_upright_rgb(image, framing))
 
 
 def check(content: bytes) -> tuple[int, int]:
@@ -74,36 +90,67 @@ def check(content: bytes) -> tuple[int, int]:
     A JPEG is decoded at an eighth of its size, which still reads every byte of it.
 
     Raises:
-        UnreadableImageError: as in `decode`.
+        UnreadableImageError: as in `render`.
     """
     with _opened(content) as image:
         height, width = image.height, image.width
         if image.format in _JPEG:
             image.draft(None, (1, 1))
-        _to_rgb(image)
-        quarter_turn = image.getexif().get(PIL.ExifTags.Base.Orientation, 1) >= 5
+        image.load()
+        if image.mode not in _ALWAYS_CONVERTED:
+            _rgb(image, _ON_WHITE)
+        quarter_turn = image.getexif().get(_ORIENTATION, 1) >= 5
         return (width, height) if quarter_turn else (height, width)
 
 
-def resize(pixels: np.ndarray, size: int, policy: str) -> np.ndarray:
+def resize(pixels: np.ndarray, size: int, framing: Framing) -> np.ndarray:
     """Returns uint8 `[size, size, 3]`, antialiased (triangle filter), first the width, then the height.
 
     Args:
         pixels: uint8 `[height, width, 3]`.
         size: in pixels.
-        policy: "squash" both sides to `size`, or "crop" the centre after scaling the shorter side.
+        framing: how the picture becomes a square.
     """
-    image = PIL.Image.fromarray(pixels)
+    return np.asarray(_framed(PIL.Image.fromarray(pixels), size, framing))
+
+
+def _draft(image: PIL.Image.Image, size: int, policy: str) -> None:
+    """Lets a JPEG be decoded smaller, with its shorter side at least `size` pixels; its longer one where it is padded.
+
+    A padded one keeps at least a pixel of its shorter side for each that it is divided by.
+    """
+    if image.format not in _JPEG:
+        return
+    if policy == "pad":
+        least = (size, 1) if image.width >= image.height else (1, size)
+    else:
+        least = (size, size)
+    image.draft(None, least)
+
+
+def _framed(image: PIL.Image.Image, size: int, framing: Framing) -> PIL.Image.Image:
+    width, height = image.size
+    if framing.resize == "pad":
+        longer = max(width, height)
+        # The nearest whole number, in whole numbers: the graph of a served network must come to the same.
+        columns, rows = (max(1, (2 * side * size + longer) // (2 * longer)) for side in (width, height))
+        square = PIL.Image.new("RGB", (size, size), framing.colour)
+        square.paste(_scaled(image, (0, 0, width, height), columns, rows), ((size - columns) // 2, (size - rows) // 2))
+        return square
     left = top = 0.0
-    right, bottom = image.size
-    if policy == "crop":
-        short = min(image.size)
-        left, top = (image.width - short) / 2, (image.height - short) / 2
-        right, bottom = left + short, top + short
+    if framing.resize == "crop":
+        short = min(width, height)
+        left, top = (width - short) / 2, (height - short) / 2
+        width = height = short
+    return _scaled(image, (left, top, left + width, top + height), size, size)
+
+
+def _scaled(image: PIL.Image.Image, box: tuple[float, float, float, float], columns: int, rows: int) -> PIL.Image.Image:
     # In two calls: which side comes first decides how bytes are rounded between them, and versions of Pillow differ.
+    left, top, right, bottom = box
     bilinear = PIL.Image.Resampling.BILINEAR
-    narrow = image.resize((size, image.height), bilinear, box=(left, 0, right, image.height))
-    return np.asarray(narrow.resize((size, size), bilinear, box=(0, top, size, bottom)))
+    narrow = image.resize((columns, image.height), bilinear, box=(left, 0, right, image.height))
+    return narrow.resize((columns, rows), bilinear, box=(0, top, columns, bottom))
 
 
 @contextlib.contextmanager
@@ -114,6 +161,9 @@ def _opened(content: bytes) -> Iterator[PIL.Image.Image]:
         with _quiet, PIL.Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MOST_PIXELS or max(image.size) > MOST_SIDE:
                 raise UnreadableImageError(f"{image.width}×{image.height} pixels are beyond the limit")
+            if image.format in _JPEG:
+                # At once: piece by piece, bytes are copied, and the interpreter's lock is waited for.
+                image.decodermaxblock = len(content)
             yield image
     except UnreadableImageError:
         raise
@@ -156,14 +206,32 @@ class _Quiet:
 _quiet = _Quiet()
 
 
-def _to_rgb(image: PIL.Image.Image) -> np.ndarray:
+def _upright_rgb(image: PIL.Image.Image, framing: Framing) -> PIL.Image.Image:
     image.load()
-    upright = PIL.ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I;16") or upright.mode == "I":
-        scaled = np.asarray(upright).astype(np.float32) / 257
-        upright = PIL.Image.fromarray(np.clip(np.round(scaled), 0, 255).astype(np.uint8))
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        upright = upright.convert("RGBA")
-        ground = PIL.Image.new("RGBA", upright.size, (255, 255, 255, 255))
-        upright = PIL.Image.alpha_composite(ground, upright)
-    return np.asarray(upright.convert("RGB"))
+    if image.getexif().get(_ORIENTATION, 1) != 1:  # else it would be copied
+        image = PIL.ImageOps.exif_transpose(image)
+    return _rgb(image, framing)
+
+
+def _rgb(image: PIL.Image.Image, framing: Framing) -> PIL.Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode == "F":
+        raise UnreadableImageError("its pixels are fractions, and nothing says on which scale")
+    if image.mode.startswith("I"):
+        image = _eight_bits(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        ground = PIL.Image.new("RGBA", image.size, (*framing.colour, 255))
+        image = PIL.Image.alpha_composite(ground, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _eight_bits(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Returns grey of 16 bits in 8, with the one level that may be transparent."""
+    levels = np.asarray(image)
+    scaled = np.clip(np.round(levels.astype(np.float32) / 257), 0, 255).astype(np.uint8)
+    grey = PIL.Image.fromarray(scaled)
+    if "transparency" not in image.info:
+        return grey
+    seen = np.where(levels == image.info["transparency"], 0, 255).astype(np.uint8)
+    return PIL.Image.merge("LA", (grey, PIL.Image.fromarray(seen)))

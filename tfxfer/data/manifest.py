@@ -19,6 +19,7 @@ from tfxfer import recipes
 from tfxfer.data import images, parquet, splits, tables
 from tfxfer.data.examples import Found
 from tfxfer.data.groups import Groups
+from tfxfer.data.pictures import Encoded
 from tfxfer.errors import DataError, suggest
 
 LABEL_HEADINGS = ("label", "class", "class_name", "category")
@@ -33,7 +34,7 @@ _Cells = tuple[str | None, str, str | None, str | None, str | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Listed:
+class Listed(Encoded):
     """Pictures in files that a table names.
 
     Attributes:
@@ -60,14 +61,6 @@ class Listed:
     def content(self, index: int) -> bytes:
         """Returns the bytes of the file."""
         return images.read(os.path.join(self.folder, self.names[index]))
-
-    def check(self, index: int) -> tuple[int, int]:
-        """Decodes the file; returns height and width in pixels."""
-        return images.check(self.content(index))
-
-    def decode(self, index: int, least_size: int | None) -> np.ndarray:
-        """Returns uint8 `[height, width, 3]`."""
-        return images.decode(self.content(index), least_size=least_size)
 
 
 @dataclasses.dataclass(frozen=True)

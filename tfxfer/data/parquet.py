@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfxfer.data import images, tables
+from tfxfer.data.pictures import Encoded
 from tfxfer.errors import ConfigError, DataError
 
 INSTALL = "pip install 'tfxfer[parquet]'"
@@ -74,7 +75,7 @@ class File:
             and any(field.name == "bytes" and _is_binary(field.type) for field in self._type(column))
         )
 
-    def pictures(self, column: int) -> "Encoded":
+    def pictures(self, column: int) -> "Cells":
         """Returns the pictures of such a column.
 
         Raises:
@@ -84,7 +85,7 @@ class File:
         counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         if min(counts, default=0) < 0:
             raise DataError(f"{self.path} cannot be read as Parquet (it says that it has {min(counts)} rows).")
-        return Encoded(self, self.headings[column], np.cumsum([0, *counts]))
+        return Cells(self, self.headings[column], np.cumsum([0, *counts]))
 
     def row_group(self, number: int, heading: str) -> Any:
         """Returns one column of some consecutive rows, as the file keeps them together.
@@ -124,7 +125,7 @@ class File:
             raise DataError(f"{self.path} cannot be read as Parquet ({reason}).") from error
 
 
-class Encoded:
+class Cells(Encoded):
     """Pictures in a column of a Parquet file; the rows that it keeps together are in memory while they are used."""
 
     def __init__(self, file: File, heading: str, begins: np.ndarray):
@@ -166,14 +167,6 @@ class Encoded:
         if content is None:
             raise images.UnreadableImageError("the cell is empty")
         return content
-
-    def check(self, index: int) -> tuple[int, int]:
-        """Decodes the picture; returns height and width in pixels."""
-        return images.check(self.content(index))
-
-    def decode(self, index: int, least_size: int | None) -> np.ndarray:
-        """Returns uint8 `[height, width, 3]`."""
-        return images.decode(self.content(index), least_size=least_size)
 
 
 def _is_binary(kind: Any) -> bool:

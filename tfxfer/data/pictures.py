@@ -1,18 +1,40 @@
 """The pictures of a source, one road for all of them: a name, a content digest and uint8 pixels by index."""
 
+import abc
+import collections
 import concurrent.futures
 import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from tfxfer import progress
 from tfxfer.data import images
 from tfxfer.facts import BadImage
+from tfxfer.framing import Framing
+
+# Pictures that a thread takes at a time: handing over each costs what Python does for one. And how many such are handed
+# out ahead to each thread.
+_TOGETHER, _AHEAD = 8, 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a picture tells.
+
+    Attributes:
+        key: hex SHA-256 of what identifies it: its file, or its pixels.
+        height: in pixels, upright; `width` likewise.
+        width: see there.
+    """
+
+    key: str
+    height: int
+    width: int
 
 
 class Pictures(Protocol):
@@ -26,26 +48,45 @@ class Pictures(Protocol):
     def file_name(self, index: int) -> str:
         """Returns the name of its file without folders; empty where it has none."""
 
+    def look(self, index: int) -> Look:
+        """Reads all of the picture, once.
+
+        Raises:
+            UnreadableImageError: it cannot be decoded.
+        """
+
+    def draw(self, index: int, size: int, framing: Framing) -> np.ndarray:
+        """Returns uint8 `[size, size, 3]`, as `images.render` does.
+
+        Raises:
+            UnreadableImageError: it cannot be decoded.
+        """
+
+
+class Encoded(abc.ABC):
+    """Pictures that are the bytes of files, of which those of one are to be had at a time."""
+
+    @abc.abstractmethod
     def content(self, index: int) -> bytes:
-        """Returns what identifies the picture: its file, or its pixels."""
-
-    def check(self, index: int) -> tuple[int, int]:
-        """Reads all of the picture; returns its height and width in pixels.
+        """Returns the bytes of a picture's file.
 
         Raises:
-            UnreadableImageError: it cannot be decoded.
+            UnreadableImageError: they cannot be read.
         """
 
-    def decode(self, index: int, least_size: int | None) -> np.ndarray:
-        """Returns uint8 `[height, width, 3]`.
+    def look(self, index: int) -> Look:
+        """Reads and decodes the picture; see `Pictures`."""
+        content = self.content(index)
+        height, width = images.check(content)
+        return Look(hashlib.sha256(content).hexdigest(), height, width)
 
-        Raises:
-            UnreadableImageError: it cannot be decoded.
-        """
+    def draw(self, index: int, size: int, framing: Framing) -> np.ndarray:
+        """Decodes the picture; see `Pictures`."""
+        return images.render(self.content(index), size, framing)
 
 
 @dataclasses.dataclass(frozen=True)
-class Files:
+class Files(Encoded):
     """Pictures in files, below `root`."""
 
     root: pathlib.Path
@@ -66,14 +107,6 @@ class Files:
         """Returns the bytes of the file."""
         return images.read(self.paths[index])
 
-    def check(self, index: int) -> tuple[int, int]:
-        """Decodes the file; returns height and width in pixels."""
-        return images.check(self.content(index))
-
-    def decode(self, index: int, least_size: int | None) -> np.ndarray:
-        """Returns uint8 `[height, width, 3]`."""
-        return images.decode(self.content(index), least_size=least_size)
-
 
 @dataclasses.dataclass(frozen=True)
 class Arrays:
@@ -92,18 +125,16 @@ class Arrays:
         """Returns nothing: there is no file."""
         return ""
 
-    def content(self, index: int) -> bytes:
-        """Returns shape and numbers."""
+    def look(self, index: int) -> Look:
+        """Returns the digest of shape and numbers; see `Pictures`."""
         picture = np.ascontiguousarray(self.pixels[index])
-        return str(picture.shape).encode() + picture.tobytes()
+        digest = hashlib.sha256(str(picture.shape).encode())
+        digest.update(picture)
+        return Look(digest.hexdigest(), *picture.shape[:2])
 
-    def check(self, index: int) -> tuple[int, int]:
-        """Returns height and width in pixels."""
-        return self.pixels[index].shape[:2]
-
-    def decode(self, index: int, least_size: int | None) -> np.ndarray:
-        """Returns uint8 `[height, width, 3]`."""
-        return self.pixels[index]
+    def draw(self, index: int, size: int, framing: Framing) -> np.ndarray:
+        """Resizes the picture; see `Pictures`."""
+        return images.resize(self.pixels[index], size, framing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,48 +153,68 @@ class Survey:
 
 
 def survey(pictures: Pictures) -> Survey:
-    """Reads and decodes every picture once, in parallel: damage is found before anything trains."""
+    """Reads every picture once, in parallel, to its last byte: damage is found before anything trains."""
 
-    def look(index: int) -> tuple[str, tuple[int, int], BadImage | None]:
+    def look(index: int) -> Look | BadImage:
         try:
-            size = pictures.check(index)
-            return hashlib.sha256(pictures.content(index)).hexdigest(), size, None
+            return pictures.look(index)
         except images.UnreadableImageError as error:
-            return "", (0, 0), BadImage(name=pictures.name(index), reason=str(error))
+            return BadImage(name=pictures.name(index), reason=str(error))
 
     keys, bad = [], {}
     sizes = np.zeros((len(pictures), 2), np.int32)
-    for index, (key, size, problem) in enumerate(_in_parallel(look, len(pictures), "checking images")):
-        keys.append(key)
-        sizes[index] = size
-        if problem:
-            bad[index] = problem
+    for index, seen in enumerate(_in_parallel(look, len(pictures), "checking images")):
+        if isinstance(seen, BadImage):
+            bad[index] = seen
+            keys.append("")
+        else:
+            keys.append(seen.key)
+            sizes[index] = seen.height, seen.width
     return Survey(tuple(keys), sizes, bad)
 
 
-def render(pictures: Pictures, size: int, policy: str, out: np.ndarray) -> None:
+def render(pictures: Pictures, size: int, framing: Framing, out: np.ndarray) -> None:
     """Decodes and resizes every picture into `out`, uint8 `[pictures, size, size, 3]`.
 
     Raises:
-        UnreadableImageError: a picture that was readable before is no longer.
+        UnreadableImageError: a picture that was readable before is no longer; the message names it.
     """
 
     def draw(index: int) -> None:
-        out[index] = images.resize(pictures.decode(index, size), size, policy)
+        try:
+            out[index] = pictures.draw(index, size, framing)
+        except images.UnreadableImageError as error:
+            raise images.UnreadableImageError(f"{pictures.name(index)}: {error}") from error
 
     for _ in _in_parallel(draw, len(pictures), "decoding images"):
         pass
 
 
-def _in_parallel(function, count: int, text: str):
+def _in_parallel(function: Callable[[int], Any], count: int, text: str) -> Iterator[Any]:
     """Yields `function(0)`, `function(1)`, … in order; decoders release the interpreter's lock."""
     workers = min(32, os.cpu_count() or 1)
+
+    def some(start: int) -> list:
+        return [function(index) for index in range(start, min(start + _TOGETHER, count))]
+
     with (
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
         progress.bar(text, count, kind="images") as advance,
     ):
-        # Submitted piece by piece, so that a million files do not become a million waiting tasks.
-        for start in range(0, count, 1024):
-            for result in pool.map(function, range(start, min(start + 1024, count))):
-                advance(1)
-                yield result
+        waiting = collections.deque()
+        try:
+            # A few ahead, so that a million files do not become a million waiting tasks.
+            for start in range(0, count, _TOGETHER):
+                waiting.append(pool.submit(some, start))
+                if len(waiting) > _AHEAD * workers:
+                    yield from _told(waiting.popleft().result(), advance)
+            while waiting:
+                yield from _told(waiting.popleft().result(), advance)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _told(results: list, advance: Callable[[int], object]) -> list:
+    advance(len(results))
+    return results

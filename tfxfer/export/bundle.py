@@ -5,7 +5,6 @@ import dataclasses
 import pathlib
 import shutil
 import time
-import typing
 import zipfile
 from collections.abc import Iterator
 
@@ -17,15 +16,15 @@ from tfxfer import archives, files, formats, progress, values
 from tfxfer.backbones import model_files, model_scan
 from tfxfer.backbones.hub.layer import saved_models_allowed
 from tfxfer.data.rows import Rows, evenly
-from tfxfer.errors import BackboneError, BundleError, FormatError, VerificationError, WorkdirError
+from tfxfer.errors import BackboneError, BundleError, ConfigError, FormatError, VerificationError, WorkdirError
 from tfxfer.evaluation import LeftOut, Parity, Report
 from tfxfer.export import core, parity
 from tfxfer.export.card import write_card
 from tfxfer.export.formats import FORMATS, Format, Subject
 from tfxfer.export.formats.format import label_lines
+from tfxfer.framing import Framing
 from tfxfer.plans import Plan
 from tfxfer.recipes import Recipe
-from tfxfer.recipes.inputs import Resize
 
 SCHEMA = 2
 # Whose registered classes the network of a bundle may name besides Keras's own.
@@ -42,13 +41,13 @@ class Bundle:
         folder: where it lies.
         model: from pixels on 0..255 to logits.
         class_names: in the order of the logits.
-        resize: how pictures are brought to size: "squash" or "crop".
+        framing: how pictures become squares.
     """
 
     folder: pathlib.Path
     model: keras.Model
     class_names: tuple[str, ...]
-    resize: str
+    framing: Framing
 
 
 def write(
@@ -86,7 +85,7 @@ def write(
     """
     start = time.monotonic()
     names = plan.what.class_names
-    subject = Subject(model, names, representative, plan.what.resize)
+    subject = Subject(model, names, representative, plan.what.framing)
     if recipe.export.hub_archive:
         check_archive(pathlib.Path(recipe.export.hub_archive), folder, overwrite=overwrite)
     with files.new_folder(folder, overwrite=overwrite) as beside:
@@ -107,6 +106,7 @@ def write(
             "schema": SCHEMA,
             "classes": list(names),
             "resize": plan.what.resize,
+            "background": plan.what.background,
             "formats": {parity.format: parity.file for parity in found},
             "files": digests,
         }
@@ -239,7 +239,7 @@ def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) 
             f"the bundle {folder} is damaged: it names {len(index['classes'])} classes, and its network has "
             f"{model.output_shape[-1]} outputs. Copy it again."
         )
-    return Bundle(folder, model, tuple(index["classes"]), index["resize"])
+    return Bundle(folder, model, tuple(index["classes"]), _framing(index))
 
 
 def _check_index(index, folder: pathlib.Path) -> None:
@@ -256,9 +256,19 @@ def _check_index(index, folder: pathlib.Path) -> None:
         not isinstance(classes, list)
         or not all(isinstance(name, str) for name in classes)
         or not isinstance(listed, dict)
-        or index.get("resize") not in typing.get_args(Resize)
+        or _framing(index) is None
     ):
-        raise BundleError(f"the bundle {folder} is damaged: bundle.json lacks classes, files or resize. Copy it again.")
+        raise BundleError(
+            f"the bundle {folder} is damaged: bundle.json lacks classes, files or a framing that can be. Copy it again."
+        )
+
+
+def _framing(index: dict) -> Framing | None:
+    """Returns what an index says of it, which before there were other backgrounds was less; None: nothing possible."""
+    try:
+        return Framing(resize=index.get("resize"), background=index.get("background", Framing.background))
+    except ConfigError:
+        return None
 
 
 def _check_code(path: pathlib.Path) -> None:

@@ -80,8 +80,9 @@ took {{ "%.1f" | format(seconds[stage.name].seconds) }} s\
 {%- endif %}
 {%- endfor %}
 
-Pictures are {{ {"squash": "squashed to", "crop": "cropped at the centre to"}[plan.what.resize] }} \
-{{ plan.what.image_size }}×{{ plan.what.image_size }} pixels. The network computes in float32\
+Pictures are {{ {"squash": "squashed to", "crop": "cropped at the centre to", "pad": "padded to"}[plan.what.resize] }} \
+{{ plan.what.image_size }}×{{ plan.what.image_size }} pixels\
+, {{ plan.what.background }} below what is transparent. The network computes in float32\
 {% if plan.what.precision != "float32" %}, also where it trained in {{ plan.what.precision }}{% endif %}; \
 weights, inputs and outputs are float32. Plan {{ report.plan }}.
 

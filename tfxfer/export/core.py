@@ -36,11 +36,11 @@ def _keras_opened(path: pathlib.Path, subject: Subject) -> Classify:
 
 
 def _write_classifier(subject: Subject, path: pathlib.Path) -> None:
-    saved_model.write(subject.model, Offer("logits", subject.class_names, subject.resize), path)
+    saved_model.write(subject.model, Offer("logits", subject.class_names, subject.framing), path)
 
 
 def _write_features(subject: Subject, path: pathlib.Path) -> None:
-    saved_model.write(feature_vector_of(subject.model), Offer("features", (), subject.resize), path)
+    saved_model.write(feature_vector_of(subject.model), Offer("features", (), subject.framing), path)
 
 
 def _saved_model_opened(path: pathlib.Path, subject: Subject) -> Classify:

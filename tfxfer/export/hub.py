@@ -14,6 +14,7 @@ from tfxfer.errors import ConfigError, VerificationError
 from tfxfer.export import saved_model
 from tfxfer.export.bundle import check_archive
 from tfxfer.export.saved_model import Offer, Outputs
+from tfxfer.framing import Framing, Resize
 
 # Pictures that are answered before and behind, and by how much the answers may differ, over the largest.
 _PICTURES, _LIMIT = 4, 1e-5
@@ -27,7 +28,8 @@ def export_hub(
     class_names: Sequence[str] = (),
     pixels: str = "0..255",
     image_size: int | None = None,
-    resize: str = "squash",
+    resize: Resize = Framing.resize,
+    background: str = Framing.background,
     archive: str | os.PathLike | None = None,
 ) -> None:
     """Writes a Keras 3 model of pictures as a reusable SavedModel: callable, served as it is, and to be fine-tuned.
@@ -48,7 +50,8 @@ def export_hub(
         class_names: in the order of the output, for logits and probabilities.
         pixels: how the model takes pixels: "0..255", "0..1", "-1..1", "imagenet", "caffe" or "lite".
         image_size: height and width in pixels; needed where the model's input does not say.
-        resize: how `serve_bytes` brings pictures to that size: "squash", or "crop" the centre.
+        resize: how `serve_bytes` brings pictures to that size: "squash", "crop" the centre, or "pad" to a square.
+        background: what it lays transparent pixels on, and pads with: "white", "black" or "#rrggbb".
         archive: also write it as a .tar.gz, as TF Hub hosts it; must not exist.
 
     Raises:
@@ -56,7 +59,8 @@ def export_hub(
         WorkdirError: `folder` or `archive` exists or cannot be written.
         VerificationError: what was read back answers differently, or at random; nothing is left.
     """
-    problem = _problem(outputs, class_names, pixels, resize, archive)
+    framing = Framing(resize=resize, background=background)
+    problem = _problem(outputs, class_names, pixels, archive)
     if problem:
         raise ConfigError(problem)
     if archive is not None:
@@ -66,19 +70,17 @@ def export_hub(
     if class_names and len(class_names) != width:
         raise ConfigError(f"class_names has {len(class_names)} names, and the model has {width} outputs.")
     with files.new_folder(folder) as beside:
-        saved_model.write(wrapped, Offer(outputs, tuple(class_names), resize), beside)
+        saved_model.write(wrapped, Offer(outputs, tuple(class_names), framing), beside)
         _check(wrapped, beside)
     if archive is not None:
         archives.pack(folder, archive)
 
 
-def _problem(outputs, class_names, pixels, resize, archive) -> str:
+def _problem(outputs, class_names, pixels, archive) -> str:
     if outputs not in ("logits", "probabilities", "features"):
         return f"outputs={outputs!r} is none of 'logits', 'probabilities', 'features'."
     if pixels not in conventions.CONVENTIONS:
         return f"pixels={pixels!r} is no convention. There are: {conventions.choices()}."
-    if resize not in ("squash", "crop"):
-        return f"resize={resize!r} is neither 'squash' nor 'crop'."
     if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
         return "class_names is no sequence of texts. Write class_names=['cat', 'dog']."
     if class_names and outputs == "features":

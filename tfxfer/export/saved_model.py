@@ -14,6 +14,7 @@ from tfxfer.backbones.hub.layer import SavedModelLayer
 from tfxfer.errors import FormatError, VerificationError
 from tfxfer.export import encoded
 from tfxfer.export.formats.format import label_lines
+from tfxfer.framing import Framing
 
 Outputs = Literal["logits", "probabilities", "features"]
 # How many of the most probable classes a signature names.
@@ -38,12 +39,12 @@ class Offer:
     Attributes:
         outputs: what the model's one output is, float32 `[batch, classes or width]`.
         class_names: in its order; () where there are none to tell.
-        resize: how its signature for files brings them to size: "squash" or "crop".
+        framing: how its signature for files makes them squares.
     """
 
     outputs: Outputs
     class_names: tuple[str, ...] = ()
-    resize: str = "squash"
+    framing: Framing = dataclasses.field(default_factory=Framing)
 
 
 def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
@@ -93,7 +94,7 @@ def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def serve_bytes(image_bytes):
-        pixels = encoded.decoded_batch(image_bytes, size, offer.resize)
+        pixels = encoded.decoded_batch(image_bytes, size, offer.framing)
         return _answer(inferred(tf.cast(pixels, tf.float32)), offer)
 
     with models.everything_trains(model):

@@ -68,7 +68,7 @@ def label_with(
     # A single picture does not wait for 31 copies of it.
     batch_size = _BATCH if listing.count is None else min(_BATCH, max(listing.count, 1))
     answers = prediction.predict_files(
-        network, listing.pictures, resize=bundle.resize, batch_size=batch_size, threads=threads
+        network, listing.pictures, framing=bundle.framing, batch_size=batch_size, threads=threads
     )
     number = unreadable = 0
     with contextlib.ExitStack() as stack:

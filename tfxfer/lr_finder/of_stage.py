@@ -91,7 +91,7 @@ def sweep_stage(
     stage = what.stages[number - 1]
     with tempfile.TemporaryDirectory() as folder:
         store = pathlib.Path(folder) / "pixels.npy" if how.pixel_store == "disk" else None
-        pixels = prepared.examples.pixels(what.image_size, what.resize, store)
+        pixels = prepared.examples.pixels(what.image_size, what.framing, store)
         rows = prepared.examples.rows(pixels, examples_of.TRAIN)
         dataset = batches.training_batches(
             rows,

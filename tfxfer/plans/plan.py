@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from tfxfer import values
+from tfxfer.framing import Framing, Resize
 from tfxfer.heads import Head
 from tfxfer.plans.imbalance import NOTHING, ImbalancePlan
 from tfxfer.recipes import BatchNorm, ComputePrecision, GroupRates, Optimizer, Schedule
@@ -121,7 +122,8 @@ class What:
         data: fingerprint of the examples and their splits.
         backbone: handle; `weights_digest` of the weights it starts from.
         image_size: height and width in pixels.
-        resize: "squash" or "crop".
+        resize: how pictures become squares, on which `background`; see `Framing`.
+        background: see there.
         class_names: in the order of the logits.
         head: with its number of outputs.
         batch_size: examples in one optimizer step, on all devices together.
@@ -137,7 +139,7 @@ class What:
     backbone: str
     weights_digest: str
     image_size: int
-    resize: str
+    resize: Resize
     class_names: tuple[str, ...]
     head: Head
     batch_size: int
@@ -147,6 +149,12 @@ class What:
     synchronise_batch_norm: bool
     stages: tuple[StagePlan, ...]
     imbalance: ImbalancePlan = NOTHING
+    background: str = Framing.background
+
+    @property
+    def framing(self) -> Framing:
+        """How pictures become squares."""
+        return Framing(resize=self.resize, background=self.background)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

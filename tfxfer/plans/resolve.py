@@ -80,6 +80,7 @@ def resolve(
         weights_digest=backbone.weights_digest,
         image_size=backbone.image_size,
         resize=recipe.data.resize,
+        background=recipe.data.background,
         class_names=data.class_names,
         head=head,
         batch_size=recipe.batch_size,

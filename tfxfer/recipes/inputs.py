@@ -5,8 +5,7 @@ import re
 from typing import Literal
 
 from tfxfer import values
-
-Resize = Literal["squash", "crop"]
+from tfxfer.framing import Framing, Resize, colour_problems
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +19,9 @@ class Data:
             out and lists them in the report.
         on_duplicate: what one picture in two splits does: "error" names the pairs and stops, "drop" leaves the copy
             on the side of training out.
-        resize: "squash" to the square, or "crop" its centre after scaling the shorter side.
+        resize: "squash" to the square, "crop" its centre after scaling the shorter side, or "pad" to it after
+            scaling the longer one.
+        background: what shows through transparent pixels, and around a padded image: "white", "black" or "#rrggbb".
         validation_fraction: share of each class for validation where the source has no split, 0 < f < 1.
         test_fraction: share of each class for the test, 0 < f < 1.
         image_column: of `csv:` and `parquet:`, the heading of the paths, which are relative to the file, or of encoded
@@ -40,7 +41,8 @@ class Data:
     source: str = "arrays:"
     on_bad_image: Literal["error", "skip"] = "error"
     on_duplicate: Literal["error", "drop"] = "error"
-    resize: Resize = "squash"
+    resize: Resize = Framing.resize
+    background: str = Framing.background
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
     image_column: str = ""
@@ -57,6 +59,7 @@ class Data:
         if not problems:
             if ":" not in self.source:
                 problems.append(f"source={self.source!r} names no kind of source; write {_meant(self.source)}")
+            problems += colour_problems(self.background)
             problems += self._columns_that_cannot_be()
             if self.examples_per_class is not None and self.examples_per_class < 1:
                 problems.append(f"examples_per_class={self.examples_per_class} must be at least 1, or none")
@@ -66,6 +69,11 @@ class Data:
             if self.validation_fraction + self.test_fraction >= 1:
                 problems.append("validation_fraction + test_fraction must leave something to train on")
         values.refuse(self, problems)
+
+    @property
+    def framing(self) -> Framing:
+        """How pictures become squares."""
+        return Framing(resize=self.resize, background=self.background)
 
     @property
     def is_table(self) -> bool:

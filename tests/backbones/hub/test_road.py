@@ -14,6 +14,7 @@ from tfxfer import export, models, pipeline, training
 from tfxfer.cli.main import main
 from tfxfer.errors import BackboneError, ConfigError
 from tfxfer.export import saved_model
+from tfxfer.framing import Framing
 
 QUIET = {"show": lambda line: None}
 
@@ -194,7 +195,7 @@ def test_what_cannot_train_has_a_head_that_trains_and_the_run_does_not_end_in_an
     """Behind the stages everything is to train again that can."""
     ready = pipeline.prepare(recipe(colours, f"hub:{of_tf1}", stages=(tfxfer.Stage(train="head", epochs=1),)))
     model = models.swap_head(ready.backbone, ready.plan.what.head)
-    pixels = ready.examples.pixels(ready.plan.what.image_size, "squash")
+    pixels = ready.examples.pixels(ready.plan.what.image_size, Framing())
     history = training.fit(model, ready.examples, pixels, ready.plan, tmp_path, tell=lambda *_: None)
     assert [stage.moved for stage in history.stages] == [2]
     assert {variable.path.split("/")[0] for variable in model.trainable_variables} == {"head_logits"}

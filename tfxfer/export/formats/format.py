@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tfxfer.formats import FormatFacts
+from tfxfer.framing import Framing
 
 # From pictures, uint8 [n, size, size, 3] with any n, to probabilities, float32 [n, classes].
 Classify = Callable[[np.ndarray], np.ndarray]
@@ -24,13 +25,13 @@ class Subject:
         class_names: in the order of the logits.
         representative: uint8 `[n, size, size, 3]`, pictures of the training split, on which int8 measures the range of
             each tensor. May be empty, then int8 is refused.
-        resize: how pictures are brought to size: "squash" or "crop".
+        framing: how pictures become squares.
     """
 
     model: keras.Model
     class_names: tuple[str, ...]
     representative: np.ndarray
-    resize: str = "squash"
+    framing: Framing = dataclasses.field(default_factory=Framing)
 
     @property
     def size(self) -> int:

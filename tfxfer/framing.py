@@ -1,0 +1,53 @@
+"""How a picture of any shape becomes the square that a network sees: what happens to its sides, and what lies below.
+
+The same in training, evaluation, prediction and the graph of a served network; `data/images.py` and
+`export/encoded.py` do it.
+"""
+
+import dataclasses
+import re
+from typing import Literal
+
+from tfxfer import values
+
+Resize = Literal["squash", "crop", "pad"]
+_NAMED = {"white": (255, 255, 255), "black": (0, 0, 0)}
+_HEX = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Framing:
+    """How pictures become squares of pixels.
+
+    Attributes:
+        resize: "squash" to the square; "crop" its centre after scaling the shorter side; or "pad": the whole picture
+            after scaling the longer side, in the middle of the background.
+        background: what shows through transparent pixels, and around a padded picture: "white", "black" or "#rrggbb".
+    """
+
+    resize: Resize = "squash"
+    background: str = "white"
+
+    def __post_init__(self):
+        """Refuses what is no policy or no colour."""
+        values.refuse(self, values.check_fields(self) or colour_problems(self.background))
+
+    @property
+    def colour(self) -> tuple[int, int, int]:
+        """Of the background: red, green and blue, 0 to 255."""
+        if self.background in _NAMED:
+            return _NAMED[self.background]
+        red, green, blue = bytes.fromhex(self.background[1:])
+        return red, green, blue
+
+    def __str__(self) -> str:
+        if self.resize != "pad" and self.background == Framing.background:
+            return self.resize
+        return f"{self.resize}, on {self.background}"
+
+
+def colour_problems(background: str) -> list[str]:
+    """Returns a sentence where `background` is no colour."""
+    if background in _NAMED or _HEX.fullmatch(background):
+        return []
+    return [f"background={background!r} is no colour; write {', '.join(_NAMED)} or #rrggbb, such as #808080 for grey"]
