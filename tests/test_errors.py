@@ -10,6 +10,7 @@ from tfxfer.errors import suggest
     ("name", "code"),
     [
         ("DataError", 1),
+        ("BadImagesError", 1),
         ("BackboneError", 1),
         ("WorkdirError", 1),
         ("AccuracyError", 3),
@@ -31,7 +32,7 @@ def test_no_error_is_without_a_tested_exit_code():
     """A new class must be entered above."""
     named = {name for name, value in vars(errors).items() if isinstance(value, type)} - {"Iterable"}
     assert named == {
-        *("TfxferError", "DataError", "BackboneError", "WorkdirError", "BundleError", "ConfigError"),
+        *("TfxferError", "DataError", "BadImagesError", "BackboneError", "WorkdirError", "BundleError", "ConfigError"),
         *("AccuracyError", "FormatError", "CacheError", "TrainingError", "OutOfMemoryError"),
         *("VerificationError", "WorkerError"),
     }

@@ -24,6 +24,15 @@ class DataError(TfxferError, ValueError):
     """Examples that cannot be learned from as they are."""
 
 
+class BadImagesError(DataError):
+    """Images that cannot be read; `images` has the name and the reason of each."""
+
+    def __init__(self, message: str, images: Iterable[tuple[str, str]]):
+        """Takes all of them, of which the message shows the first."""
+        super().__init__(message)
+        self.images = tuple(images)
+
+
 class BackboneError(TfxferError, ValueError):
     """A backbone that does not exist, cannot be loaded or does not fit the recipe."""
 

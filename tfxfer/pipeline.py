@@ -29,11 +29,13 @@ from tfxfer import data as examples_of
 from tfxfer.data import Examples
 from tfxfer.errors import AccuracyError, TfxferError, WorkdirError
 from tfxfer.evaluation import Report
+from tfxfer.facts import DataFacts
 from tfxfer.plans import Plan
 
 # Its presence makes a folder a run of tfxfer.
 _RECIPE = "recipe.json"
 _PLAN = "plan.json"
+_REPORT = "report"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,8 @@ def run(
             _check_accuracy(finished, recipe, f"{workdir}/bundle is from before that was asked")
             return finished
         before = workers.value_from_chief(Plan, lambda: _plan_before(workdir, recipe))
-        prepared = prepare(recipe, data=data, class_names=class_names, before=before)
+        with evaluation.bad_images_listed(workdir / _REPORT if workers.is_chief else None) as opened:
+            prepared = prepare(recipe, data=data, class_names=class_names, before=before, opened=opened)
         show(str(prepared))
         workers.from_chief(lambda: _begin(prepared, workdir))
         plan = prepared.plan
@@ -126,6 +129,7 @@ def prepare(
     class_names: Sequence[str] | None = None,
     with_seconds: bool = True,
     before: Plan | None = None,
+    opened: Callable[[DataFacts], object] | None = None,
 ) -> Prepared:
     """Opens the data, loads the backbone, gives it a head and decides the plan: everything before training.
 
@@ -137,6 +141,7 @@ def prepare(
             and weighs them; it takes one to three.
         before: the plan of a run that this one goes on with; where nothing that is learned has changed, activations
             are kept as there, so that both end in the same bits.
+        opened: called as soon as the data is open, before anything that takes long.
 
     Raises:
         TfxferError: with what was wrong and what to type instead.
@@ -151,6 +156,8 @@ def prepare(
     deterministic, _ = plans.choose_determinism(recipe.running, machine)
     runtime.make_reproducible(recipe.seed, deterministic=deterministic)
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
+    if opened is not None:
+        opened(examples.facts)
     asked = recipe.backbone
     options = {"output": asked.output, "allow_unsafe_model_code": asked.allow_unsafe_model_code}
     card = backbones.inspect(asked.handle, weights=recipe.weights, **options)
@@ -203,10 +210,19 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
                 f"{workdir} belongs to another recipe; there → here:\n{changes}\nChoose another --workdir, or remove "
                 "this one."
             )
-    # Other workers keep decoded pictures in it.
-    elif workdir.exists() and (not workdir.is_dir() or {path.name for path in workdir.iterdir()} - {"cache"}):
+    elif workdir.exists() and (not workdir.is_dir() or not _is_unused(workdir)):
         raise WorkdirError(f"{workdir} exists and is no run of tfxfer. Choose another --workdir.")
     files.check_writable(workdir)
+
+
+def _is_unused(workdir: pathlib.Path) -> bool:
+    """Whether there is nothing but what comes before a run: other workers' decoded pictures, a list of bad images."""
+    names = {path.name for path in workdir.iterdir()} - {"cache"}
+    return not names or (
+        names == {_REPORT}
+        and (workdir / _REPORT).is_dir()
+        and {path.name for path in (workdir / _REPORT).iterdir()} <= {evaluation.BAD_IMAGES}
+    )
 
 
 def summary(report: Report, workdir: pathlib.Path) -> str:

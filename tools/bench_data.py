@@ -1,22 +1,43 @@
-"""Measures how data is opened: a manifest of a million rows, its splits and facts, in seconds and memory.
+"""Measures how data is opened: pictures decoded, and a manifest of a million rows, its splits and facts.
 
     python tools/bench_data.py --check
+    python tools/bench_data.py --only=decode --turns=1
 
-About a minute on two cores. One row for a figure, with the value that is wanted; `--check` makes a figure that falls
-short an exit code of 1. The manifests name a million images that do not exist, so what looks at every image (decodes
-and hashes it) is left out of the seconds, and its answer made up: a hash of the row, and a size. Each manifest is read
-in a process of its own, which loads no TensorFlow; its memory is the largest that it ever had, all in all.
+Three minutes on two cores that do nothing else. One row for a figure, with the value that is wanted; `--check` makes a
+figure that falls short an exit code of 1.
+
+Decoding is that of training, `pictures.render`, to 224×224, beside Keras's own folder helper and what is usually done
+with Pillow in two processes, in turns, on the same generated files, after a turn that does not count.
+
+The manifests name a million images that do not exist, so what looks at every image (decodes and hashes it) is left out
+of the seconds, and its answer made up: a hash of the row, and a size. Each manifest is read in a process of its own,
+which loads no TensorFlow; its memory is the largest that it ever had, all in all.
 """
 
 import argparse
+import concurrent.futures
 import csv
 import json
+import multiprocessing
 import pathlib
+import statistics
 import sys
 import tempfile
+import time
 
-from bench_quickstart import Figure, _at_most, _equal, _last_line, _machine, _python, _reported
+import numpy as np
+import PIL.Image
+from bench_quickstart import Figure, _at_least, _at_most, _equal, _last_line, _machine, _python, _reported
 
+# How many files, of which width and height; how much faster than Keras, and than Pillow in two processes. Of small ones
+# it is the faster of the two that counts.
+_LARGE, _SMALL = (400, 1600, 1200), (2_000, 500, 375)
+_OVER_KERAS, _OVER_PILLOW, _OVER_BOTH = 2.5, 2, 0.97
+_SIZE, _QUALITY, _PROCESSES = 224, 90, 2
+# By which power of the frequency amplitudes fall in natural images: 0.8 to 1.5, on average 1.2 (Tolhurst, Tadmor & Chao
+# 1992).
+_SLOPES = (0.9, 1.1, 1.2, 1.3, 1.5)
+_RATES = "from bench_data import rates; import sys; rates(sys.argv[1], int(sys.argv[2]))"
 _ROWS = 1_000_000
 _CLASSES = 100
 _OPENED = """
@@ -52,15 +73,140 @@ print(json.dumps([read, decided, peak, opened.facts.examples, "tensorflow" in sy
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="exit with 1 if a figure falls short")
+    parser.add_argument("--only", default=",".join(_MEASUREMENTS), help=f"of {', '.join(_MEASUREMENTS)}")
     parser.add_argument("--rows", type=int, default=_ROWS, help="rows of the manifests; fewer to try this program")
+    parser.add_argument("--share", type=float, default=1.0, help="of the files to decode; less to try this program")
+    parser.add_argument("--turns", type=int, default=5, help="of each comparison, ≥ 1")
     given = parser.parse_args()
+    unknown = [name for name in given.only.split(",") if name not in _MEASUREMENTS]
+    if unknown:
+        parser.error(f"there is no measurement {', '.join(unknown)}. Measurements: {', '.join(_MEASUREMENTS)}.")
     print(_machine(), flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        return _reported(manifests(pathlib.Path(folder), given.rows), check=given.check)
+    figures = []
+    for name in given.only.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            figures += _MEASUREMENTS[name](pathlib.Path(folder), given)
+    return _reported(figures, check=given.check)
 
 
-def manifests(folder: pathlib.Path, rows: int) -> list[Figure]:
+def decode(folder: pathlib.Path, given: argparse.Namespace) -> list[Figure]:
+    """Decodes many large and many small JPEGs beside what others do."""
+    figures = []
+    for name, (number, width, height) in {"large": _LARGE, "small": _SMALL}.items():
+        here, number = folder / name, max(16, int(given.share * number))
+        write_photographs(here / "one_class", number, width, height)
+        done = _python(_at_tools(_RATES), str(here), str(given.turns), check=True, timeout=3600)
+        found = json.loads(_last_line(done))
+        ours, keras, pillow = (statistics.median(found[who]) for who in ("tfxfer", "keras", "pillow"))
+        print(f"{name}: images/s, {json.dumps(found)}", flush=True)
+        what = f"{number:,} JPEGs of {width}×{height} to {_SIZE}"
+        if name == "large":
+            figures += [
+                _at_least(f"{what}: times as fast as Keras", ours / keras, _OVER_KERAS),
+                _at_least(f"{what}: times as fast as Pillow", ours / pillow, _OVER_PILLOW),
+            ]
+        else:
+            best = max(keras, pillow)
+            figures.append(_at_least(f"{what}: times as fast as the faster of both", ours / best, _OVER_BOTH))
+    return figures
+
+
+def rates(folder: str, turns: int) -> None:
+    """Prints images/s of each turn."""
+    # Before TensorFlow has threads, which no fork would take along.
+    with multiprocessing.get_context("fork").Pool(_PROCESSES) as processes:
+        from tfxfer.cli import quiet
+
+        quiet.load_tensorflow()
+        import keras
+
+        from tfxfer.data import pictures
+        from tfxfer.framing import Framing
+
+        paths = sorted(pathlib.Path(folder).rglob("*.jpg"))
+        files = pictures.Files(pathlib.Path(folder), tuple(paths))
+        out = np.empty((len(paths), _SIZE, _SIZE, 3), np.uint8)
+        dataset = keras.utils.image_dataset_from_directory(
+            folder, image_size=(_SIZE, _SIZE), shuffle=False, labels=None, verbose=False
+        )
+
+        def ours() -> int:
+            pictures.render(files, _SIZE, Framing(), out)
+            return len(out)
+
+        def theirs() -> int:
+            return sum(len(batch) for batch in dataset)
+
+        def usual() -> int:
+            return sum(len(some) for some in processes.imap(_with_pillow, _parts(paths)))
+
+        found = {"keras": [], "tfxfer": [], "pillow": []}
+        for turn in range(turns + 1):
+            for name, action in zip(found, (theirs, ours, usual), strict=True):
+                start = time.perf_counter()
+                assert action() == len(paths)
+                if turn:
+                    found[name].append(round(len(paths) / (time.perf_counter() - start), 1))
+    print(json.dumps(found))
+
+
+def _parts(paths: list[pathlib.Path]) -> list[list[pathlib.Path]]:
+    return [paths[start : start + 16] for start in range(0, len(paths), 16)]
+
+
+def _with_pillow(paths: list[pathlib.Path]) -> np.ndarray:
+    opened = (PIL.Image.open(path) for path in paths)
+    return np.stack([np.asarray(image.convert("RGB").resize((_SIZE, _SIZE))) for image in opened])
+
+
+def write_photographs(folder: pathlib.Path, number: int, width: int, height: int) -> None:
+    """Writes JPEGs with the statistics of natural images: amplitudes that fall with the frequency, in colour.
+
+    Contrast varies within each, as between sky and leaves, so that files are as large as those of photographs: 20 of
+    ImageNet, 512 pixels wide, took 2.4 bits a pixel at this quality (0.6 to 4.7).
+    """
+    generator = np.random.default_rng(0)
+    fields = [_field(generator, height, width, slope) for slope in _SLOPES]
+    folder.mkdir(parents=True)
+
+    def write(index: int) -> int:
+        chosen = np.random.default_rng([1, index])
+
+        def moved(place: int) -> np.ndarray:
+            return np.roll(
+                fields[(index + place) % len(fields)], (chosen.integers(height), chosen.integers(width)), (0, 1)
+            )
+
+        light, warmth, tint = (moved(place) for place in range(3))
+        # In two numbers for colour beside light, which differ less.
+        colours = np.stack([light + 0.3 * warmth, light - 0.15 * warmth + 0.15 * tint, light - 0.3 * tint], axis=-1)
+        contrast = chosen.uniform(8, 24) * np.exp(0.8 * moved(4))[..., None]
+        pixels = chosen.uniform(90, 160, 3) + contrast * colours
+        path = folder / f"{index:05}.jpg"
+        PIL.Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(path, quality=_QUALITY, subsampling="4:2:0")
+        return path.stat().st_size
+
+    with concurrent.futures.ThreadPoolExecutor(_PROCESSES) as pool:
+        sizes = list(pool.map(write, range(number)))
+    bits = 8 * np.mean(sizes) / (width * height)
+    print(f"{number:,} JPEGs of {width}×{height}, {np.mean(sizes) / 1e3:.0f} kB, {bits:.1f} bits a pixel", flush=True)
+
+
+def _field(generator: np.random.Generator, height: int, width: int, slope: float) -> np.ndarray:
+    """Returns noise whose amplitude falls as 1/f^slope, float32 `[height, width]`, deviation 1."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    frequency[0, 0] = np.inf
+    field = np.fft.irfft2(np.fft.rfft2(generator.normal(size=(height, width))) * frequency**-slope, s=(height, width))
+    return (field / field.std()).astype(np.float32)
+
+
+def _at_tools(code: str) -> str:
+    return f"import sys; sys.path.insert(0, {str(pathlib.Path(__file__).resolve().parent)!r}); {code}"
+
+
+def manifests(folder: pathlib.Path, given: argparse.Namespace) -> list[Figure]:
     """Opens the same rows as CSV, with groups and a draw, and as Parquet."""
+    rows = given.rows
     write_csv(folder / "plain.csv", rows, with_groups=False)
     write_csv(folder / "groups.csv", rows, with_groups=True)
     write_parquet(folder / "plain.parquet", folder / "plain.csv")
@@ -97,6 +243,9 @@ def write_parquet(path: pathlib.Path, manifest: pathlib.Path) -> None:
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(pyarrow.csv.read_csv(manifest), path)
+
+
+_MEASUREMENTS = {"decode": decode, "manifests": manifests}
 
 
 if __name__ == "__main__":

@@ -168,6 +168,7 @@ def same_pixels(_folder: str, number: int) -> None:
 
     from tfxfer.data import images
     from tfxfer.export import encoded
+    from tfxfer.framing import Framing
 
     kinds = {
         "RGB JPEG": ("RGB", {"format": "JPEG"}),
@@ -175,6 +176,7 @@ def same_pixels(_folder: str, number: int) -> None:
         "grey JPEG": ("L", {"format": "JPEG"}),
         "RGB PNG": ("RGB", {"format": "PNG"}),
         "grey PNG": ("L", {"format": "PNG"}),
+        "RGB PNG with transparency": ("RGBA", {"format": "PNG"}),
     }
     found = {}
     for name, (mode, how) in kinds.items():
@@ -186,10 +188,12 @@ def same_pixels(_folder: str, number: int) -> None:
             picture = PIL.Image.fromarray(np.clip(128 + 60 * field[:height, :width], 0, 255).astype(np.uint8))
             stream = io.BytesIO()
             quality = {"quality": 60 + index % 25} if how["format"] == "JPEG" else {}
+            if mode == "RGBA":
+                picture.putalpha(picture.convert("L").rotate(180))
             picture.convert(mode).save(stream, **how, **quality)
-            for policy in ("squash", "crop"):
-                seen = images.resize(images.decode(stream.getvalue(), least_size=_SIZE), _SIZE, policy)
-                served = encoded.decoded_batch(tf.constant([stream.getvalue()]), _SIZE, policy)[0].numpy()
+            for framing in (Framing(), Framing(resize="crop"), Framing(resize="pad", background="#3060c0")):
+                seen = images.render(stream.getvalue(), _SIZE, framing)
+                served = encoded.decoded_batch(tf.constant([stream.getvalue()]), _SIZE, framing)[0].numpy()
                 count, other = count + seen.size, other + int((seen != served).sum())
         found[name] = (count, other)
     print(json.dumps(found))
@@ -263,7 +267,7 @@ def rates(folder: str, turns: int) -> None:
     bundle = _bundle(folder)
     pictures = finding.find([f"{folder}/pictures"]).pictures
     threads = prediction.decoding_threads()
-    read = functools.partial(prediction.read, size=_SIZE, resize=bundle.resize)
+    read = functools.partial(prediction.read, size=_SIZE, framing=bundle.framing)
     kept = []
 
     def decode() -> None:

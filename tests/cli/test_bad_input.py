@@ -1,5 +1,6 @@
 """Each mistake a user can make gets one message with the fix, its exit code, and costs nothing that was there."""
 
+import csv
 import os
 import pathlib
 import shutil
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfxfer import training
 from tfxfer.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("plugin")
@@ -82,6 +84,61 @@ def test_files_that_are_no_images_are_named_and_counted(train, tmp_path):
     assert "cat/page.jpg: no picture of a known format" in message
     assert "dog/cut.png: cannot be decoded" in message
     assert "--on_bad_image=skip" in message
+    assert message.endswith(f"All of them are listed in {tmp_path / 'run' / 'report' / 'bad_images.csv'}.\n")
+    assert bad_images(tmp_path / "run") == [
+        ["path", "reason"],
+        ["cat/page.jpg", "no picture of a known format"],
+        ["dog/cut.png", "cannot be decoded (image file is truncated)"],
+    ]
+
+
+def bad_images(run: pathlib.Path) -> list[list[str]]:
+    with (run / "report" / "bad_images.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.reader(stream))
+
+
+def test_the_folder_of_a_run_that_bad_images_ended_can_be_used_once_they_are_mended(tmp_path, capsys):
+    photos, run = folder_of(tmp_path / "photos", cat=8, dog=8), tmp_path / "run"
+    broken = [photos / "cat" / name for name in ('a, "b".jpg', "two\nlines\x1b[2J.jpg", os.fsdecode(b"caf\xe9.jpg"))]
+    for path in broken:
+        path.write_bytes(b"")
+    command = ["train", f"--data=folder:{photos}", "--backbone=tiny:cnn", f"--workdir={run}"]
+    command += ["--config.stages=feature_extraction"]
+    assert main(command) == DATA
+    assert [path.name for path in run.iterdir()] == ["report"]
+    names = ['cat/a, "b".jpg', "cat/caf�.jpg", "cat/two�lines�[2J.jpg"]
+    assert bad_images(run) == [["path", "reason"], *([name, "empty file"] for name in names)]
+    # Left out, they are listed as well, and once they are gone, so is the list.
+    assert main([*command, "--on_bad_image=skip"]) == 0
+    assert len(bad_images(run)) == 4
+    shutil.rmtree(run)
+    assert main(command) == DATA
+    for path in broken:
+        path.unlink()
+    assert main(command) == 0
+    assert not (run / "report" / "bad_images.csv").exists()
+
+
+def test_a_folder_with_another_report_is_not_taken_for_our_own(train, colours, tmp_path):
+    (tmp_path / "run" / "report").mkdir(parents=True)
+    (tmp_path / "run" / "report" / "thesis.docx").touch()
+    code, message = train(colours)
+    assert (code, "is no run of tfxfer" in message) == (DATA, True)
+    assert [path.name for path in (tmp_path / "run" / "report").iterdir()] == ["thesis.docx"]
+
+
+def test_images_that_vanish_while_it_trains_are_not_missed(tmp_path, monkeypatch):
+    """They were decoded before."""
+    photos = folder_of(tmp_path / "photos", cat=8, dog=8)
+    fit = training.fit
+
+    def without_files(*arguments, **settings):
+        shutil.rmtree(photos)
+        return fit(*arguments, **settings)
+
+    monkeypatch.setattr(training, "fit", without_files)
+    command = ["train", f"--data=folder:{photos}", "--backbone=tiny:cnn", f"--workdir={tmp_path / 'run'}"]
+    assert main([*command, "--config.stages=feature_extraction"]) == 0
 
 
 def test_skipped_images_are_said_in_the_plan_and_the_report(tmp_path, capsys):

@@ -347,7 +347,9 @@ def test_pixels_on_disk_are_those_in_memory(photos, tmp_path):
 def test_a_picture_that_breaks_after_it_was_checked(photos, tmp_path):
     settled = settle(photos)
     (photos / "cat" / "00.png").write_bytes(HTML)
-    with pytest.raises(DataError, match=r"an image changed since it was checked: cat/00.png: no picture.*Run the command again\."):
+    with pytest.raises(
+        DataError, match=r"an image changed since it was checked: cat/00.png: no picture.*Run the command again\."
+    ):
         settled.pixels(8, Framing(), tmp_path / "pixels.npy")
     assert not (tmp_path / "pixels.npy").exists()
 

@@ -10,7 +10,7 @@ import numpy as np
 from tfxfer.data import images, pictures, pixel_store, splits
 from tfxfer.data.groups import Groups
 from tfxfer.data.rows import Rows
-from tfxfer.errors import DataError, WorkdirError, suggest
+from tfxfer.errors import BadImagesError, DataError, WorkdirError, suggest
 from tfxfer.facts import BadImage, DataFacts
 from tfxfer.framing import Framing
 
@@ -205,10 +205,11 @@ def _readable(found: Found, seen: pictures.Survey, on_bad_image: str) -> np.ndar
     """Returns the positions of the readable pictures.
 
     Raises:
-        DataError: unreadable ones, unless they are to be skipped.
+        BadImagesError: unreadable ones, unless they are to be skipped.
     """
     if seen.bad and on_bad_image == "error":
-        raise DataError(_bad_images(list(seen.bad.values()), len(found.pictures)))
+        bad = list(seen.bad.values())
+        raise BadImagesError(_bad_images(bad, len(found.pictures)), ((image.name, image.reason) for image in bad))
     return np.setdiff1d(np.arange(len(found.pictures)), np.fromiter(seen.bad, np.int64, len(seen.bad)))
 
 

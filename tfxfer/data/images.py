@@ -167,6 +167,8 @@ def _opened(content: bytes) -> Iterator[PIL.Image.Image]:
             yield image
     except UnreadableImageError:
         raise
+    except PIL.Image.DecompressionBombError:  # Pillow's own limit, which comes first
+        raise UnreadableImageError(f"it says it has more than {MOST_PIXELS:,} pixels, the limit") from None
     except PIL.UnidentifiedImageError:
         raise UnreadableImageError("no picture of a known format" if content else "empty file") from None
     except Exception as error:  # decoders raise whatever they like on broken files

@@ -159,7 +159,7 @@ def survey(pictures: Pictures) -> Survey:
         try:
             return pictures.look(index)
         except images.UnreadableImageError as error:
-            return BadImage(name=pictures.name(index), reason=str(error))
+            return BadImage(name=_as_text(pictures.name(index)), reason=str(error))
 
     keys, bad = [], {}
     sizes = np.zeros((len(pictures), 2), np.int32)
@@ -213,6 +213,11 @@ def _in_parallel(function: Callable[[int], Any], count: int, text: str) -> Itera
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _as_text(name: str) -> str:
+    """Returns a name that any file can hold: bytes that are no text, as names of files may have, become �."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _told(results: list, advance: Callable[[int], object]) -> list:
