@@ -1,6 +1,7 @@
 """Pictures that are decoded in a graph have the bytes that training sees."""
 
 import io
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -95,10 +96,58 @@ def test_what_phones_call_a_jpeg_is_one(decode):
     np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
 
 
-def test_a_palette_is_its_colours(decode):
-    content = coded(picture(70, 50).quantize(16), format="PNG")
-    expected = images.render(content, SIZE, FRAMINGS["squash"])
-    np.testing.assert_array_equal(decode["squash"](tf.constant([content]))[0], expected)
+def wide_png(channels: int, kind: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """Returns a PNG of 16 bits, which Pillow writes of grey alone."""
+
+    def chunk(name, body):
+        return len(body).to_bytes(4) + name + body + zlib.crc32(name + body).to_bytes(4)
+
+    rows = GENERATOR.integers(0, 1 << 16, (31, 43 * channels)).astype(">u2")
+    rows[:, : 8 * channels] = np.resize([7] * channels, 8 * channels)  # the level that may be transparent
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = (43).to_bytes(4) + (31).to_bytes(4) + bytes([16, kind, 0, 0, 0])
+    parts = ((b"IHDR", header), *chunks, (b"IDAT", packed), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+PALETTE, FEW = picture(70, 50).quantize(16), picture(70, 50).quantize(4)
+PNGS = {
+    "palette": coded(PALETTE, format="PNG"),
+    "palette of 2 bits": coded(FEW, format="PNG", bits=2),
+    "palette, a colour of it transparent": coded(PALETTE, format="PNG", transparency=3),
+    "palette of 2 bits, with alpha": coded(FEW, format="PNG", bits=2, transparency=bytes([0, 100, 200, 255])),
+    "1 bit": coded(picture(70, 50, "L").convert("1"), format="PNG"),
+    "1 bit, black transparent": coded(picture(70, 50, "L").convert("1"), format="PNG", transparency=0),
+    "16 bits, grey": wide_png(1, 0),
+    "16 bits, grey, a level of it transparent": wide_png(1, 0, (b"tEXt", b"a\0b"), (b"tRNS", b"\0\7")),
+    "16 bits, grey with alpha": wide_png(2, 4),
+    "16 bits, RGB": wide_png(3, 2),
+    "16 bits, RGBA": wide_png(4, 6),
+}
+
+
+@pytest.mark.parametrize("name", PNGS)
+@pytest.mark.parametrize("policy", FRAMINGS)
+def test_each_kind_of_png_has_the_bytes_of_training(decode, policy, name):
+    expected = images.render(PNGS[name], SIZE, FRAMINGS[policy])
+    np.testing.assert_array_equal(decode[policy](tf.constant([PNGS[name]]))[0], expected)
+
+
+def test_the_background_is_seen_where_it_is_meant():
+    """A canary for the test above: transparent and grey pixels differ between backgrounds, those of others do not."""
+    seen = {name: images.render(content, SIZE, FRAMINGS["squash"]) for name, content in PNGS.items()}
+    on_blue = {name: images.render(content, SIZE, Framing(background="#0000ff")) for name, content in PNGS.items()}
+    differ = {name for name in PNGS if not np.array_equal(seen[name], on_blue[name])}
+    assert differ == {name for name in PNGS if "transparent" in name or "alpha" in name or "RGBA" in name}
+
+
+def test_a_png_that_is_nothing_but_small_chunks_ends(decode):
+    """Going from chunk to chunk ends with the file, however long they say they are."""
+    chunk = b"\0\0\0\0tEXt" + zlib.crc32(b"tEXt").to_bytes(4)
+    for content in (PNGS["palette"][:33] + 1_000 * chunk, PNGS["palette"][:33] + b"\xff\xff\xff\xfftEXt" + bytes(99)):
+        # TensorFlow quotes the bytes in its message, which Python does not always take for text.
+        with pytest.raises((tf.errors.InvalidArgumentError, UnicodeDecodeError)):
+            decode["squash"](tf.constant([content]))
 
 
 def bomb(form, sides=(20_000, 20_000)):

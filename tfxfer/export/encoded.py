@@ -13,6 +13,8 @@ from tfxfer.framing import Framing
 # times all of them stays below 2³¹.
 _BITS = 22
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# That are looked at for transparency: a file of nothing but tiny ones would take minutes. Others have a dozen.
+_MOST_CHUNKS = 1_000
 # Of libjpeg's scales, those that divide.
 _SCALES = (8, 4, 2)
 
@@ -90,7 +92,7 @@ def _png(content: tf.Tensor, framing: Framing) -> tf.Tensor:
 
 
 def _has_transparency(content: tf.Tensor) -> tf.Tensor:
-    """Tells whether a PNG has a chunk tRNS, by going from chunk to chunk up to the pixels."""
+    """Tells whether a PNG has a chunk tRNS, by going from chunk to chunk up to the pixels, or the last of so many."""
     end = tf.strings.length(content)
 
     def is_before(at, found):
@@ -102,7 +104,8 @@ def _has_transparency(content: tf.Tensor) -> tf.Tensor:
         after = tf.minimum(tf.cast(at, tf.int64) + 12 + length, tf.cast(end, tf.int64))
         return tf.cast(after, tf.int32), tf.strings.substr(content, at + 4, 4) == "tRNS"
 
-    _, found = tf.while_loop(is_before, step, (len(_PNG), tf.constant(False)))
+    start = (len(_PNG), tf.constant(False))
+    _, found = tf.while_loop(is_before, step, start, maximum_iterations=_MOST_CHUNKS)
     return found
 
 
