@@ -447,7 +447,7 @@ def _run(stages, examples: int, **changes):
     prepared = pipeline.prepare(recipe, data=(images, labels))
     model = _assembled(prepared)
     what = prepared.plan.what
-    pixels = prepared.examples.pixels(what.image_size, what.resize)
+    pixels = prepared.examples.pixels(what.image_size, what.framing)
     with tempfile.TemporaryDirectory() as folder:
         history = training.fit(
             model,

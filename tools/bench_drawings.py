@@ -88,7 +88,7 @@ def probe(recipe: Recipe, examples) -> float:
     from tfxfer.data import TEST
 
     backbone = load_backbone(recipe.backbone.handle, image_size=recipe.image_size)
-    pixels = examples.pixels(recipe.image_size, recipe.data.resize)
+    pixels = examples.pixels(recipe.image_size, recipe.data.framing)
     features = backbone.model.predict(pixels, batch_size=32, verbose=0).mean(axis=(1, 2))
     is_test = examples.splits == TEST
     classifier = make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=10.0 ** np.arange(-1, 6)))
