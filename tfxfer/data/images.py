@@ -71,7 +71,8 @@ def render(content: bytes, size: int, framing: Framing) -> np.ndarray:
     """
     with _opened(content) as image:
         _draft(image, size, framing.resize)
-        return np.asarray(_framed(_upright_rgb(image, framing), size, framing))
+        upright = _upright_rgb(image, framing)
+    return np.asarray(_framed(upright, size, framing))
 
 
 def decode(content: bytes, framing: Framing = _ON_WHITE) -> np.ndarray:
@@ -115,9 +116,9 @@ def resize(pixels: np.ndarray, size: int, framing: Framing) -> np.ndarray:
 
 
 def _draft(image: PIL.Image.Image, size: int, policy: str) -> None:
-    """Lets a JPEG be decoded smaller, with its shorter side at least `size` pixels; its longer one where it is padded.
+    """Lets a JPEG be decoded smaller, with at least `size` pixels on its shorter side.
 
-    A padded one keeps at least a pixel of its shorter side for each that it is divided by.
+    Where it is padded, on its longer one, and at least one on the other.
     """
     if image.format not in _JPEG:
         return
