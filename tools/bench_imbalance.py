@@ -100,7 +100,7 @@ def measure(table: pathlib.Path, seed: int, settings: dict, image_size: int, epo
     with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as workdir:
         ready = pipeline.prepare(recipe, with_seconds=False)
         what = ready.plan.what
-        pixels = ready.examples.pixels(what.image_size, what.resize)
+        pixels = ready.examples.pixels(what.image_size, what.framing)
         training.fit(
             ready.model, ready.examples, pixels, ready.plan, pathlib.Path(workdir),
             tell=lambda *_: None, note=lambda _: None,
