@@ -126,6 +126,7 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
         ("compute", _computing(plan)),
     ]  # fmt: skip
     rows[2:2] = _imbalance(plan, data)
+    rows[1:1] = [("", note) for note in data.notes]
     if data.skipped:
         rows.insert(1, ("left out", f"{len(data.skipped)} unreadable images (listed in the report)"))
     return rows

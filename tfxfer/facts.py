@@ -30,6 +30,8 @@ class DataFacts:
         train_weights: for each class the sum of the weights of its training examples, whose mean over all classes is 1;
             empty where examples have none.
         weight_range: the least and the largest of these weights; twice 1 where there are none.
+        modes: what the pixels of the files are, as Pillow calls it, and of how many examples, the most common first.
+        notes: what else is to be known about them, such as that a source without random access was copied.
     """
 
     source: str
@@ -45,6 +47,8 @@ class DataFacts:
     skipped: tuple[BadImage, ...] = ()
     train_weights: tuple[float, ...] = ()
     weight_range: tuple[float, float] = (1.0, 1.0)
+    modes: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def train_examples(self) -> int:

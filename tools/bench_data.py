@@ -56,7 +56,7 @@ read = time.perf_counter() - start
 
 count = len(found.pictures)
 keys = tuple(hashlib.sha256(str(number).encode()).hexdigest() for number in range(count))
-survey = pictures.Survey(keys, np.full((count, 2), 500, np.int32), {})
+survey = pictures.Survey(keys, np.full((count, 2), 500, np.int32), {}, ("RGB",) * count)
 fractions = {"validation_fraction": recipe.validation_fraction, "test_fraction": recipe.test_fraction}
 
 start = time.perf_counter()

@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from tfxfer import data, recipes
 from tfxfer.data import examples, folder, pictures, splits
 from tfxfer.data.examples import Examples, Found
 from tfxfer.data.pictures import Arrays
@@ -447,3 +448,17 @@ def test_a_weight_beyond_all_others_is_refused_and_one_that_is_nothing_stays_abo
     least = examples.normalised(np.array([1.0, 1.0, 5e-320]), np.ones(3, bool)).min()
     assert least > 0
     assert np.float32(least) * np.float32(0.5) > 0
+
+
+def test_what_the_pixels_of_files_are_is_counted(tmp_path):
+    modes = ("RGB", "L", "CMYK", "P", "1", "RGBA", "I;16", "LA", "RGB", "RGB")
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number, mode in enumerate(modes):
+            suffix = "tif" if mode == "CMYK" else "png"
+            PIL.Image.new(mode, (8 + number, 9 + (name == "cat"))).save(tmp_path / name / f"{number}.{suffix}")
+    facts = data.open_data(recipes.Data(source=f"folder:{tmp_path}"), seed=0).facts
+    assert facts.modes[0] == ("RGB", 6)
+    assert sorted(facts.modes[1:]) == [("1", 2), ("CMYK", 2), ("I;16", 2), ("L", 2), ("LA", 2), ("P", 2), ("RGBA", 2)]
+    arrays = (np.random.default_rng(0).integers(0, 256, (20, 2, 2, 3), dtype=np.uint8), [0, 1] * 10)
+    assert data.open_data(recipes.Data(), seed=0, data=arrays).facts.modes == (("array", 20),)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfxfer.data import folder
+from tfxfer.data import folder, images
 from tfxfer.errors import DataError
 
 
@@ -150,6 +150,32 @@ def test_ready_splits_without_any_picture(photos):
 def test_a_class_that_happens_to_be_called_test_is_a_class(photos):
     root = photos("test/1.jpg", "test/deeper/2.jpg", "exam/1.jpg")
     assert found_in(root) == {"exam/1.jpg": "exam", "test/1.jpg": "test", "test/deeper/2.jpg": "test"}
+
+
+def test_ready_splits_beside_a_folder_of_something_else_are_not_taken_for_classes(photos):
+    root = photos("train/cat/1.jpg", "val/cat/2.jpg", "unlabelled/3.jpg")
+    assert refusal(root) == (
+        f"{root} has the splits train, val, and images in unlabelled beside them. Move these out of the way, or into a "
+        "split; if all are classes, rename the former."
+    )
+
+
+def test_classes_called_like_splits_without_folders_in_them_stay_classes(photos):
+    root = photos("train/1.jpg", "test/2.jpg", "bus/3.jpg")
+    assert set(found_in(root).values()) == {"train", "test", "bus"}
+
+
+def test_links_that_lead_round_in_circles_are_told_and_not_followed(photos):
+    root = photos("cat/1.jpg", "dog/1.jpg")
+    (root / "cat" / "loop.jpg").symlink_to("loop.jpg")
+    (root / "dog" / "above").symlink_to(root)
+    (root / "cow").symlink_to("cow")  # a class that leads to itself is none
+    found = folder.find(str(root))
+    assert found.class_names == ("cat", "dog")
+    names = [found.pictures.name(index) for index in range(len(found.labels))]
+    assert names == ["cat/1.jpg", "cat/loop.jpg", "dog/1.jpg"]
+    with pytest.raises(images.UnreadableImageError, match=r"cannot be read \(Too many levels of symbolic links\)"):
+        found.pictures.content(1)
 
 
 def test_ready_splits_without_classes_are_not_taken_for_classes(photos):

@@ -282,7 +282,7 @@ def test_what_is_no_csv_is_told_where_to_find_its_kind(here):
     ):
         manifest.find_csv("photos", Data(source="csv:photos"))
     (here / "labels.csv").touch()
-    with pytest.raises(DataError, match=r"the folder labels.csv is a file.*A table of images is csv:labels.csv."):
+    with pytest.raises(DataError, match=r"the folder labels.csv is a file.*Did you mean csv:labels.csv\?"):
         data.open_data(Data(source="folder:labels.csv"), seed=0)
     with pytest.raises(ConfigError, match=r"names no kind of source; write csv:labels.csv for a table"):
         Data(source="labels.csv")

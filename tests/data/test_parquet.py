@@ -69,6 +69,23 @@ def test_pictures_in_the_file_are_those_of_the_folder(paths, column):
     assert one.pixels(8, Framing()).shape == (18, 8, 8, 3)
 
 
+def test_pictures_that_the_file_keeps_all_together_are_copied_and_the_plan_says_so(paths, monkeypatch):
+    contents = [path.read_bytes() for path in paths]
+    cells = [{"bytes": content, "path": None} for content in contents]
+    columns = {"image": cells, "image.extra": [b"x" * 99] * 18, "label": [path.parent.name for path in paths]}
+    assert find(columns).notes == ()
+    monkeypatch.setattr(parquet, "_MOST_TOGETHER", sum(map(len, contents)) // 2)
+    assert find(columns, rows_together=3).notes == ()
+    found = find(columns)
+    assert [found.pictures.content(index) for index in range(18)] == contents
+    assert found.pictures.name(17) == "row 18"
+    assert found.notes == ("the file keeps too many images together to read one alone: they were copied for this run",)
+    cells[3] = None
+    find(columns)
+    with pytest.raises(DataError, match=r"1 of 18 images cannot be read:\n  row 4: empty file"):
+        data.open_data(Data(source="parquet:labels.parquet"), seed=0)
+
+
 def test_pictures_are_read_by_many_threads_at_once(paths, monkeypatch):
     """Each thread asks for another part of the file, and waits between finding its rows and taking one."""
     found = find({"image": [path.read_bytes() for path in paths], "label": ["a", "b"] * 9}, rows_together=1)

@@ -14,9 +14,15 @@ from tfxfer.recipes import Data
         (
             "fodler:photos",
             "data='fodler:photos': there is no kind of source 'fodler'. Did you mean 'folder'? Kinds: arrays, csv, "
-            "folder, parquet, sample, tfds.",
+            "folder, npz, parquet, sample, tfds, tfrecord.",
         ),
-        ("s3:x", "data='s3:x': there is no kind of source 's3'. Kinds: arrays, csv, folder, parquet, sample, tfds."),
+        (
+            "s3:x",
+            "data='s3:x': there is no kind of source 's3'. Kinds: arrays, csv, folder, npz, parquet, sample, tfds, "
+            "tfrecord.",
+        ),
+        ("npz:", "data='npz:' names nothing. Write npz:<file>."),
+        ("tfrecord:", "data='tfrecord:' names nothing. Write tfrecord:<pattern>."),
         ("folder:", "data='folder:' names nothing. Write folder:<dir>."),
         ("tfds:", "data='tfds:' names nothing. Write tfds:<name>."),
         ("csv:", "data='csv:' names nothing. Write csv:<file>."),
@@ -24,7 +30,7 @@ from tfxfer.recipes import Data
         (
             "csb:x",
             "data='csb:x': there is no kind of source 'csb'. Did you mean 'csv'? Kinds: arrays, csv, folder, "
-            "parquet, sample, tfds.",
+            "npz, parquet, sample, tfds, tfrecord.",
         ),
     ],
 )
@@ -37,7 +43,9 @@ def test_a_source_that_cannot_be(source, message):
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("source", ["folder:a:b", "csv:a.csv", "parquet:a", "arrays:", "sample:digits", "tfds:mnist"])
+@pytest.mark.parametrize(
+    "source", ["folder:a:b", "csv:a.csv", "parquet:a", "arrays:", "sample:digits", "tfds:mnist", "npz:a", "tfrecord:a*"]
+)
 def test_sources_that_may_be(source):
     data.check_source(source)
 

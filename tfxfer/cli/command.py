@@ -28,7 +28,8 @@ RECIPE_FLAGS = {
     "data": (
         "data.source",
         "SOURCE",
-        "the examples: folder:<dir>, csv:<file>, parquet:<file>, tfds:<name> or sample:digits",
+        f"the examples: folder:<dir>, csv:<file>, parquet:<file>, npz:<file>,\n{_INDENT}tfrecord:<pattern>, "
+        "tfds:<name> or sample:digits",
     ),
     "image_column": ("data.image_column", "NAME", COLUMNS["image_column"][1]),
     "label_column": ("data.label_column", "NAME", COLUMNS["label_column"][1]),

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfxfer import recipes
-from tfxfer.data import arrays, folder, groups, manifest, parquet, samples
+from tfxfer.data import arrays, folder, groups, manifest, npz, parquet, samples, tfrecords
 from tfxfer.data.arrays import check_pixel_scale
 from tfxfer.data.examples import Examples, Found, for_test, settle
-from tfxfer.data.splits import TEST, TRAIN, VALIDATION
+from tfxfer.data.splits import TEST, TRAIN, VALIDATION, Rule
 from tfxfer.errors import ConfigError, suggest
 
 __all__ = [
@@ -23,7 +23,16 @@ __all__ = [
 ]
 
 # Each with what stands behind its colon.
-SOURCES = {"arrays": "", "csv": "file", "folder": "dir", "parquet": "file", "sample": "name", "tfds": "name"}
+SOURCES = {
+    "arrays": "",
+    "csv": "file",
+    "folder": "dir",
+    "npz": "file",
+    "parquet": "file",
+    "sample": "name",
+    "tfds": "name",
+    "tfrecord": "pattern",
+}
 
 
 def check_source(source: str) -> None:
@@ -59,18 +68,15 @@ def open_data(
         ConfigError: an unknown source.
         DataError: examples that cannot be learned from as they are.
     """
-    check_source(recipe.source)
-    found = _find(recipe, data, class_names)
-    if recipe.group_by:
-        found = dataclasses.replace(found, groups=groups.by_file_name(found.pictures, recipe.group_by, recipe.source))
     return settle(
-        found,
+        find(recipe, data, class_names),
         on_bad_image=recipe.on_bad_image,
         on_duplicate=recipe.on_duplicate,
         seed=seed,
         validation_fraction=recipe.validation_fraction,
         test_fraction=recipe.test_fraction,
         examples_per_class=recipe.examples_per_class,
+        rule=Rule(proportions=recipe.proportions, folds=recipe.folds, fold=recipe.fold),
     )
 
 
@@ -85,13 +91,21 @@ def open_labelled(recipe: recipes.Data, class_names: tuple[str, ...]) -> Example
         ConfigError: an unknown source.
         DataError: unreadable images, or a class that the network does not know.
     """
-    check_source(recipe.source)
     # Splits, groups and weights decide nothing here, so what is wrong with them does not matter.
     recipe = dataclasses.replace(recipe, split_column=None, group_column=None, weight_column=None, group_by="")
-    return for_test(_find(recipe, None, None), class_names, on_bad_image=recipe.on_bad_image)
+    return for_test(find(recipe), class_names, on_bad_image=recipe.on_bad_image)
 
 
-def _find(recipe: recipes.Data, data: Any, class_names: Sequence[str] | None) -> Found:
+def find(recipe: recipes.Data, data: Any = None, class_names: Sequence[str] | None = None) -> Found:
+    """Returns what a source has, before anything is decoded or decided; see `open_data`."""
+    check_source(recipe.source)
+    found = _of_source(recipe, data, class_names)
+    if recipe.group_by:
+        found = dataclasses.replace(found, groups=groups.by_file_name(found.pictures, recipe.group_by, recipe.source))
+    return found
+
+
+def _of_source(recipe: recipes.Data, data: Any, class_names: Sequence[str] | None) -> Found:
     kind, _, name = recipe.source.partition(":")
     if kind == "arrays":
         if data is None:
@@ -109,8 +123,12 @@ def _find(recipe: recipes.Data, data: Any, class_names: Sequence[str] | None) ->
         return manifest.find_csv(name, recipe)
     if kind == "parquet":
         return manifest.find_parquet(name, recipe)
+    if kind == "npz":
+        return npz.find(name)
     if kind == "sample":
         return samples.find(name)
+    if kind == "tfrecord":
+        return tfrecords.find(name)
     from tfxfer.data import tfds_source
 
     return tfds_source.find(name)

@@ -1,5 +1,6 @@
 """Examples: labelled pictures with their splits, by index, and as one array of pixels of a given size."""
 
+import collections
 import dataclasses
 import hashlib
 import pathlib
@@ -17,6 +18,12 @@ from tfxfer.framing import Framing
 # Over the mean: a larger one makes a loss look like one that is no number; a smaller one would be 0 in float32, which
 # stands for no example.
 _MOST_WEIGHT, _LEAST_WEIGHT = 10_000, 1e-30
+# What `Rule.proportions` does, in words.
+_STRATIFIED = {
+    "class": "stratified",
+    "total": "stratified, with exact shares of all",
+    "hash": "with fixed shares of hashes",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Found:
             None.
         groups: which pictures must stand in one split; None: each may stand anywhere.
         weights: float64 `[pictures]`, finite, above 0, by which they count in the loss; None: all alike.
+        notes: what else the plan is to say about them.
     """
 
     source: str
@@ -41,6 +49,7 @@ class Found:
     splits: np.ndarray | None = None
     groups: Groups | None = None
     weights: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +123,7 @@ def settle(
     test_fraction: float,
     on_duplicate: str = "error",
     examples_per_class: int | None = None,
+    rule: splits.Rule = splits.STRATIFIED,
 ) -> Examples:
     """Checks every picture, decides the splits and gathers the facts.
 
@@ -125,6 +135,7 @@ def settle(
         test_fraction: see there.
         on_duplicate: "error" or "drop".
         examples_per_class: how many training examples of each class are drawn; None: all.
+        rule: how the shares become splits, and folds.
 
     Raises:
         DataError: unreadable pictures (unless `on_bad_image` is "skip"), fewer than two classes, a class too
@@ -140,6 +151,7 @@ def settle(
         seed=seed,
         fractions=fractions,
         examples_per_class=examples_per_class,
+        rule=rule,
     )
 
 
@@ -152,12 +164,13 @@ def decide(
     seed: int,
     fractions: dict[str, float],
     examples_per_class: int | None = None,
+    rule: splits.Rule = splits.STRATIFIED,
 ) -> Examples:
     """Does what `settle` does once every picture has been looked at; nothing is read here."""
     kept = _readable(found, seen, on_bad_image)
     _check_classes(found, found.labels[kept], skipped=len(seen.bad))
     found, seen = _at(found, seen, kept)
-    decided, how = _decide_splits(found, seen.keys, seed, fractions)
+    decided, how = _decide_splits(found, seen.keys, seed, fractions, rule)
     if on_duplicate == "error":
         splits.check_no_leak(seen.keys, found.pictures.name, decided)
     else:
@@ -173,6 +186,21 @@ def decide(
     weights = None if found.weights is None else normalised(found.weights, decided == splits.TRAIN)
     facts = _facts(found, seen, decided, how, weights)
     return Examples(facts, found.pictures, found.labels, decided, seen.keys, weights)
+
+
+def splits_of(
+    found: Found, seen: pictures.Survey, *, seed: int, fractions: dict[str, float], rule: splits.Rule
+) -> tuple[np.ndarray, str]:
+    """Returns where each picture stands before copies are looked for, int8, -1 for an unreadable one, and why there.
+
+    Raises:
+        DataError: see `decide`.
+    """
+    kept = _readable(found, seen, "skip")
+    where = np.full(len(found.labels), -1, np.int8)
+    readable, those = _at(found, seen, kept)
+    where[kept], how = _decide_splits(readable, those.keys, seed, fractions, rule)
+    return where, how
 
 
 def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str) -> Examples:
@@ -226,7 +254,8 @@ def _at(found: Found, seen: pictures.Survey, kept: np.ndarray) -> tuple[Found, p
         weights=None if found.weights is None else found.weights[kept],
     )
     keys = tuple(seen.keys[index] for index in kept)
-    return some, dataclasses.replace(seen, keys=keys, sizes=seen.sizes[kept])
+    modes = tuple(seen.modes[index] for index in kept)
+    return some, dataclasses.replace(seen, keys=keys, sizes=seen.sizes[kept], modes=modes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,20 +308,28 @@ def _check_training(found: Found, labels: np.ndarray) -> None:
         raise DataError(f"{found.source} has no image to train on for class {', '.join(untrained)}. Add some.")
 
 
-def _decide_splits(found: Found, keys: Sequence[str], seed: int, fractions: dict[str, float]) -> tuple[np.ndarray, str]:
+def _decide_splits(
+    found: Found, keys: Sequence[str], seed: int, fractions: dict[str, float], rule: splits.Rule
+) -> tuple[np.ndarray, str]:
     """Returns the splits and, in words, where they come from: whatever the source lacks is taken from training."""
     groups = found.groups
     by = "content hash" if groups is None else f"hash of {groups.by}, {groups.count:,} groups,"
     names = None if groups is None else groups.names
     ready = found.splits
+    if rule.folds is not None:
+        told = f"validation is fold {rule.fold} of {rule.folds} of what is not for the test"
+        if ready is not None:  # what the source has for validation goes into the folds
+            ready = np.where(ready == splits.VALIDATION, splits.TRAIN, ready).astype(np.int8)
     if ready is None:
-        decided = splits.assign(keys, found.labels, found.class_names, seed=seed, groups=names, **fractions)
-        return decided, f"by {by} with seed {seed}, stratified"
+        options = {"seed": seed, "groups": names, "rule": rule, **fractions}
+        decided = splits.assign(keys, found.labels, found.class_names, **options)
+        how = f"by {by} with seed {seed}, {_STRATIFIED[rule.proportions]}"
+        return decided, f"{how}; {told}" if rule.folds is not None else how
     if groups is not None:
         splits.check_groups(groups.names, found.pictures.name, ready, groups.by)
     missing = [name for code, name in enumerate(splits.NAMES) if code and not (ready == code).any()]
     if not missing or not (ready == splits.TRAIN).any():
-        return ready, "the source's own"
+        return ready, "the source's own" + _lacking(found, ready)
     decided = ready.copy()
     train = np.flatnonzero(ready == splits.TRAIN)
     _check_training(found, found.labels[train])
@@ -302,9 +339,23 @@ def _decide_splits(found: Found, keys: Sequence[str], seed: int, fractions: dict
     inside = None if groups is None else groups.at(train).names
     train_keys = [keys[index] for index in train]
     decided[train] = splits.assign(
-        train_keys, found.labels[train], found.class_names, seed=seed, groups=inside, **wanted
+        train_keys, found.labels[train], found.class_names, seed=seed, groups=inside, rule=rule, **wanted
     )
-    return decided, f"the source's own; {' and '.join(missing)} taken from train by {by} with seed {seed}"
+    how = f"the source's own; {' and '.join(missing)} taken from train by {by} with seed {seed}"
+    if rule.folds is not None:
+        how += f"; {told}"
+    return decided, how + _lacking(found, decided)
+
+
+def _lacking(found: Found, decided: np.ndarray) -> str:
+    """Returns in words which classes a source leaves out of a split that is there: measured there is the rest alone."""
+    told = ""
+    for code, name in enumerate(splits.NAMES):
+        counts = np.bincount(found.labels[decided == code], minlength=len(found.class_names))
+        empty = [found.class_names[label] for label in np.flatnonzero(counts == 0)]
+        if code != splits.TRAIN and empty and counts.any():
+            told += f"; no {name} example of class {splits.some(empty)}: add some, or nothing is measured of it"
+    return told
 
 
 def _draw(found: Found, seen: pictures.Survey, decided: np.ndarray, seed: int, each: int) -> tuple[np.ndarray, str]:
@@ -357,6 +408,8 @@ def _facts(
         fingerprint=_fingerprint(found, seen.keys, decided),
         skipped=tuple(seen.bad.values()),
         **({} if weights is None else _weight_facts(found, weights, decided == splits.TRAIN)),
+        notes=found.notes,
+        modes=tuple(collections.Counter(seen.modes).most_common()),
     )
 
 

@@ -26,17 +26,36 @@ def find(folder: str) -> Found:
     root = pathlib.Path(folder).expanduser()
     if not root.is_dir():
         kind = "is a file" if root.exists() else "does not exist"
-        table = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}.get(root.suffix.lower())
-        advice = f" A table of images is {table}:{folder}." if table else ""
+        others = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".npz": "npz", ".tfrecord": "tfrecord"}
+        other = others.get(root.suffix.lower())
+        advice = f" Did you mean {other}:{folder}?" if other else ""
         raise DataError(f"the folder {folder} {kind}. Give a folder that has one sub-folder for each class.{advice}")
     classes = _folders(root)
     ready = [name for name in classes if name.lower() in splits.BY_NAME]
-    if ready and not any(files_in(root / name) for name in classes if name not in ready):
+    beside = [name for name in classes if name not in ready and files_in(root / name)] if ready else []
+    if ready and not beside:
         return _with_splits(root, ready)
+    _check_no_splits_among(root, ready, beside)
     paths, labels = _labelled(root, {name: label for label, name in enumerate(classes)})
     if not paths:
         raise DataError(_nothing_in(root, classes))
     return Found(f"folder:{folder}", Files(root, tuple(paths)), np.array(labels, np.int32), tuple(classes))
+
+
+def _check_no_splits_among(root: pathlib.Path, ready: list[str], beside: list[str]) -> None:
+    """Refuses splits beside a folder of something else, with which they would be classes.
+
+    One class may well be called test; but not several of these names, with folders in them.
+
+    Raises:
+        DataError: names the folders.
+    """
+    meant = [name for name in ready if _folders(root / name)]
+    if len({splits.BY_NAME[name.lower()] for name in meant}) > 1:
+        raise DataError(
+            f"{root} has the splits {', '.join(meant)}, and images in {splits.some(beside)} beside them. Move these "
+            "out of the way, or into a split; if all are classes, rename the former."
+        )
 
 
 def files_in(folder: pathlib.Path) -> list[pathlib.Path]:

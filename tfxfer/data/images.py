@@ -104,6 +104,16 @@ def check(content: bytes) -> tuple[int, int]:
         return (width, height) if quarter_turn else (height, width)
 
 
+def mode(content: bytes) -> str:
+    """Returns what an encoded picture's pixels are, as Pillow calls it: RGB, L, P, CMYK, I;16, RGBA, …
+
+    Raises:
+        UnreadableImageError: no picture, or one beyond the limits.
+    """
+    with _opened(content) as image:
+        return image.mode
+
+
 def resize(pixels: np.ndarray, size: int, framing: Framing) -> np.ndarray:
     """Returns uint8 `[size, size, 3]`, antialiased (triangle filter), first the width, then the height.
 

@@ -120,7 +120,13 @@ def find_parquet(file: str, asked: recipes.Data) -> Found:
     path = pathlib.Path(file).expanduser()
     opened = parquet.File(path)
     columns = _choose(path, opened.headings, asked)
-    inside = opened.pictures(columns.image) if opened.holds_bytes(columns.image) else None
+    inside, notes = None, ()
+    if opened.holds_bytes(columns.image):
+        if opened.is_coarse(columns.image):
+            inside = opened.copied(columns.image)
+            notes = ("the file keeps too many images together to read one alone: they were copied for this run",)
+        else:
+            inside = opened.pictures(columns.image)
     wanted = [columns.image if inside is None else None, *columns.places[1:]]
     rows = _of_parquet(opened, wanted)
     found = _found(f"parquet:{file}", path, _named(opened.headings, columns), rows, tables.Problems())
@@ -128,7 +134,7 @@ def find_parquet(file: str, asked: recipes.Data) -> Found:
         return found
     if len(inside) != len(found.labels):
         raise DataError(f"{path} has {len(found.labels):,} labels and {len(inside):,} images: it is damaged.")
-    return dataclasses.replace(found, pictures=inside)
+    return dataclasses.replace(found, pictures=inside, notes=notes)
 
 
 def _of_csv(

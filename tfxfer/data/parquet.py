@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tfxfer.data import images, tables
+from tfxfer.data import images, slices, tables
 from tfxfer.data.pictures import Encoded
 from tfxfer.errors import ConfigError, DataError
 
 INSTALL = "pip install 'tfxfer[parquet]'"
 _ROWS_AT_ONCE = 16_384
+# Of pictures that the file keeps together, in bytes: to read one of them all are read, into three times the memory.
+_MOST_TOGETHER = 256 << 20
+_PICTURES_AT_ONCE, _BUFFER = 64, 1 << 20
 
 
 def check_installed() -> None:
@@ -87,6 +90,33 @@ class File:
             raise DataError(f"{self.path} cannot be read as Parquet (it says that it has {min(counts)} rows).")
         return Cells(self, self.headings[column], np.cumsum([0, *counts]))
 
+    def is_coarse(self, column: int) -> bool:
+        """Whether the file keeps so many pictures together that none can be read alone in bearable memory."""
+        metadata, heading = self._opened.metadata, self.headings[column]
+        largest = 0
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            leaves = map(group.column, range(group.num_columns))
+            mine = (leaf for leaf in leaves if leaf.path_in_schema.split(".")[0] == heading.split(".")[0])
+            largest = max(largest, sum(leaf.total_uncompressed_size for leaf in mine))
+        return largest > _MOST_TOGETHER
+
+    def copied(self, column: int) -> slices.Slices:
+        """Returns the pictures of such a column, copied one by one.
+
+        Raises:
+            DataError: the file is damaged, or there is no room.
+        """
+        copying = slices.Copying(f"parquet:{self.path}")
+        with self._readable():
+            import pyarrow.parquet
+
+            stream = pyarrow.parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER)
+            for batch in stream.iter_batches(_PICTURES_AT_ONCE, columns=[self.headings[column]]):
+                for cell in batch.column(0):
+                    copying.add(_content(cell) or b"")
+        count = copying.count
+        return copying.pictures(["row"], np.zeros(count, np.int32), np.arange(1, count + 1))
+
     def row_group(self, number: int, heading: str) -> Any:
         """Returns one column of some consecutive rows, as the file keeps them together.
 
@@ -147,8 +177,6 @@ class Cells(Encoded):
 
     def content(self, index: int) -> bytes:
         """Returns the encoded bytes."""
-        import pyarrow
-
         with self._lock:
             number = int(np.searchsorted(self._begins, index, side="right")) - 1
             if number != self._at:
@@ -160,13 +188,18 @@ class Cells(Encoded):
             at = index - int(self._begins[number])
             if at >= len(self._column):
                 raise images.UnreadableImageError("the file is damaged: it has fewer images than rows")
-            cell = self._column[at]
-            if cell.is_valid and pyarrow.types.is_struct(cell.type):
-                cell = cell["bytes"]
-            content = cell.as_py()
+            content = _content(self._column[at])
         if content is None:
             raise images.UnreadableImageError("the cell is empty")
         return content
+
+
+def _content(cell: Any) -> bytes | None:
+    import pyarrow
+
+    if cell.is_valid and pyarrow.types.is_struct(cell.type):
+        cell = cell["bytes"]
+    return cell.as_py()
 
 
 def _is_binary(kind: Any) -> bool:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -30,11 +31,13 @@ class Look:
         key: hex SHA-256 of what identifies it: its file, or its pixels.
         height: in pixels, upright; `width` likewise.
         width: see there.
+        mode: what its pixels are, as Pillow calls it: RGB, L, P, CMYK, I;16, …; "array" for one that was handed over.
     """
 
     key: str
     height: int
     width: int
+    mode: str
 
 
 class Pictures(Protocol):
@@ -78,7 +81,7 @@ class Encoded(abc.ABC):
         """Reads and decodes the picture; see `Pictures`."""
         content = self.content(index)
         height, width = images.check(content)
-        return Look(hashlib.sha256(content).hexdigest(), height, width)
+        return Look(hashlib.sha256(content).hexdigest(), height, width, images.mode(content))
 
     def draw(self, index: int, size: int, framing: Framing) -> np.ndarray:
         """Decodes the picture; see `Pictures`."""
@@ -130,7 +133,7 @@ class Arrays:
         picture = np.ascontiguousarray(self.pixels[index])
         digest = hashlib.sha256(str(picture.shape).encode())
         digest.update(picture)
-        return Look(digest.hexdigest(), *picture.shape[:2])
+        return Look(digest.hexdigest(), *picture.shape[:2], "array")
 
     def draw(self, index: int, size: int, framing: Framing) -> np.ndarray:
         """Resizes the picture; see `Pictures`."""
@@ -145,11 +148,13 @@ class Survey:
         keys: hex SHA-256 of each picture's content; empty for an unreadable one.
         sizes: int32 `[pictures, 2]`, height and width in pixels.
         bad: the unreadable ones by index.
+        modes: of each, as in `Look`; empty for an unreadable one.
     """
 
     keys: tuple[str, ...]
     sizes: np.ndarray
     bad: dict[int, BadImage]
+    modes: tuple[str, ...]
 
 
 def survey(pictures: Pictures) -> Survey:
@@ -161,16 +166,18 @@ def survey(pictures: Pictures) -> Survey:
         except images.UnreadableImageError as error:
             return BadImage(name=_as_text(pictures.name(index)), reason=str(error))
 
-    keys, bad = [], {}
+    keys, modes, bad = [], [], {}
     sizes = np.zeros((len(pictures), 2), np.int32)
-    for index, seen in enumerate(_in_parallel(look, len(pictures), "checking images")):
+    for index, seen in enumerate(in_parallel(look, len(pictures), "checking images")):
         if isinstance(seen, BadImage):
             bad[index] = seen
             keys.append("")
+            modes.append("")
         else:
             keys.append(seen.key)
+            modes.append(sys.intern(seen.mode))
             sizes[index] = seen.height, seen.width
-    return Survey(tuple(keys), sizes, bad)
+    return Survey(tuple(keys), sizes, bad, tuple(modes))
 
 
 def render(pictures: Pictures, size: int, framing: Framing, out: np.ndarray) -> None:
@@ -186,11 +193,11 @@ def render(pictures: Pictures, size: int, framing: Framing, out: np.ndarray) -> 
         except images.UnreadableImageError as error:
             raise images.UnreadableImageError(f"{pictures.name(index)}: {error}") from error
 
-    for _ in _in_parallel(draw, len(pictures), "decoding images"):
+    for _ in in_parallel(draw, len(pictures), "decoding images"):
         pass
 
 
-def _in_parallel(function: Callable[[int], Any], count: int, text: str) -> Iterator[Any]:
+def in_parallel(function: Callable[[int], Any], count: int, text: str) -> Iterator[Any]:
     """Yields `function(0)`, `function(1)`, … in order; decoders release the interpreter's lock."""
     workers = min(32, os.cpu_count() or 1)
 

@@ -1,6 +1,8 @@
 """Decides which example is for training, validation or test: by content and seed, never by listing order."""
 
+import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,6 +19,27 @@ BY_NAME = {
 }  # fmt: skip
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How shares become splits.
+
+    Attributes:
+        proportions: what the shares are of: "class": of each class, to one example; "total": of all examples, to one,
+            where classes too small for their share are made up for by others; "hash": of the range of hashes, so that
+            what is added never moves anything, and the shares are met on average only.
+        folds: into how many parts what is not for the test is cut, `fold` of which, from 0, is the validation; None:
+            validation is a share.
+        fold: see there.
+    """
+
+    proportions: str = "class"
+    folds: int | None = None
+    fold: int = 0
+
+
+STRATIFIED = Rule()
+
+
 def assign(
     keys: Sequence[str],
     labels: np.ndarray,
@@ -26,6 +49,7 @@ def assign(
     validation_fraction: float,
     test_fraction: float,
     groups: Sequence[str | None] | None = None,
+    rule: Rule = STRATIFIED,
 ) -> np.ndarray:
     """Returns the split of each example, int8 `[examples]`: 0 train, 1 validation, 2 test.
 
@@ -46,34 +70,29 @@ def assign(
         seed: of the hash.
         validation_fraction: share of each class, 0 <= f < 1; `test_fraction` likewise, their sum below 1.
         groups: for each example, what must stay together; None for one that stands alone.
+        rule: how the shares become splits. With folds, each example that is not for the test is in the validation of
+            one of them, and `validation_fraction` says nothing.
 
     Raises:
         DataError: a class is too small to be in every split that is asked for.
     """
     together = keys if groups is None else [group or key for group, key in zip(groups, keys, strict=True)]
     places = _places(together, seed)
+    # In the order of hashes: the test, then validation or the folds, then training, which is what is left.
+    shares = [test_fraction, *([validation_fraction] if rule.folds is None else [1.0] * rule.folds)]
+    if rule.proportions == "hash":
+        codes = _by_hash(places, shares, rule)
+    else:
+        members = _members(labels, len(class_names))
+        needed = sum(share > 0 for share in shares) + (rule.folds is None)
+        _check_distinct(places, members, class_names, needed, has_groups=groups is not None)
+        codes = _by_rank(places, members, shares, rule)
+    _keep_together(places, codes)
     splits = np.full(len(keys), TRAIN, np.int8)
-    needed = 1 + (validation_fraction > 0) + (test_fraction > 0)
-    small = []
-    for name, members in zip(class_names, _members(labels, len(class_names)), strict=True):
-        distinct, counts = np.unique(places[members], return_counts=True)
-        if len(distinct) < needed:
-            small.append(f"{name} ({len(distinct)})")
-            continue
-        test = _threshold(counts, test_fraction * len(members), len(distinct) - needed + 1)
-        validation = test + _threshold(counts[test:], validation_fraction * len(members), len(distinct) - test - 1)
-        ranks = np.searchsorted(distinct, places[members])
-        splits[members[ranks < validation]] = VALIDATION
-        splits[members[ranks < test]] = TEST
-    _keep_together(places, splits)
-    if small:
-        what, more = ("images", "images") if groups is None else ("groups", "images of other groups")
-        raise DataError(
-            f"too few different {what} to split, at least {needed} a class are needed: {_some(small)}. Add "
-            f"{more}, or remove the class."
-        )
-    if groups is not None:
-        _check_every_split(splits, labels, class_names, (TRAIN, *_wanted(validation_fraction, test_fraction)))
+    splits[codes == len(shares) - 1 - (rule.fold if rule.folds else 0)] = VALIDATION
+    splits[codes == len(shares)] = TEST
+    wanted = [TRAIN, *_wanted(validation_fraction if rule.folds is None else 1, test_fraction)]
+    _check_every_split(splits, labels, class_names, wanted, rule, has_groups=groups is not None)
     return splits
 
 
@@ -102,7 +121,7 @@ def draw(keys: Sequence[str], labels: np.ndarray, class_names: Sequence[str], *,
         drawn.append(members[first[:each]])
     if small:
         raise DataError(
-            f"examples_per_class={each}, but these classes have fewer different images to train on: {_some(small)}. "
+            f"examples_per_class={each}, but these classes have fewer different images to train on: {some(small)}. "
             "Ask for fewer, or add some."
         )
     return np.sort(np.concatenate(drawn))
@@ -131,7 +150,7 @@ def check_groups(groups: Sequence[str | None], name: Callable[[int], str], split
     if broken:
         raise DataError(
             f"{len(broken)} group(s), by {by}, stand in two splits, so the measured accuracy would be too high: "
-            f"{_some(list(broken.values()))}. Put each group into one split, or leave the groups out: "
+            f"{some(list(broken.values()))}. Put each group into one split, or leave the groups out: "
             "--config.data.group_column=none, and no group_by."
         )
 
@@ -153,10 +172,96 @@ def _wanted(validation_fraction: float, test_fraction: float) -> list[int]:
     return [split for split, share in ((VALIDATION, validation_fraction), (TEST, test_fraction)) if share > 0]
 
 
-def _check_every_split(
-    splits: np.ndarray, labels: np.ndarray, class_names: Sequence[str], wanted: Sequence[int]
+def _check_distinct(
+    places: np.ndarray, members: Sequence[np.ndarray], class_names: Sequence[str], needed: int, *, has_groups: bool
 ) -> None:
-    """Refuses groups so large, or in so many classes, that a class is missing in a split.
+    """Refuses classes with fewer different contents, or groups, than parts.
+
+    Raises:
+        DataError: the message lists them.
+    """
+    counts = [len(np.unique(places[of])) for of in members]
+    small = [f"{name} ({count})" for name, count in zip(class_names, counts, strict=True) if count < needed]
+    if small:
+        what, more = ("groups", "images of other groups") if has_groups else ("images", "images")
+        raise DataError(
+            f"too few different {what} to split, at least {needed} a class are needed: {some(small)}. Add "
+            f"{more}, or remove the class."
+        )
+
+
+def _by_hash(places: np.ndarray, shares: Sequence[float], rule: Rule) -> np.ndarray:
+    """Returns the part of each example, counted backwards, by where its hash lies in the range of all hashes."""
+    test, *rest = shares
+    widths = [test, *(rest if rule.folds is None else [(1 - test) / rule.folds] * rule.folds)]
+    bounds = np.cumsum(widths)
+    if rule.folds is not None:
+        bounds[-1] = np.inf
+    return (len(shares) - np.searchsorted(bounds, places / 2.0**64, side="right")).astype(np.int32)
+
+
+def _by_rank(places: np.ndarray, members: Sequence[np.ndarray], shares: Sequence[float], rule: Rule) -> np.ndarray:
+    """Returns the part of each example, counted backwards, by the rank of its hash in its class."""
+    codes = np.zeros(len(places), np.int32)
+    trains = rule.folds is None  # on what is left, which must not be nothing
+    for of, wanted in zip(members, _counts([len(of) for of in members], shares, rule), strict=True):
+        distinct, counts = np.unique(places[of], return_counts=True)
+        ranks = np.searchsorted(distinct, places[of])
+        begin = 0
+        for part, share in enumerate(shares):
+            behind = sum(later > 0 for later in shares[part + 1 :]) + trains
+            most = len(distinct) - begin - behind
+            end = begin + (_threshold(counts[begin:], wanted[part], most) if share > 0 else 0)
+            codes[of[(begin <= ranks) & (ranks < end)]] = len(shares) - part
+            begin = end
+    return codes
+
+
+def _counts(sizes: Sequence[int], shares: Sequence[float], rule: Rule) -> list[tuple[int, ...]]:
+    """Returns, for each class, how many examples each part should have."""
+    test = _shared(sizes, shares[0], rule)
+    if rule.folds is None:
+        return list(zip(test, _shared(sizes, shares[1], rule), strict=True))
+    found, before = [], 0
+    for size, tests in zip(sizes, test, strict=True):
+        left = max(0, size - tests)
+        # As if they were dealt out one by one; over all classes, so that folds are of one size in all.
+        dealt = [-(-(before + left - fold) // rule.folds) + (fold - before) // rule.folds for fold in range(rule.folds)]
+        found.append((tests, *dealt[:-1], size))  # the last takes what there is
+        before += left if rule.proportions == "total" else 0
+    return found
+
+
+def _shared(sizes: Sequence[int], share: float, rule: Rule) -> list[int]:
+    """Returns so many examples of each class as make up a share, of each or of all together; 0 only for 0."""
+    if share <= 0:
+        return [0] * len(sizes)
+    if rule.proportions == "class":
+        return [max(1, round(share * size)) for size in sizes]
+    counts = [max(1, int(share * size)) for size in sizes]
+    lacking = round(share * sum(sizes)) - sum(counts)
+    by_remainder = sorted(range(len(sizes)), key=lambda label: (counts[label] - share * sizes[label], label))
+    # What rounding down has lost goes to the largest remainders; what classes of a few got more, comes from the rest.
+    step = 1 if lacking > 0 else -1
+    for label in itertools.cycle(by_remainder[::step]):
+        if not lacking or (step < 0 and max(counts) == 1):
+            return counts
+        if counts[label] + step >= 1:
+            counts[label] += step
+            lacking -= step
+    return counts
+
+
+def _check_every_split(
+    splits: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    wanted: Sequence[int],
+    rule: Rule,
+    *,
+    has_groups: bool,
+) -> None:
+    """Refuses splits in which a class is missing: by chance, or since what stands in several classes stays together.
 
     Raises:
         DataError: the message lists them.
@@ -165,11 +270,18 @@ def _check_every_split(
     for split in wanted:
         counts = np.bincount(labels[splits == split], minlength=len(class_names))
         lacking += [f"{class_names[label]} ({NAMES[split]})" for label in np.flatnonzero(counts == 0)]
-    if lacking:
+    if not lacking:
+        return
+    if rule.proportions == "hash":
         raise DataError(
-            "groups that stand in several classes stay together, which leaves these classes without an example in a "
-            f"split: {_some(lacking)}. Take another --seed, add groups, or give a column split of your own."
+            f"shares of the range of hashes leave these classes without an example in a split: {some(lacking)}. Take "
+            "another --seed, add images, or write --config.data.proportions=class."
         )
+    what, more = ("groups", "groups") if has_groups else ("images", "images of that class alone")
+    raise DataError(
+        f"{what} that stand in several classes stay together, which leaves these classes without an example in a "
+        f"split: {some(lacking)}. Take another --seed, add {more}, or give a column split of your own."
+    )
 
 
 def _keep_together(places: np.ndarray, splits: np.ndarray) -> None:
@@ -208,7 +320,7 @@ def check_no_leak(keys: Sequence[str], name: Callable[[int], str], splits: np.nd
     if leaks:
         raise DataError(
             f"{len(leaks)} image(s) stand in two splits, so the measured accuracy would be too high: "
-            f"{_some(leaks)}. Remove one of each pair, or leave out the copy on the side of training with "
+            f"{some(leaks)}. Remove one of each pair, or leave out the copy on the side of training with "
             "--config.data.on_duplicate=drop."
         )
 
@@ -224,6 +336,7 @@ def without_leaks(keys: Sequence[str], splits: np.ndarray) -> np.ndarray:
     return np.array([index for index, key in enumerate(keys) if splits[index] == latest[key]], np.int64)
 
 
-def _some(items: Sequence[str], most: int = 5) -> str:
+def some(items: Sequence[str], most: int = 5) -> str:
+    """Returns the first of some names, and how many more there are."""
     rest = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + rest

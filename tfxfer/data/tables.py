@@ -123,17 +123,17 @@ def listed(headings: Sequence[str], most: int = 20) -> str:
 
 
 class Problems:
-    """Rows that cannot be used: counts all of them, keeps the first ones."""
+    """Rows, or records, that cannot be used: counts all of them, keeps the first ones."""
 
-    def __init__(self):
-        self.count = 0
+    def __init__(self, unit: str = "row"):
+        self.unit, self.count = unit, 0
         self._texts: list[str] = []
 
-    def add(self, row: int, text: str) -> None:
-        """Takes what is wrong with a row, and what to write instead."""
+    def add(self, row: int, text: str, *, where: str = "") -> None:
+        """Takes what is wrong with a row, and what to write instead; `where` is the file, if there are several."""
         self.count += 1
         if self.count <= _SHOWN:
-            self._texts.append(f"  row {row:,}: {text}")
+            self._texts.append(f"  {where}{self.unit} {row:,}: {text}")
 
     def refuse(self, path: pathlib.Path) -> None:
         """Raises one error for all of them.
@@ -143,7 +143,7 @@ class Problems:
         """
         if self.count:
             rest = [f"  and {self.count - _SHOWN:,} more"] if self.count > _SHOWN else []
-            rows = "a row" if self.count == 1 else f"{self.count:,} rows"
+            rows = f"a {self.unit}" if self.count == 1 else f"{self.count:,} {self.unit}s"
             raise DataError("\n".join([f"{path} has {rows} that cannot be used:", *self._texts, *rest]))
 
 

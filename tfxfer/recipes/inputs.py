@@ -13,8 +13,8 @@ class Data:
     """Which examples, and how they become pixels.
 
     Attributes:
-        source: `folder:<dir>`, `csv:<file>`, `parquet:<file>`, `tfds:<name>`, `sample:digits`, or `arrays:` for what is
-            handed to `run`.
+        source: `folder:<dir>`, `csv:<file>`, `parquet:<file>`, `npz:<file>`, `tfrecord:<pattern>`, `tfds:<name>`,
+            `sample:digits`, or `arrays:` for what is handed to `run`.
         on_bad_image: what an unreadable image does: "error" names all of them and stops, "skip" leaves them
             out and lists them in the report.
         on_duplicate: what one picture in two splits does: "error" names the pairs and stops, "drop" leaves the copy
@@ -36,6 +36,13 @@ class Data:
         group_by: a regular expression with one group, which is found in names of files and makes groups of them, such
             as `(.*)_nohash_`; "" for none.
         examples_per_class: how many training examples of each class are drawn, the rest being left out; none for all.
+        proportions: what the fractions are of: "class": of each class, to one example; "total": of all examples, to
+            one, where classes too small for their share are made up for by others; "hash": of the range of hashes, so
+            that no example that is added moves another one, and the fractions are met on average only.
+        folds: for cross-validation, into how many parts what is not for the test is cut, stratified and grouped like
+            the splits, 2 to 100; the test stays, and what the source has for validation goes into the folds. None for
+            a share, `validation_fraction`.
+        fold: which of them is the validation, from 0; the others are trained on.
     """
 
     source: str = "arrays:"
@@ -52,6 +59,9 @@ class Data:
     weight_column: str | None = ""
     group_by: str = ""
     examples_per_class: int | None = None
+    proportions: Literal["class", "total", "hash"] = "class"
+    folds: int | None = None
+    fold: int = 0
 
     def __post_init__(self):
         """Refuses values outside their ranges."""
@@ -63,6 +73,7 @@ class Data:
             problems += self._columns_that_cannot_be()
             if self.examples_per_class is not None and self.examples_per_class < 1:
                 problems.append(f"examples_per_class={self.examples_per_class} must be at least 1, or none")
+            problems += self._folds_that_cannot_be()
             for name in ("validation_fraction", "test_fraction"):
                 if not 0 < getattr(self, name) < 1:
                     problems.append(f"{name}={getattr(self, name)} must be above 0 and below 1")
@@ -79,6 +90,15 @@ class Data:
     def is_table(self) -> bool:
         """Whether the source is a table with a row for each image."""
         return self.source.partition(":")[0] in ("csv", "parquet")
+
+    def _folds_that_cannot_be(self) -> list[str]:
+        if self.folds is None:
+            return [f"fold={self.fold} is one of folds, and folds is not given; write folds=5"] if self.fold else []
+        if not 2 <= self.folds <= 100:
+            return [f"folds={self.folds} must be 2 to 100, or none"]
+        if not 0 <= self.fold < self.folds:
+            return [f"fold={self.fold} must be 0 to {self.folds - 1}, the folds being counted from 0"]
+        return []
 
     def _columns_that_cannot_be(self) -> list[str]:
         problems = []
@@ -108,6 +128,10 @@ def _meant(source: str) -> str:
         return f"csv:{source} for a table"
     if suffix == "parquet":
         return f"parquet:{source} for a table"
+    if suffix == "npz":
+        return f"npz:{source} for a file of arrays"
+    if suffix in ("tfrecord", "tfrecords"):
+        return f"tfrecord:{source} for records"
     return f"folder:{source} for a folder"
 
 
