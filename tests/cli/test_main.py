@@ -12,19 +12,19 @@ from tfxfer.cli import command, export, main, train
 from tfxfer.errors import DataError, VerificationError
 from tfxfer.recipes import Data, Export, Recipe, Running
 
-COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "export", "backbones", "cache")
+COMMANDS = ("train", "plan", "lr-find", "evaluate", "predict", "export", "backbones", "cache", "data")
 DATA = "--data=folder:photos"
 # Command lines that say something impossible, and what must be in the answer.
 MISTAKES = [
     (
         ["trian"],
         "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, lr-find, evaluate, predict, "
-        "export, backbones, cache.",
+        "export, backbones, cache, data.",
     ),
     (
         ["--data=folder:photos"],
         "there is no command '--data=folder:photos'. Commands: train, plan, lr-find, evaluate, predict, export, "
-        "backbones, cache.",
+        "backbones, cache, data.",
     ),
     (["train", DATA], "--workdir is missing. Write --workdir=runs/photos."),
     (["train", "--workdir=runs/photos"], "the recipe names no data. Write --data=folder:photos."),
@@ -112,7 +112,7 @@ def test_the_help_of_a_command_names_its_flags_and_an_example(run, name, flag):
     code, shown, errors = run(name, "--workdir=x", flag)
     assert (code, errors) == (0, "")
     first, _, usage = shown.splitlines()[:3]
-    begins = {"backbones": "[SOURCE", "cache": "ls | prune"}
+    begins = {"backbones": "[SOURCE", "cache": "ls | prune", "data": "check --data"}
     assert first == f"tfxfer {name}: {main._COMMANDS[name]}"
     assert usage.startswith(f"usage: tfxfer {name} {begins.get(name, '--')}")
     flags = {"train": "workdir", "evaluate": "bundle", "predict": "top", "backbones": "image_size", "cache": "to_gb"}
@@ -298,3 +298,11 @@ def test_a_reader_that_leaves_is_no_error(run, train_does, monkeypatch):
     train_does(raises(BrokenPipeError()))
     assert main.main(["train"]) == 0
     sys.stdout.close()
+
+
+def test_names_of_files_carry_no_control_characters_into_the_terminal(run, train_does):
+    def refuse(_values):
+        raise DataError("a\x1b[31m.jpg cannot be read,\nnor \x9b\u202eb")
+
+    train_does(refuse)
+    assert run("train") == (1, "", "error: a�[31m.jpg cannot be read,\nnor ��b\n")

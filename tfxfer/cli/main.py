@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": "write a bundle again, in more formats",
     "backbones": "list the pretrained networks there are, or show the layer groups of one",
     "cache": "list what was computed once for frozen layers and is kept on disk, or remove some",
+    "data": "check the examples: what is damaged, there twice, too rare or in two splits",
 }
 
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     except TfxferError as error:
         if error.exit_code == _BUG:
             return _bug()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_clean(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
@@ -53,10 +54,20 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}.", file=sys.stderr)
+        print(_clean(f"error: {place}{error.strerror or error}."), file=sys.stderr)
         return 1
     except Exception:
         return _bug()
+
+
+def _clean(text: str) -> str:
+    """Returns `text` without control characters, which names of files carry into a terminal; lines stay.
+
+    Bytes of names that are no UTF-8 are surrogates here, which standard error shows as what they are.
+    """
+    return "".join(
+        letter if letter == "\n" or letter.isprintable() or "\ud800" <= letter <= "\udfff" else "�" for letter in text
+    )
 
 
 def _run(arguments: list[str]) -> int:

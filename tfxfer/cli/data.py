@@ -1,0 +1,55 @@
+"""`tfxfer data`."""
+
+import pathlib
+
+from tfxfer import files
+from tfxfer.cli.command import Command, Values
+from tfxfer.errors import ConfigError, WorkdirError, suggest
+
+
+def _data(values: Values) -> int:
+    known = f"tfxfer data {' or '.join(_ACTIONS)}"
+    if len(values.paths) != 1:
+        raise ConfigError(f"say what to do. Write {known}.")
+    (what,) = values.paths
+    if what not in _ACTIONS:
+        raise ConfigError(f"there is nothing called {what!r}.{suggest(what, _ACTIONS)} Write {known}.")
+    return _ACTIONS[what](values)
+
+
+def _check(values: Values) -> int:
+    recipe = values.recipe()
+    output = pathlib.Path(values.given["output"]) if "output" in values.given else None
+    if output and output.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--output={output} is no HTML file. Write --output=report.html.")
+    overwrite = values.is_on("overwrite")
+    if output and output.exists() and not overwrite:
+        raise WorkdirError(f"{output} exists and is not overwritten. Write --overwrite, or choose another name.")
+    from tfxfer import inspection  # which loads NumPy
+
+    inspected, found = inspection.inspect(recipe.data, seed=recipe.seed)
+    judged = inspection.findings(inspected, recipe.data)
+    print(inspection.text_page(inspected, judged), end="")
+    pairs = inspection.shown_pairs(inspected)
+    if output:
+        sheet = inspection.pairs_sheet(found.pictures, pairs) if pairs else b""
+        with files.replacing(output, overwrite=overwrite) as beside:
+            beside.write_text(inspection.html_page(inspected, judged, sheet), encoding="utf-8")
+        print(f"page: {output}")
+    elif pairs:
+        print("To see those that are nearly the same, write --output=report.html.")
+    return 1 if any(one.severity == "error" for one in judged) else 0
+
+
+_ACTIONS = {"check": _check}
+COMMAND = Command(
+    usage="check --data=SOURCE [--output=FILE.html] [flags], or check --config=FILE.py …",
+    own_flags={
+        "output": ("FILE", "check: FILE.html, the page with all classes and a sheet of what is nearly the same"),
+        "overwrite": ("true|false", "whether a file that is there is replaced"),
+    },
+    action=_data,
+    example="tfxfer data check --data=folder:photos --output=report.html",
+    takes_recipe=True,
+    takes_paths=True,
+)

@@ -1,0 +1,128 @@
+"""Finds pictures that are nearly the same: compressed again, resized, made grey or a little brighter.
+
+Each picture becomes 63 bits, which of its lowest frequencies stand out (a perceptual hash by the cosine transform,
+phash.org), and 16×16 grey levels. Two are nearly the same if at most `MOST_BITS` bits differ and their levels correlate
+by `LEAST_CORRELATION`. Measured on 300 crops of photographs: JPEG of quality 50 is found in 99 % of cases, half the
+size or grey in all, 2 % cut off on each side in about 85 %; 5 % cut off, a caption or mirroring is not found. Of
+500,000 pairs of different handwritten digits about 20 pass, the most alike there are.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+SIDE = 32
+MOST_BITS = 7
+LEAST_CORRELATION = 0.97
+# Levels of a picture that is one colour all over tell nothing.
+_LEAST_CONTRAST = 2.0
+_BANDS, _BITS = 4, 16
+# Candidates at a time, and in all: sets of pictures that all look alike would be compared pair by pair.
+_AT_ONCE = 1 << 21
+MOST_CANDIDATES = 400_000_000
+
+
+def fingerprint(grey: np.ndarray) -> tuple[int, np.ndarray]:
+    """Returns the hash of a picture, below 2^64, and its levels, uint8 `[16, 16]`.
+
+    Args:
+        grey: uint8 `[32, 32]`, the picture squashed.
+    """
+    frequencies = (_COSINES @ grey.astype(np.float32) @ _COSINES.T).ravel()
+    bits = frequencies > np.median(frequencies[1:])
+    bits[0] = False  # brightness, which is to change nothing
+    levels = grey.reshape(16, 2, 16, 2).mean((1, 3)).round().astype(np.uint8)
+    return int.from_bytes(np.packbits(bits[_ORDER]).tobytes()), levels
+
+
+def pairs(hashes: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Returns which pictures are nearly the same, and whether all were compared.
+
+    Hashes that differ by at most 7 bits agree, in one of four parts of 16 bits, in all but one bit at most: so only
+    those are compared that share such a part. Of pictures with equal hashes each is compared with the first.
+
+    Args:
+        hashes: uint64 `[pictures]`.
+        levels: uint8 `[pictures, 16, 16]`.
+
+    Returns:
+        int64 `[pairs, 2]`, each pair ascending, in order, and False where there were too many candidates.
+    """
+    clear = np.flatnonzero(levels.std(axis=(1, 2)) >= _LEAST_CONTRAST)
+    unique, first, of = np.unique(hashes[clear], return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[of] != np.arange(len(of)))
+    found = [_alike(levels, np.stack([clear[first[of[again]]], clear[again]], axis=1))]
+    tried = 0
+    for candidates in _candidates(unique):
+        tried += len(candidates)
+        if tried > MOST_CANDIDATES:
+            return _sorted(found), False
+        near = _count_bits(unique[candidates[:, 0]] ^ unique[candidates[:, 1]]) <= MOST_BITS
+        found.append(_alike(levels, clear[first[candidates[near]]]))
+    return _sorted(found), True
+
+
+def _candidates(unique: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields positions of hashes of which a part agrees in all but one bit, int64 `[candidates, 2]`."""
+    for band in range(_BANDS):
+        parts = ((unique >> np.uint64(_BITS * band)) & np.uint64(0xFFFF)).astype(np.int64)
+        order = np.argsort(parts, kind="stable")
+        counts = np.bincount(parts, minlength=1 << _BITS)
+        begins = np.cumsum(counts) - counts
+        ranks = np.empty(len(parts), np.int64)
+        ranks[order] = np.arange(len(parts))
+        for flip in [0, *(1 << bit for bit in range(_BITS))]:
+            # Of two that differ in a bit, the one without it looks for the other; of two equal ones, the later.
+            seeking = np.flatnonzero(parts & flip == 0)
+            of = parts[seeking] ^ flip
+            lengths = counts[of] if flip else ranks[seeking] - begins[of]
+            for some in _portions(lengths):
+                yield _expanded(seeking[some], begins[of[some]], lengths[some], order)
+
+
+def _portions(lengths: np.ndarray) -> Iterator[slice]:
+    """Yields slices of so many lengths that they make up about `_AT_ONCE`."""
+    ends = np.cumsum(lengths)
+    begin = 0
+    while begin < len(lengths):
+        before = ends[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, before + _AT_ONCE, side="right")))
+        yield slice(begin, end)
+        begin = end
+
+
+def _expanded(seeking: np.ndarray, begins: np.ndarray, lengths: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Returns each that seeks with each of its run in `order`."""
+    total = int(lengths.sum())
+    within = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.stack([np.repeat(seeking, lengths), order[np.repeat(begins, lengths) + within]], axis=1)
+
+
+def _alike(levels: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Returns those of the candidates whose levels correlate."""
+    kept = []
+    for begin in range(0, len(candidates), 1 << 15):
+        some = candidates[begin : begin + (1 << 15)]
+        one, other = (_standardised(levels[some[:, side]]) for side in (0, 1))
+        kept.append(some[(one * other).sum(axis=1) >= LEAST_CORRELATION])
+    return np.concatenate(kept) if kept else np.empty((0, 2), np.int64)
+
+
+def _standardised(levels: np.ndarray) -> np.ndarray:
+    flat = levels.reshape(len(levels), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+
+
+def _count_bits(numbers: np.ndarray) -> np.ndarray:
+    return _BIT_COUNTS[numbers.view(np.uint16).reshape(-1, 4)].sum(axis=1)
+
+
+def _sorted(found: list[np.ndarray]) -> np.ndarray:
+    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+
+
+_COSINES = np.cos(np.pi * (2 * np.arange(SIDE)[None] + 1) * np.arange(8)[:, None] / (2 * SIDE)).astype(np.float32)
+# Neighbours in frequency, which are not independent, go to different parts.
+_ORDER = np.arange(64).reshape(_BITS, _BANDS).T.ravel()
+_BIT_COUNTS = np.array([number.bit_count() for number in range(1 << _BITS)], np.uint8)

@@ -1,0 +1,137 @@
+"""Looks at every picture of a source and gathers what `findings` judges. Nothing is trained, TensorFlow not loaded."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from tfxfer import data, recipes
+from tfxfer.data import Found, examples, looks, pictures, splits
+from tfxfer.errors import DataError
+from tfxfer.inspection.findings import SHOWN
+from tfxfer.inspection.inspected import Alike, ClassCounts, Inspected, Pairs, Place
+
+_DARK, _SHORT_SIDE = 16, 32
+# Of pairs that are kept, for the contact sheet and the page.
+_PAIRS = 24
+
+
+def inspect(recipe: recipes.Data, *, seed: int) -> tuple[Inspected, Found]:
+    """Returns what there is to know about a set of pictures, and the pictures.
+
+    Args:
+        recipe: the source and how to treat it.
+        seed: of the splits that training would make.
+
+    Raises:
+        ConfigError: an unknown source.
+        DataError: a source that cannot be read at all.
+    """
+    found = data.find(recipe)
+    seen = pictures.survey(found.pictures)
+    looked = looks.look(found.pictures, seen.bad)
+    decided, split, refused = _splits(found, seen, recipe, seed)
+    at = _Places(found, decided)
+    readable = np.array([index for index in range(len(found.labels)) if index not in seen.bad], np.int64)
+    sizes = seen.sizes[readable]
+    short = readable[sizes.min(axis=1, initial=1 << 30) < _SHORT_SIDE]
+    is_dark = looked.highest[readable] < _DARK
+    dark, blank = readable[is_dark], readable[(looked.contrasts[readable] == 0) & ~is_dark]
+    name = found.pictures.name
+    return Inspected(
+        source=found.source,
+        images=len(found.labels),
+        classes=_classes(found, decided, readable),
+        split=split,
+        refused=refused,
+        heights=_spread(sizes[:, 0]),
+        widths=_spread(sizes[:, 1]),
+        small=len(short),
+        smallest=tuple(f"{name(index)} ({seen.sizes[index, 1]}×{seen.sizes[index, 0]})" for index in short[:SHOWN]),
+        modes=tuple(Counter(seen.modes[index] for index in readable).most_common()),
+        unreadable=tuple(seen.bad.values()),
+        copies=at.sorted(_copies(seen.keys)),
+        near=at.sorted(pair for pair in looked.pairs.tolist() if seen.keys[pair[0]] != seen.keys[pair[1]]),
+        compared_all=looked.compared_all,
+        dark=len(dark),
+        first_dark=tuple(map(name, dark[:SHOWN])),
+        blank=len(blank),
+        first_blank=tuple(map(name, blank[:SHOWN])),
+        notes=found.notes,
+    ), found
+
+
+def _splits(found: Found, seen: pictures.Survey, recipe: recipes.Data, seed: int) -> tuple[np.ndarray, str, str]:
+    """Returns the split of each picture, -1 where nobody knows it, how they came about, and why they cannot."""
+    where, how, refused = np.full(len(found.labels), -1, np.int8), "", ""
+    if found.splits is not None:
+        where = found.splits
+    settings = {
+        "seed": seed,
+        "fractions": {"validation_fraction": recipe.validation_fraction, "test_fraction": recipe.test_fraction},
+        "rule": splits.Rule(proportions=recipe.proportions, folds=recipe.folds, fold=recipe.fold),
+    }
+    try:
+        where, how = examples.splits_of(found, seen, **settings)
+        each = recipe.examples_per_class
+        examples.decide(found, seen, on_bad_image="skip", on_duplicate="drop", examples_per_class=each, **settings)
+    except DataError as error:
+        refused = str(error)
+    return where, how, refused
+
+
+def _classes(found: Found, decided: np.ndarray, readable: np.ndarray) -> tuple[ClassCounts, ...]:
+    labels, count = found.labels[readable], len(found.class_names)
+
+    def counts(of: np.ndarray) -> list[int]:
+        return np.bincount(of, minlength=count).tolist()
+
+    each = [counts(labels[decided[readable] == split]) for split in (splits.TRAIN, splits.VALIDATION, splits.TEST)]
+    return tuple(
+        ClassCounts(name=name, images=images, train=train, validation=validation, test=test)
+        for name, images, train, validation, test in zip(found.class_names, counts(labels), *each, strict=True)
+    )
+
+
+def _copies(keys: Iterable[str]) -> list[tuple[int, int]]:
+    """Returns each picture that is one again, with the first."""
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(key, index), index) for index, key in enumerate(keys) if key]
+    return [pair for pair in pairs if pair[0] != pair[1]]
+
+
+class _Places:
+    """What there is to say of a picture by its position."""
+
+    def __init__(self, found: Found, decided: np.ndarray):
+        self._found, self._splits = found, decided
+
+    def sorted(self, pairs: Iterable[tuple[int, int]]) -> Alike:
+        """Returns pairs by what divides them."""
+        counts = {"across_splits": 0, "across_classes": 0, "within": 0}
+        first: dict[str, list[tuple[Place, Place]]] = {name: [] for name in counts}
+        labels, decided = self._found.labels, self._splits
+        for one, other in pairs:
+            if decided[one] != decided[other]:
+                kind = "across_splits"
+            else:
+                kind = "within" if labels[one] == labels[other] else "across_classes"
+            counts[kind] += 1
+            if len(first[kind]) < _PAIRS:
+                first[kind].append((self._place(one), self._place(other)))
+        return Alike(**{name: Pairs(count=counts[name], first=tuple(first[name])) for name in counts})
+
+    def _place(self, index: int) -> Place:
+        split = int(self._splits[index])
+        return Place(
+            index=int(index),
+            name=self._found.pictures.name(index),
+            class_name=self._found.class_names[self._found.labels[index]],
+            split="" if split < 0 else splits.NAMES[split],
+        )
+
+
+def _spread(lengths: np.ndarray) -> tuple[int, int, int]:
+    if not len(lengths):
+        return (0, 0, 0)
+    return int(lengths.min()), int(np.median(lengths)), int(lengths.max())

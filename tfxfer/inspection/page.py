@@ -1,0 +1,181 @@
+"""What `tfxfer data check` shows: one page, as text for a terminal and as HTML. Names are cleaned, and escaped."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import jinja2
+import rich.box
+import rich.console
+import rich.padding
+import rich.table
+import rich.text
+
+from tfxfer.display import clean
+from tfxfer.inspection.findings import Finding
+from tfxfer.inspection.inspected import Inspected
+
+_WIDTH = 100
+# Of classes, on a terminal: the largest and the smallest.
+_ROWS = 30
+_COLOURS = {"error": "bold red", "warning": "yellow", "note": ""}
+
+
+def text_page(inspected: Inspected, findings: Sequence[Finding], *, colour: bool = False) -> str:
+    """Returns the page for a terminal, 100 characters wide."""
+    console = rich.console.Console(
+        file=io.StringIO(),
+        width=_WIDTH,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+    )
+    facts = rich.table.Table.grid(padding=(0, 2))
+    for name, text in _facts(inspected):
+        facts.add_row(rich.text.Text(name, "bold"), rich.text.Text(clean(text)))
+    console.print(facts)
+    console.print(_classes(inspected))
+    for finding in findings:
+        line = rich.text.Text()
+        line.append(f"{finding.severity}: ", _COLOURS[finding.severity])
+        line.append("\n".join(map(clean, finding.what.splitlines())))
+        console.print(line)
+        for where in finding.where:
+            console.print(rich.padding.Padding(rich.text.Text(clean(where)), (0, 0, 0, 4)))
+        if finding.fix:
+            console.print(rich.padding.Padding(rich.text.Text(f"→ {finding.fix}"), (0, 0, 0, 2)))
+    console.print(rich.text.Text(verdict(findings), "bold"))
+    return "".join(line.rstrip() + "\n" for line in console.file.getvalue().splitlines())
+
+
+def html_page(inspected: Inspected, findings: Sequence[Finding], sheet: bytes = b"") -> str:
+    """Returns the page as HTML, with nothing outside it.
+
+    Args:
+        inspected: what was found out.
+        findings: what is wrong with it.
+        sheet: a PNG of the pairs in `shown_pairs`; empty for none.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["clean"] = lambda text: "\n".join(map(clean, str(text).splitlines()))
+    return environment.from_string(_PAGE).render(
+        inspected=inspected,
+        facts=_facts(inspected),
+        findings=findings,
+        verdict=verdict(findings),
+        largest=max((one.images for one in inspected.classes), default=1) or 1,
+        sheet=base64.b64encode(sheet).decode(),
+        pairs=shown_pairs(inspected) if sheet else (),
+    )
+
+
+def shown_pairs(inspected: Inspected) -> tuple:
+    """Returns the pairs of nearly the same pictures that the contact sheet shows, the worst ones first."""
+    near = inspected.near
+    return (*near.across_splits.first, *near.across_classes.first, *near.within.first)[:24]
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Returns the end of the page: how many errors and warnings there are."""
+    errors, warnings = (sum(one.severity == kind for one in findings) for kind in ("error", "warning"))
+    if not errors and not warnings:
+        return "nothing wrong was found."
+    told = ", ".join(
+        f"{count} {name}{'s' if count > 1 else ''}"
+        for count, name in ((errors, "error"), (warnings, "warning"))
+        if count
+    )
+    return f"{told}. " + ("Training refuses the data as they are." if errors else "Training goes ahead.")
+
+
+def _facts(inspected: Inspected) -> list[tuple[str, str]]:
+    readable = inspected.images - len(inspected.unreadable)
+    rows = [("data", f"{inspected.source}: {inspected.images:,} images, {len(inspected.classes):,} classes")]
+    if inspected.split:
+        sums = (sum(getattr(one, split) for one in inspected.classes) for split in ("train", "validation", "test"))
+        train, validation, test = sums
+        rows.append(("splits", f"{train:,} train, {validation:,} validation, {test:,} test ({inspected.split})"))
+    if readable:
+        low, middle, high = inspected.heights
+        least, median, most = inspected.widths
+        rows.append(("height", f"{low:,} to {high:,} pixels, half of them up to {middle:,}"))
+        rows.append(("width", f"{least:,} to {most:,} pixels, half of them up to {median:,}"))
+        rows.append(("pixels", ", ".join(f"{mode} {count:,}" for mode, count in inspected.modes)))
+    return rows
+
+
+def _classes(inspected: Inspected) -> rich.table.Table:
+    table = rich.table.Table(box=rich.box.SIMPLE, show_edge=False, pad_edge=False)
+    table.add_column("class")
+    for heading in ("train", "validation", "test", "images"):
+        table.add_column(heading, justify="right")
+    shown = sorted(inspected.classes, key=lambda one: -one.images)
+    left_out = len(shown) - _ROWS
+    if left_out > 0:
+        shown = [*shown[: _ROWS // 2], None, *shown[-_ROWS // 2 :]]
+    for one in shown:
+        if one is None:
+            table.add_row(f"… {left_out:,} more", "", "", "", "")
+            continue
+        counts = (one.train, one.validation, one.test, one.images)
+        known = bool(inspected.split)
+        told = [f"{count:,}" if known or place == 3 else "" for place, count in enumerate(counts)]
+        table.add_row(rich.text.Text(clean(one.name)), *told)
+    return table
+
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ inspected.source | clean }}</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
+table { border-collapse: collapse } td, th { padding: .15em .8em .15em 0; text-align: left; vertical-align: top }
+.number { text-align: right; font-variant-numeric: tabular-nums }
+.bar { background: #8ab; height: .7em; min-width: 1px }
+.finding { border-left: 4px solid #bbb; padding: .1em 1em; margin: 1em 0 }
+.error { border-color: #c22 } .warning { border-color: #e90 }
+.what { white-space: pre-line } img { max-width: 100% } li { overflow-wrap: anywhere }
+</style>
+<h1>{{ inspected.source | clean }}</h1>
+<p><b>{{ verdict }}</b></p>
+<table>
+{%- for name, text in facts %}
+<tr><th>{{ name }}</th><td>{{ text | clean }}</td></tr>
+{%- endfor %}
+</table>
+{%- for finding in findings %}
+<div class="finding {{ finding.severity }}">
+<p class="what"><b>{{ finding.severity }}</b>: {{ finding.what | clean }}</p>
+{%- if finding.where %}
+<ul>{% for where in finding.where %}<li>{{ where | clean }}</li>{% endfor %}</ul>
+{%- endif %}
+{%- if finding.fix %}
+<p>→ {{ finding.fix }}</p>
+{%- endif %}
+</div>
+{%- endfor %}
+{%- if sheet %}
+<h2>Nearly the same</h2>
+<p><img alt="pairs of images" src="data:image/png;base64,{{ sheet }}"></p>
+<ol>
+{%- for one, other in pairs %}
+<li>{{ one.name | clean }} ({{ one.split }} {{ one.class_name | clean }}),
+{{ other.name | clean }} ({{ other.split }} {{ other.class_name | clean }})</li>
+{%- endfor %}
+</ol>
+{%- endif %}
+<h2>Classes</h2>
+<table>
+<tr><th>class</th><th class="number">train</th><th class="number">validation</th><th class="number">test</th>
+<th class="number">images</th></tr>
+{%- for one in inspected.classes %}
+<tr><td>{{ one.name | clean }}</td><td class="number">{{ one.train }}</td><td class="number">{{ one.validation }}</td>
+<td class="number">{{ one.test }}</td><td class="number">{{ one.images }}</td>
+<td style="width: 20em"><div class="bar" style="width: {{ 100 * one.images // largest }}%"></div></td></tr>
+{%- endfor %}
+</table>
+</html>
+"""
