@@ -132,7 +132,7 @@ def test_a_page_that_is_there_is_not_overwritten(photos, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data"], "say what to do. Write tfxfer data check"),
+        (["data"], "say what to do. Write tfxfer data "),
         (["data", "chekc"], "there is nothing called 'chekc'. Did you mean 'check'?"),
         (["data", "check"], "the recipe names no data. Write --data=folder:photos."),
         (["data", "check", "--data=folder:x", "--output=x.png"], "is no HTML file. Write --output=report.html"),
