@@ -1,5 +1,6 @@
 """`tfxfer data check` on folders and tables: what it finds, its exit code, and that it loads no TensorFlow."""
 
+import pathlib
 import re
 import shutil
 import subprocess
@@ -18,13 +19,14 @@ def scene(number: int) -> Image.Image:
 
 
 @pytest.fixture
-def photos(tmp_path):
-    """Two classes of 30 pictures that have nothing in common."""
+def photos(tmp_path, monkeypatch):
+    """Two classes of 30 pictures that have nothing in common, in the folder that the test is in."""
+    monkeypatch.chdir(tmp_path)
     for place, name in enumerate(("cat", "dog")):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(30):
             scene(30 * place + number).save(tmp_path / "photos" / name / f"{number:02}.png")
-    return tmp_path / "photos"
+    return pathlib.Path("photos")
 
 
 def check(photos, *flags):
@@ -70,9 +72,9 @@ def test_the_contact_sheet_shows_both_of_each_pair():
 def test_errors_make_it_fail_and_all_are_told_at_once(photos, tmp_path, capsys):
     (photos / "dog" / "bad.jpg").write_text("<html>")
     for split in ("train", "test"):
-        shutil.copytree(photos, tmp_path / "ready" / split)
-    (tmp_path / "ready" / "test" / "dog" / "bad.jpg").unlink()
-    assert check(tmp_path / "ready") == 1
+        shutil.copytree(photos, pathlib.Path("ready") / split)
+    (pathlib.Path("ready") / "test" / "dog" / "bad.jpg").unlink()
+    assert check(pathlib.Path("ready")) == 1
     shown = capsys.readouterr().out
     assert "error: 1 of 121 images cannot be read\n    train/dog/bad.jpg: no picture of a known format" in shown
     assert "error: the split train of folder:" in shown  # once copies are left out nothing remains to train on
