@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tfxfer import data
-from tfxfer.data import crc32c, images, tf_examples, tfrecord_framing, tfrecords
+from tfxfer.data import images, tf_examples, tfrecord_framing, tfrecords
 from tfxfer.errors import DataError
 from tfxfer.framing import Framing
 from tfxfer.recipes import Data
@@ -149,7 +149,12 @@ def test_files_packed_by_gzip_are_copied_and_the_plan_says_so(flowers):
 def framed(content: bytes) -> bytes:
     length = struct.pack("<Q", len(content))
     return b"".join(
-        [length, struct.pack("<I", crc32c.masked(length)), content, struct.pack("<I", crc32c.masked(content))]
+        [
+            length,
+            struct.pack("<I", tfrecord_framing.masked(length)),
+            content,
+            struct.pack("<I", tfrecord_framing.masked(content)),
+        ]
     )
 
 
@@ -195,7 +200,7 @@ def test_damaged_files(tmp_path, damage, message):
 
 def test_a_length_beyond_all_bounds_is_not_asked_for(tmp_path):
     length = struct.pack("<Q", 1 << 60)
-    (tmp_path / "a").write_bytes(length + struct.pack("<I", crc32c.masked(length)))
+    (tmp_path / "a").write_bytes(length + struct.pack("<I", tfrecord_framing.masked(length)))
     with pytest.raises(DataError, match=r"record 1, byte 0 has 1,152,921,504,606,846,976 bytes, and at most"):
         tfrecords.find(str(tmp_path / "a"))
 

@@ -2,9 +2,10 @@
 
 Each picture becomes 63 bits, which of its lowest frequencies stand out (a perceptual hash by the cosine transform,
 phash.org), and 16×16 grey levels. Two are nearly the same if at most `MOST_BITS` bits differ and their levels correlate
-by `LEAST_CORRELATION`. Measured on 300 crops of photographs: JPEG of quality 50 is found in 99 % of cases, half the
-size or grey in all, 2 % cut off on each side in about 85 %; 5 % cut off, a caption or mirroring is not found. Of
-500,000 pairs of different handwritten digits about 20 pass, the most alike there are.
+by `LEAST_CORRELATION`. Measured on 300 crops of photographs, at correlations of 0.98 and 0.95: JPEG of
+quality 50 is found in 99 % of cases, half the size or grey in 99.7 % or more, 2 % cut off on each side in 83 and 90 %;
+5 % cut off, a caption or mirroring is not found. Of 500,000 pairs of different handwritten digits 8 and 57 pass, the
+most alike there are.
 """
 
 from collections.abc import Iterator

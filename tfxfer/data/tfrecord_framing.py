@@ -8,7 +8,9 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tfxfer.data import crc32c, tables
+import google_crc32c
+
+from tfxfer.data import tables
 from tfxfer.errors import DataError
 
 # Of one record, in bytes: beyond any picture; a damaged length would ask for exabytes.
@@ -16,6 +18,14 @@ MOST_RECORD_BYTES = 512 << 20
 _HEADER = struct.Struct("<QI")  # the length, and its checksum
 _FOOTER = struct.Struct("<I")
 _GZIP = b"\x1f\x8b"
+# What TFRecord adds to a checksum (tensorflow/core/lib/hash/crc32c.h).
+_MASK_DELTA = 0xA282EAD8
+
+
+def masked(content: bytes) -> int:
+    """Returns the CRC-32C of bytes as TFRecord files store it: turned by 15 bits, and a constant added."""
+    value = google_crc32c.value(content)
+    return ((value >> 15 | value << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def is_compressed(path: pathlib.Path) -> bool:
@@ -61,13 +71,13 @@ def _body(head: bytes, stream: BinaryIO, where: str) -> bytes:
     content, footer = stream.read(length), stream.read(_FOOTER.size)
     if len(head) < _HEADER.size or len(content) < length or len(footer) < _FOOTER.size:
         raise DataError(f"{where}: the file ends within it. It is truncated: get it again.")
-    if _FOOTER.unpack(footer)[0] != crc32c.masked(content):
+    if _FOOTER.unpack(footer)[0] != masked(content):
         raise DataError(f"{where}: its checksum is wrong. The file is damaged: get it again.")
     return content
 
 
 def _is_length(head: bytes) -> bool:
-    return crc32c.masked(head[:8]) == _HEADER.unpack(head)[1]
+    return masked(head[:8]) == _HEADER.unpack(head)[1]
 
 
 @contextlib.contextmanager
