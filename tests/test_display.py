@@ -7,11 +7,12 @@ import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts
 
 from tfxfer import display, plans, presets
+from tfxfer.augmentation import Augment
 from tfxfer.facts import BadImage, Costs
 from tfxfer.heads import MLP
 from tfxfer.imbalance import Imbalance
 from tfxfer.recipes import PRESETS, SGD, Adam, Gradual, Recipe, Searching, Stage, WhenStalled
-from tfxfer.reuse import Augment, Cache
+from tfxfer.reuse import Cache
 
 
 def shown(recipe=None, data=None, backbone=None, costs=None, **settings) -> str:

@@ -13,7 +13,7 @@ from tfxfer import lazy
 
 _HOMES = {
     "Adam": "tfxfer.recipes",
-    "Augment": "tfxfer.reuse",
+    "Augment": "tfxfer.augmentation",
     "AutoRGN": "tfxfer.callbacks",
     "BatchNormDrift": "tfxfer.callbacks",
     "Cache": "tfxfer.reuse",

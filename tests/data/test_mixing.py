@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfxfer import augmentation
 from tfxfer.data import batches, mixing
 from tfxfer.data.rows import Rows
-from tfxfer.reuse import Augment
 
 ROWS = np.random.default_rng(0).normal(size=(8, 3, 3, 4)).astype(np.float32)
 LABELS = np.eye(4, dtype=np.float32)[np.arange(8) % 4]
 SEEDS = [np.array([0, number]) for number in range(2)]
+
+
+def asked(**changes):
+    return augmentation.settled(augmentation.Augment(**{"preset": "none", **changes}))
 
 
 def mixed(augment, step=0, seed=0, stage=0, cached=True, rows=ROWS):
@@ -19,9 +23,9 @@ def mixed(augment, step=0, seed=0, stage=0, cached=True, rows=ROWS):
 
 
 def test_nothing_asked_for_is_nothing_done():
-    assert mixing.mixer(Augment(), seed=0, stage=0, cached=True) is None
-    assert mixing.mixer(Augment(brightness=0.5), seed=0, stage=0, cached=False) is None  # pixels keep theirs
-    assert mixing.mixer(Augment(mixup=0.2), seed=0, stage=0, cached=False) is not None
+    assert mixing.mixer(asked(), seed=0, stage=0, cached=True) is None
+    assert mixing.mixer(asked(brightness=0.5), seed=0, stage=0, cached=False) is None  # pixels keep theirs
+    assert mixing.mixer(asked(mixup=0.2), seed=0, stage=0, cached=False) is not None
 
 
 def test_rows_and_labels_are_mixed_with_the_neighbour_in_equal_shares():
@@ -62,7 +66,7 @@ def test_brightness_shifts_each_channel_of_each_example_within_its_range():
 
 
 def test_what_is_drawn_depends_on_seed_stage_and_step_alone():
-    augment = Augment(mixup=0.4, brightness=0.3)
+    augment = asked(mixup=0.4, brightness=0.3)
     first = mixed(augment)
     for one, other in zip(first, mixed(augment), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -72,13 +76,13 @@ def test_what_is_drawn_depends_on_seed_stage_and_step_alone():
 
 def test_kept_numbers_are_mixed_as_float32():
     half = ROWS.astype(np.float16)
-    rows, _ = mixed(Augment(mixup=0.4), rows=half)
+    rows, _ = mixed(asked(mixup=0.4), rows=half)
     assert rows.dtype == np.float32
 
 
 def test_a_stopped_stage_goes_on_with_the_same_mixtures():
     rows = Rows(ROWS, np.arange(8, dtype=np.int32) % 4, np.arange(8), 4)
-    mix = mixing.mixer(Augment(mixup=0.4), seed=0, stage=1, cached=True)
+    mix = mixing.mixer(asked(mixup=0.4), seed=0, stage=1, cached=True)
 
     def drawn(start, steps):
         made = batches.training_batches(rows, batch_size=3, start=start, steps=steps, seed=0, stage=1, mix=mix)

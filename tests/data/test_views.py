@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfxfer.data import views
+from tfxfer.augmentation import Augment, settled
+from tfxfer.data import geometry, views
 from tfxfer.data.rows import Rows
-from tfxfer.reuse import Augment
 
 SIZE = 12
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)
@@ -24,7 +24,12 @@ def seen(rows: Rows, positions, numbers) -> np.ndarray:
 
 
 def some(count=4, seed=0, rows=ROWS, **changes) -> Rows:
-    return views.with_views(rows, count, Augment(**changes), seed=seed)
+    return views.with_views(rows, count, asked(**changes), seed=seed)
+
+
+def asked(**changes) -> Augment:
+    """What was asked for, with a few degrees, shifts and zooms where nothing else is said."""
+    return settled(Augment(**{"preset": "light", "flip": False, **changes}))
 
 
 def test_one_view_is_the_rows_themselves():
@@ -81,7 +86,7 @@ def decomposed(**changes):
     """Angles in degrees, shifts as shares, and zooms of many views."""
     count, size = 20_000, 100
     keys = np.random.default_rng(1).integers(0, 2**63, count).astype(np.uint64)
-    t = views.transforms(keys, np.full(count, 2), Augment(**changes), size).astype(np.float64)
+    t = views.Views(asked(**changes), size).parameters(keys, np.full(count, 2)).astype(np.float64)
     scale = np.hypot(t[:, 0], t[:, 3])
     angle = np.rad2deg(np.arctan2(t[:, 3], t[:, 0]))
     middle = (size - 1) / 2
@@ -116,5 +121,5 @@ def test_nothing_to_vary_leaves_the_picture():
 def test_a_shift_goes_on_with_the_pixels_of_the_edge():
     picture = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[None, None, :, None] * 10, (1, SIZE, SIZE, 3))
     right = np.array([[1, 0, 3, 0, 1, 0, 0, 0]], np.float32)  # each pixel comes from three to its right
-    got = views.warped(tf.constant(picture), tf.constant(right)).numpy()[0, 0, :, 0]
+    got = geometry.warped(tf.constant(picture), tf.constant(right)).numpy()[0, 0, :, 0]
     np.testing.assert_array_equal(got, [*range(30, 120, 10), 110, 110, 110])

@@ -6,11 +6,12 @@ import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts
 
 from tfxfer import plans
+from tfxfer.augmentation import Augment
 from tfxfer.facts import Costs
 from tfxfer.plans import costs as foretelling
-from tfxfer.plans.caching import choose_views
+from tfxfer.plans.augmentation import choose_views
 from tfxfer.recipes import Recipe, Stage
-from tfxfer.reuse import Augment, Cache
+from tfxfer.reuse import Cache
 
 # 210 pictures to train on and 30 to validate on.
 ROWS = 240

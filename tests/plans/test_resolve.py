@@ -6,11 +6,12 @@ import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts, outline_of
 
 from tfxfer import plans, values
+from tfxfer.augmentation import Augment
 from tfxfer.errors import ConfigError
 from tfxfer.heads import MLP, Cosine, Linear
 from tfxfer.plans.heads import with_head
 from tfxfer.recipes import SGD, Adam, Backbone, Data, Recipe, Stage
-from tfxfer.reuse import Augment, Cache
+from tfxfer.reuse import Cache
 
 GROUPS = backbone_facts().groups
 ALL = ("stem", "block1", "block2", "block3")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 import keras
 
-from tfxfer import runtime
+from tfxfer import augmentation, runtime
 from tfxfer.activations import cuts, filling
 from tfxfer.activations.disk import DiskStore
 from tfxfer.activations.encoding import CacheRangeError
@@ -112,14 +112,14 @@ class Kept:
         shape = prefix.output_shape[1:]
         if kind == "memory":
             return MemoryStore(precision, shape)
-        what, a = self._what, self._what.augment
+        what = self._what
         key = Key(
             network=what.backbone,
             cut=name,
             prefix=digest,
             pixels=str(what.framing),
             image_size=what.image_size,
-            views=f"flip {a.flip}, rotation {a.rotation}, shift {a.shift}, zoom {a.zoom}, seed {what.seed}",
+            views=f"{augmentation.described(what.augment)}, seed {what.seed}",
             precision=precision,
             row_shape=shape,
             versions=tuple(f"{library} {version}" for library, version in runtime.probe().versions),

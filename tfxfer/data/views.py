@@ -1,17 +1,20 @@
-"""Views of training pictures: each a function of seed, picture and number alone, so that it can be computed once."""
+"""Views of training pictures: each a function of seed, picture and number alone, so that it can be computed once.
+
+NumPy draws what a view differs in, as float32 numbers; a graph makes pixels of it for a whole batch.
+"""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import tensorflow as tf
 
+from tfxfer.augmentation import Augment
+from tfxfer.data import colours, draws, erasing, geometry, policies, tones
 from tfxfer.data.rows import Rows
-from tfxfer.reuse import Augment
 
-# Of splitmix64 (Steele, Lea & Flood 2014): the step between two states, and the two multipliers that mix one.
-_STEP, _MIX1, _MIX2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
-# What is drawn for a view: its angle, its two shifts and its zoom.
-_DRAWS = 4
+# Of a warp, as TensorFlow has it; and of a change of tone: its kind and value.
+_WARP, _TONE = 8, 2
 
 
 def with_views(rows: Rows, count: int, augment: Augment, *, seed: int) -> Rows:
@@ -20,74 +23,95 @@ def with_views(rows: Rows, count: int, augment: Augment, *, seed: int) -> Rows:
     Args:
         rows: uint8 `[pictures, size, size, 3]` with keys, one view each.
         count: of views, ≥ 1.
-        augment: what a view may differ in.
+        augment: what a view may differ in, settled.
         seed: of all draws.
     """
     if count == 1:
         return rows
-    size = rows.all_rows.shape[1]
-    keys = np.array([int(key[:16], 16) for key in rows.keys], np.uint64) ^ _mixed(np.uint64(seed) + _STEP)
+    size, keys = rows.all_rows.shape[1], draws.keys_of(rows.keys, seed)
+    views = Views(augment, size)
 
-    def parameters(positions: np.ndarray, views: np.ndarray) -> np.ndarray:
-        return transforms(keys[positions], views, augment, size)
+    def parameters(positions: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        return views.parameters(keys[positions], numbers)
 
     places = np.broadcast_to(rows.places[:, None], (len(rows), count))
-    return dataclasses.replace(rows, places=places, decode=warped, parameters=parameters)
+    return dataclasses.replace(rows, places=places, decode=views.pixels, parameters=parameters)
 
 
-def transforms(keys: np.ndarray, views: np.ndarray, augment: Augment, size: int) -> np.ndarray:
-    """Returns where each pixel of a view comes from, float32 `[views, 8]`, as `warped` takes it.
+class Views:
+    """What makes views of pictures of one size.
 
-    View 0 is the picture itself. Where views may be mirrored, 1 is its exact mirror image, and every other one from
-    there on is mirrored.
-
-    Args:
-        keys: uint64, a number for each picture.
-        views: int64, ≥ 0, the number of each view.
-        augment: what they may differ in.
-        size: height and width of the pictures, pixels.
+    A view is the weighted sum of chains: one but in AugMix. Each moves the pixels of the picture, then makes one change
+    of colours after the other, each linear and then of tone. The parameters of a view are, in this order: for each
+    chain its warp and its changes; where there are several, what they count; the rectangle that is erased.
     """
-    draws = 2 * _uniform(keys, views, _DRAWS) - 1
-    exact = views <= (1 if augment.flip else 0)
-    angle = np.where(exact, 0, np.deg2rad(augment.rotation) * draws[:, 0])
-    shift_x, shift_y = (np.where(exact, 0, augment.shift * size * draws[:, axis]) for axis in (1, 2))
-    scale = np.where(exact, 1, 1 / (1 + augment.zoom * draws[:, 3]))
-    mirrored = np.where((views % 2 == 1) & augment.flip, -1.0, 1.0)
-    cosine, sine, middle = scale * np.cos(angle), scale * np.sin(angle), (size - 1) / 2
-    ahead = (cosine * mirrored, -sine, sine * mirrored, cosine)
-    moved_x = middle + shift_x - ahead[0] * middle - ahead[1] * middle
-    moved_y = middle + shift_y - ahead[2] * middle - ahead[3] * middle
-    nothing = np.zeros(len(keys))
-    return np.stack([*ahead[:2], moved_x, *ahead[2:], moved_y, nothing, nothing], axis=1).astype(np.float32)
 
+    def __init__(self, augment: Augment, size: int):
+        """Lays out the parameters.
 
-def warped(pictures: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
-    """Returns views of pictures, float32 on their scale, bilinear; beyond an edge its pixels go on.
+        Args:
+            augment: what a view may differ in, settled.
+            size: height and width of the pictures, pixels.
+        """
+        self._augment, self._size = augment, size
+        self._chains, self._operations = policies.shape_of(augment)
+        names = ("lightness", "contrast", "saturation", "hue", "grey")
+        self._is_coloured = any(getattr(augment, name) for name in names)
 
-    Args:
-        pictures: `[batch, height, width, channels]`.
-        parameters: float32 `[batch, 8]` of `transforms`.
-    """
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(pictures, tf.float32),
-        transforms=parameters,
-        output_shape=tf.shape(pictures)[1:3],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-    )
+    def parameters(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Returns what views differ in, float32 `[views, …]`.
 
+        Args:
+            keys: uint64, a number for each picture.
+            numbers: int64, ≥ 0, of each view.
+        """
+        augment, size = self._augment, self._size
+        counts = (geometry.DRAWS, colours.DRAWS, erasing.DRAWS, policies.draws_of(augment))
+        ends = [0, *itertools.accumulate(counts)]
+        every = draws.uniform(keys, numbers, ends[-1])
+        of_geometry, of_colours, of_erasing, of_policy = (every[:, a:b] for a, b in itertools.pairwise(ends))
+        still = geometry.exact(numbers, augment)
+        base = geometry.matrices(of_geometry, numbers, augment, size)
+        chains = policies.drawn(of_policy, augment, size, still)
+        warps = geometry.as_transforms(base[:, None] @ chains.matrices)
+        changes = np.concatenate([chains.changes, chains.kinds[..., None], chains.values[..., None]], axis=-1)
+        changes = changes.reshape(*changes.shape[:2], -1)
+        if self._is_coloured:
+            own = colours.drawn(of_colours, augment)
+            own[still] = colours.nothing(int(still.sum()))
+            own = np.broadcast_to(own.reshape(-1, 1, colours.NUMBERS), (len(keys), self._chains, colours.NUMBERS))
+            changes = np.concatenate([own, changes], axis=-1)
+        parts = [np.concatenate([warps, changes], axis=-1).reshape(len(keys), -1)]
+        parts += [chains.weights] if self._chains > 1 else []
+        parts += [erasing.drawn(of_erasing, augment.erasing, size, still)] if augment.erasing else []
+        return np.concatenate(parts, axis=1).astype(np.float32)
 
-def _uniform(keys: np.ndarray, views: np.ndarray, count: int) -> np.ndarray:
-    """Returns numbers in [0, 1), float64 `[views, count]`: the outputs of a splitmix64 for each picture and view."""
-    with np.errstate(over="ignore"):  # arithmetic is modulo 2⁶⁴
-        start = _mixed(keys + _mixed(views.astype(np.uint64) * _STEP))
-        states = start[:, None] + _STEP * np.arange(1, count + 1, dtype=np.uint64)
-        return (_mixed(states) >> np.uint64(11)) / 2**53
+    def pixels(self, pictures: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
+        """Returns views of pictures, float32 `[batch, height, width, 3]`, 0..255.
 
+        Args:
+            pictures: `[batch, height, width, 3]`, 0..255.
+            parameters: float32 `[batch, …]`.
+        """
+        linear = colours.NUMBERS * self._is_coloured
+        chain = _WARP + linear + (colours.NUMBERS + _TONE) * self._operations
+        each = [parameters[:, number * chain : (number + 1) * chain] for number in range(self._chains)]
+        seen = [self._chain(pictures, own, linear) for own in each]
+        rest = parameters[:, self._chains * chain :]
+        if self._chains > 1:
+            weighted = [rest[:, number, None, None, None] * one for number, one in enumerate(seen)]
+            seen = [tf.clip_by_value(tf.add_n(weighted), 0.0, 255.0)]
+            rest = rest[:, self._chains :]
+        return erasing.erased(seen[0], rest) if self._augment.erasing else seen[0]
 
-def _mixed(state: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        state = (state ^ (state >> np.uint64(30))) * _MIX1
-        state = (state ^ (state >> np.uint64(27))) * _MIX2
-        return state ^ (state >> np.uint64(31))
+    def _chain(self, pictures: tf.Tensor, own: tf.Tensor, linear: int) -> tf.Tensor:
+        seen = geometry.warped(pictures, own[:, :_WARP])
+        seen.set_shape(pictures.shape)
+        if linear:
+            seen = colours.changed(seen, own[:, _WARP : _WARP + linear])
+        for number in range(self._operations):
+            start = _WARP + linear + (colours.NUMBERS + _TONE) * number
+            end = start + colours.NUMBERS
+            seen = colours.changed(seen, own[:, start:end])
+            seen = tones.toned(seen, own[:, end], own[:, end + 1])
+        return seen

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tfxfer.errors import ConfigError
 from tfxfer.facts import BackboneFacts, Costs, DataFacts, MachineFacts
+from tfxfer.plans.augmentation import choose_views
 from tfxfer.plans.costs import Forecast, StageWork
 from tfxfer.plans.plan import StageCache, StagePlan, What
 from tfxfer.reuse import Cache
@@ -90,6 +91,9 @@ class _Chooser:
         return cached
 
     def _cache_at(self, stage: StagePlan, cuts: list[_Cut]) -> StageCache | None:
+        if self.what.augment.cutmix:
+            self._say_why_off(stage, cuts[-1])
+            return None
         if self.what.augment.mixup or self.what.augment.brightness:
             cuts = cuts[-1:]  # what is done to activations decides the result, so that room must not choose the place
         if self.cache.store == "off" or self.what.augment.live:
@@ -206,6 +210,8 @@ class _Chooser:
 
     def _say_why_off(self, stage: StagePlan, cut: _Cut) -> None:
         why = "cache.store is off"
+        if self.what.augment.cutmix:
+            why = "augment.cutmix needs pixels"
         if self.what.augment.live:
             why = "augment.live shows new views in every epoch"
             views = choose_views("auto", False, self.data.train_counts, math.ceil(stage.steps / stage.steps_per_epoch))
@@ -213,27 +219,6 @@ class _Chooser:
         saved = self._option(stage, cut).seconds_saved
         costs = f", which costs about {_duration(saved)}" if saved > 0 else ""
         self.reasons.append(f"stage {stage.name} computes what is frozen in every epoch{costs}: {why}")
-
-
-def choose_views(views: int | str, live: bool, counts: Sequence[int], epochs: int) -> int:
-    """Returns how many views each picture has in a stage.
-
-    Where the recipe leaves it open: 400 over the number of training examples in a class of middle size, at least 1 and
-    at most 8 (measured on digits: with 100, 300 and 1,000 examples 4 views brought 90 % of what 16 did), and at most
-    half the epochs, since each view is computed as often as an epoch without a cache would.
-
-    Args:
-        views: as in the recipe.
-        live: whether each epoch has views of its own.
-        counts: training examples in each class.
-        epochs: of the stage, begun ones included.
-    """
-    if live:
-        return max(1, epochs)
-    if views != "auto":
-        return int(views)
-    middle = sorted(counts)[len(counts) // 2]
-    return max(1, min(8, round(400 / middle), epochs // 2))
 
 
 def _size(number: float) -> str:

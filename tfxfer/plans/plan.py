@@ -5,11 +5,12 @@ from collections.abc import Collection, Sequence
 from typing import Literal
 
 from tfxfer import values
+from tfxfer.augmentation import Augment
 from tfxfer.framing import Framing, Resize
 from tfxfer.heads import Head
 from tfxfer.plans.imbalance import NOTHING, ImbalancePlan
 from tfxfer.recipes import BatchNorm, ComputePrecision, GroupRates, Optimizer, Schedule
-from tfxfer.reuse import Augment, Precision
+from tfxfer.reuse import Precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from collections.abc import Collection, Mapping
 
-from tfxfer import outlines, presets, recipes, reuse, selection
+from tfxfer import outlines, presets, recipes, selection
+from tfxfer.augmentation import Augment
 from tfxfer.errors import ConfigError
 from tfxfer.facts import (
     BackboneCard,
@@ -19,6 +20,7 @@ from tfxfer.facts import (
 )
 from tfxfer.heads import Cosine, Head
 from tfxfer.plans import caching, memory, rules
+from tfxfer.plans.augmentation import choose_augment, choose_views, least_views
 from tfxfer.plans.heads import with_head
 from tfxfer.plans.imbalance import ImbalancePlan, resolve_imbalance
 from tfxfer.plans.plan import How, Plan, StagePlan, What
@@ -67,8 +69,9 @@ def resolve(
     imbalance, why = resolve_imbalance(recipe.imbalance, data)
     reasons += why
     stages = []
+    augment, why_augment = choose_augment(recipe.augment, data)
     for number, stage in enumerate(preset, start=1):
-        planned, why = _resolve_stage(number, stage, recipe, data, backbone, head, imbalance)
+        planned, why = _resolve_stage(number, stage, recipe, augment, data, backbone, head, imbalance)
         stages.append(planned)
         if stage.batch_norm == "auto" and planned.trained:
             reasons.append(f"batch norm {planned.batch_norm} in stage {planned.name}: {why}")
@@ -86,13 +89,14 @@ def resolve(
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         precision=recipe.precision,
-        augment=_augment(recipe.augment, tuple(stages)),
+        augment=_augment(augment, tuple(stages)),
         synchronise_batch_norm=recipe.synchronise_batch_norm,
         stages=tuple(stages),
         imbalance=imbalance,
     )
     if recipe.precision != "float32" and backbone.own_precision:
         reasons.append(f"precision: {', '.join(backbone.own_precision)} keeps its own, whatever the others compute in")
+    reasons += why_augment
     how, why = _how(what, data, backbone, machine, recipe, costs)
     return Plan(what=what, how=how, reasons=tuple(dict.fromkeys([*reasons, *why])))
 
@@ -146,6 +150,7 @@ def _resolve_stage(
     number: int,
     stage: recipes.Stage,
     recipe: recipes.Recipe,
+    augment: Augment,
     data: DataFacts,
     backbone: BackboneFacts,
     head: Head,
@@ -190,12 +195,13 @@ def _resolve_stage(
         group_rates=stage.group_rates,
         batch_norm=batch_norm,
         refresh_statistics=rules.choose_refresh(stage, batch_norm, statistics=sum(g.statistics for g in groups)),
-        views=caching.choose_views(
-            recipe.augment.views,
-            recipe.augment.live,
+        views=choose_views(
+            augment.views,
+            augment.live,
             data.train_counts,
             # Only live views are to be new whenever an example is shown.
-            imbalance.turns(data.train_counts, epochs) if recipe.augment.live else epochs,
+            imbalance.turns(data.train_counts, epochs) if augment.live else epochs,
+            least=least_views(recipe.augment),
         ),
         steps=steps,
         steps_per_epoch=steps_per_epoch,
@@ -273,7 +279,7 @@ def _checkpoint_bytes(stage: StagePlan, backbone: BackboneFacts) -> int:
     return moved * (2 if stage.restore_best_weights else 1) + stage.slot_bytes
 
 
-def _augment(asked: reuse.Augment, stages: tuple[StagePlan, ...]) -> reuse.Augment:
+def _augment(asked: Augment, stages: tuple[StagePlan, ...]) -> Augment:
     """Returns what is done to pictures, with the number of views that any stage has; live ones are not counted."""
     return dataclasses.replace(asked, views=1 if asked.live else max(stage.views for stage in stages))
 

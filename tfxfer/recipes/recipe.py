@@ -5,6 +5,7 @@ import typing
 from typing import Literal
 
 from tfxfer import values
+from tfxfer.augmentation import Augment
 from tfxfer.errors import suggest
 from tfxfer.heads import Head, Linear
 from tfxfer.imbalance import Imbalance
@@ -12,7 +13,7 @@ from tfxfer.recipes.export import Export
 from tfxfer.recipes.inputs import Backbone, Data
 from tfxfer.recipes.running import Running
 from tfxfer.recipes.stage import Stage
-from tfxfer.reuse import Augment, Cache
+from tfxfer.reuse import Cache
 
 # Presets that need nothing but their name; `tfxfer.presets` has others, which need an argument.
 Preset = Literal[
