@@ -72,6 +72,17 @@ MISTAKES = [
     (["cache", "prune"], "say what goes, in one way: --older_than_days=30, --to_gb=10 or --all."),
     (["cache", "prune", "--all", "--to_gb=1"], "say what goes, in one way: --older_than_days=30, --to_gb=10 or --all."),
     (["cache", "prune", "--to_gb=much"], "--to_gb=much is no number from 0 up. Write --to_gb=10."),
+    (["data"], "say what to do. Write tfxfer data show"),
+    (["data", "shwo"], "there is nothing called 'shwo'. Did you mean 'show'? Write tfxfer data show"),
+    (["data", "show", DATA], "--output is missing. Write --output=sheet.png."),
+    (["data", "show", DATA, "--output=sheet.jpg"], "--output=sheet.jpg is no PNG file. Write --output=sheet.png."),
+    (["data", "show", DATA, "--output=s.png", "--views=0"], "--views=0 is no number from 1 to 16. Write --views=5."),
+    (["data", "show", DATA, "--output=s.png", "--columns=x"], "--columns=x is no number from 1 to 32. Write"),
+    (
+        ["data", "show", DATA, "--output=s.png", "--config.augment.flip=left"],
+        "flip='left' is not",
+    ),
+    (["data", "show", DATA, "--output=s.png", "--config.augment.preset=lihgt"], "Did you mean 'light'?"),
 ]
 
 
@@ -115,7 +126,14 @@ def test_the_help_of_a_command_names_its_flags_and_an_example(run, name, flag):
     begins = {"backbones": "[SOURCE", "cache": "ls | prune", "data": "check --data"}
     assert first == f"tfxfer {name}: {main._COMMANDS[name]}"
     assert usage.startswith(f"usage: tfxfer {name} {begins.get(name, '--')}")
-    flags = {"train": "workdir", "evaluate": "bundle", "predict": "top", "backbones": "image_size", "cache": "to_gb"}
+    flags = {
+        "train": "workdir",
+        "evaluate": "bundle",
+        "predict": "top",
+        "backbones": "image_size",
+        "cache": "to_gb",
+        "data": "columns",
+    }
     own = flags.get(name, "data")
     assert f"  --{own}=" in shown
     assert f"example:\n  tfxfer {name} " in shown

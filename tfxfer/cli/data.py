@@ -2,7 +2,8 @@
 
 import pathlib
 
-from tfxfer import files
+from tfxfer import checks, files
+from tfxfer.cli import quiet
 from tfxfer.cli.command import Command, Values
 from tfxfer.errors import ConfigError, WorkdirError, suggest
 
@@ -41,11 +42,40 @@ def _check(values: Values) -> int:
     return 1 if any(one.severity == "error" for one in judged) else 0
 
 
-_ACTIONS = {"check": _check}
+def _show(values: Values) -> int:
+    recipe = values.recipe()
+    output = pathlib.Path(values.need("output", "sheet.png"))
+    if output.suffix.lower() != ".png":
+        raise ConfigError(f"--output={output} is no PNG file. Write --output=sheet.png.")
+    columns, shown = (_number(values, *flag) for flag in (("columns", 8, 32), ("views", 5, 16)))
+    checks.check_recipe(recipe)
+    checks.check_environment()
+    quiet.load_tensorflow(recipe.running)
+    from tfxfer import contact_sheet
+
+    print(contact_sheet.draw(recipe, output, columns=columns, shown=shown, overwrite=values.is_on("overwrite")))
+    print(f"sheet: {output}")
+    return 0
+
+
+def _number(values: Values, flag: str, default: int, most: int) -> int:
+    text = values.given.get(flag, str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise ConfigError(f"--{flag}={text} is no number from 1 to {most}. Write --{flag}={default}.")
+    return int(text)
+
+
+_ACTIONS = {"check": _check, "show": _show}
 COMMAND = Command(
-    usage="check --data=SOURCE [--output=FILE.html] [flags], or check --config=FILE.py …",
+    usage="check --data=SOURCE [--output=FILE.html] [flags], or show --data=SOURCE --output=FILE.png [flags]",
     own_flags={
-        "output": ("FILE", "check: FILE.html, the page with all classes and a sheet of what is nearly the same"),
+        "output": (
+            "FILE",
+            "check: FILE.html, the page with all classes and a sheet of what is nearly the same;\n"
+            "                             show: FILE.png, training pictures as they are, their views, and mixed batches",
+        ),
+        "columns": ("N", "show: pictures in a row, 1 to 32; default 8"),
+        "views": ("N", "show: views of each picture, 1 to 16; default 5"),
         "overwrite": ("true|false", "whether a file that is there is replaced"),
     },
     action=_data,

@@ -27,7 +27,7 @@ _COMMANDS = {
     "export": "write a bundle again, in more formats",
     "backbones": "list the pretrained networks there are, or show the layer groups of one",
     "cache": "list what was computed once for frozen layers and is kept on disk, or remove some",
-    "data": "check the examples: what is damaged, there twice, too rare or in two splits",
+    "data": "check the examples for what is damaged, there twice, rare or in two splits, or show them",
 }
 
 

@@ -76,6 +76,11 @@ class Examples:
         """Returns the positions of the examples of a split, int64, ascending."""
         return np.flatnonzero(self.splits == split)
 
+    def some(self, at: np.ndarray) -> "Examples":
+        """Returns the examples at these positions, int64, in this order; the facts stay those of all."""
+        pictures, keys = _Subset(self.pictures, at), tuple(self.keys[index] for index in at)
+        return dataclasses.replace(self, pictures=pictures, labels=self.labels[at], splits=self.splits[at], keys=keys)
+
     def rows(self, pixels: np.ndarray, split: int) -> Rows:
         """Returns the examples of a split as rows of `pixels`, the array that the method of that name made."""
         at = self.indices(split)

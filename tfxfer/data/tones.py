@@ -1,13 +1,10 @@
 """Changes of colour that are not linear, each made on those pictures of a batch alone that it was drawn for.
 
-They are what Pillow's `ImageOps` and `ImageEnhance.Sharpness` make of each picture by itself. Of Keras's layers one is
-that: `AutoContrast`. `Equalization` takes one histogram for the whole batch, `RandomSharpness` darkens edges, and
-`RandomPosterization` draws for itself.
+They are what Pillow's `ImageOps` and `ImageEnhance.Sharpness` make of each picture by itself. Keras's layers are not:
+`Equalization` takes one histogram for the whole batch, `RandomSharpness` darkens edges, `Solarization` and
+`RandomPosterization` draw for themselves, and `AutoContrast` refuses a batch of no picture.
 """
 
-import functools
-
-import keras
 import tensorflow as tf
 
 # What can be drawn for a view, by its number; the value beside it is given in brackets.
@@ -44,7 +41,9 @@ def posterized(pictures: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
 
 def auto_contrasted(pictures: tf.Tensor, _values=None) -> tf.Tensor:
     """Returns pictures in which each channel goes from 0 to 255, unless it is of one level."""
-    return _auto_contrast()(pictures)
+    low, high = (reduce(pictures, axis=[1, 2], keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
+    stretched = tf.minimum((pictures - low) * (255.0 / tf.maximum(high - low, 1e-3)), 255.0)
+    return tf.where(high > low, stretched, pictures)
 
 
 def equalized(pictures: tf.Tensor, _values=None) -> tf.Tensor:
@@ -83,11 +82,6 @@ _CHANGES = {
     EQUALIZE: equalized,
     SHARPEN: sharpened,
 }
-
-
-@functools.cache
-def _auto_contrast() -> keras.layers.Layer:
-    return keras.layers.AutoContrast(value_range=(0, 255), dtype="float32")
 
 
 def _shaped(numbers: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """Decides: recipe and facts become a plan. No TensorFlow here."""
 
+from tfxfer.plans.augmentation import choose_augment
 from tfxfer.plans.imbalance import ImbalancePlan
 from tfxfer.plans.plan import How, Plan, StageCache, StagePlan, UnfreezingPlan, What, as_before
 from tfxfer.plans.resolve import resolve
@@ -14,6 +15,7 @@ __all__ = [
     "UnfreezingPlan",
     "What",
     "as_before",
+    "choose_augment",
     "choose_determinism",
     "choose_image_size",
     "resolve",
