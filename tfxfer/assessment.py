@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from tfxfer import data, display, evaluation, export, files, recipes, runtime, values
+from tfxfer import data, display, evaluation, export, files, recipes, runtime, values, view_averaging
 from tfxfer.errors import BundleError
 from tfxfer.evaluation import Measured
 from tfxfer.recipes import Recipe
@@ -17,6 +17,7 @@ def assess(
     image_column: str = "",
     label_column: str = "",
     allow_unsafe_model_code: bool = False,
+    tta: int = 1,
 ) -> Measured:
     """Returns the result of a bundle's model.
 
@@ -29,20 +30,25 @@ def assess(
             that was one too, else for those that are known. `label_column` likewise, of its classes.
         label_column: see there.
         allow_unsafe_model_code: whether ops of a SavedModel in its network may run that the scan refuses.
+        tta: views of each picture, over which probabilities are averaged, ≥ 1; 1: the picture itself alone.
 
     Raises:
         BundleError: the bundle is damaged, or its data has changed since.
         DataError: the data cannot be read, or has a class that the bundle does not know.
-        ConfigError: an unknown kind of source.
+        ConfigError: an unknown kind of source, or more views than training had.
     """
     if source is not None:
         data.check_source(source)
     opened = export.open_bundle(bundle, allow_unsafe_model_code=allow_unsafe_model_code)
     runtime.check_environment()
+    model = opened.model
+    if tta > 1:
+        model = view_averaging.averaged(model, view_averaging.augment_of(bundle), tta)
     columns = {"image_column": image_column, "label_column": label_column}
     examples = open_examples(opened, source, on_bad_image=on_bad_image, **columns)
     pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
-    return evaluation.measure(opened.model, examples.rows(pixels, data.TEST), opened.class_names)
+    measured = evaluation.measure(model, examples.rows(pixels, data.TEST), opened.class_names)
+    return dataclasses.replace(measured, views=tta)
 
 
 def open_examples(
@@ -96,7 +102,8 @@ def describe(measured: Measured) -> str:
     low, high = (100 * bound for bound in measured.accuracy_interval)
     lines = [
         f"accuracy {100 * measured.accuracy:.1f} % on {measured.examples:,} examples (95 % interval {low:.1f} to "
-        f"{high:.1f} %), balanced {100 * measured.balanced_accuracy:.1f} %",
+        f"{high:.1f} %), balanced {100 * measured.balanced_accuracy:.1f} %"
+        + (f", by the mean over {measured.views} views of each picture" if measured.views > 1 else ""),
         measured.class_means,
     ]
     width = max(len(display.clean(result.name)) for result in measured.classes)

@@ -72,6 +72,8 @@ MISTAKES = [
     (["cache", "prune"], "say what goes, in one way: --older_than_days=30, --to_gb=10 or --all."),
     (["cache", "prune", "--all", "--to_gb=1"], "say what goes, in one way: --older_than_days=30, --to_gb=10 or --all."),
     (["cache", "prune", "--to_gb=much"], "--to_gb=much is no number from 0 up. Write --to_gb=10."),
+    (["evaluate", "--bundle=b", "--tta=0"], "--tta=0 is no number from 1 to 64. Write --tta=4."),
+    (["predict", "--bundle=b", "--tta=x", "a.jpg"], "--tta=x is no number from 1 to 64. Write --tta=4."),
     (["data"], "say what to do. Write tfxfer data show"),
     (["data", "shwo"], "there is nothing called 'shwo'. Did you mean 'show'? Write tfxfer data show"),
     (["data", "show", DATA], "--output is missing. Write --output=sheet.png."),

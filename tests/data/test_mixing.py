@@ -93,3 +93,71 @@ def test_a_stopped_stage_goes_on_with_the_same_mixtures():
     for one, other in zip(whole[4:], rest, strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
+
+
+PICTURES = np.random.default_rng(1).integers(0, 256, (8, 12, 10, 3)).astype(np.float32)
+
+
+def cut(alpha=1.0, number=0, pictures=PICTURES, labels=LABELS):
+    return [values.numpy() for values in mixing.cut_and_mixed(pictures, labels, alpha, seeds_at(number))]
+
+
+def seeds_at(number):
+    return [tf.constant([7, 4 * number + part], tf.int64) for part in (1, 2)]
+
+
+def test_a_rectangle_of_the_neighbour_counts_as_many_shares_as_it_has_pixels():
+    shares = []
+    for number in range(40):
+        rows, labels = cut(number=number)
+        from_other = (rows == np.roll(PICTURES, 1, axis=0)).all(axis=-1) & (rows != PICTURES).any(axis=-1)
+        own = (rows == PICTURES).all(axis=-1)
+        assert (from_other | own).all()
+        np.testing.assert_allclose(
+            labels[np.arange(8), (np.arange(8) - 1) % 4], from_other.mean(axis=(1, 2)), atol=1e-6
+        )
+        np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-6)
+        for picture in from_other:  # a rectangle: what is true is the product of its rows and columns
+            np.testing.assert_array_equal(picture, picture.any(axis=1)[:, None] & picture.any(axis=0)[None])
+        shares += from_other.mean(axis=(1, 2)).tolist()
+    assert min(shares) < 0.02
+    assert max(shares) > 0.7
+    # Of Beta(1, 1) the mean is a half; about half of that is lost beyond the edges.
+    assert 0.2 < np.mean(shares) < 0.4
+
+
+def test_places_do_not_hang_on_shares_and_steps_have_their_own():
+    one, other = cut(number=1)[0], cut(number=2)[0]
+    assert not np.array_equal(one, other)
+    np.testing.assert_array_equal(cut(number=1)[0], one)
+
+
+def test_where_both_are_asked_for_each_batch_gets_one_of_both():
+    augment = asked(mixup=1.0, cutmix=1.0)
+    cuts = 0
+    for step in range(60):
+        rows, labels = mixed(augment, step=step, cached=False, rows=PICTURES)
+        is_cut = np.isin(rows, PICTURES).all()
+        only = mixed(asked(cutmix=1.0) if is_cut else asked(mixup=1.0), step=step, cached=False, rows=PICTURES)
+        np.testing.assert_array_equal(rows, only[0])
+        np.testing.assert_array_equal(labels, only[1])
+        cuts += is_cut
+    assert 18 < cuts < 42
+
+
+def test_activations_are_never_cut():
+    assert mixing.mixer(asked(cutmix=1.0), seed=0, stage=0, cached=True) is None
+
+
+def test_labels_that_are_shares_already_are_mixed_as_they_are():
+    soft = LABELS * 0.9 + 0.025
+    _, labels = cut(labels=soft)
+    np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_an_example_alone_in_its_batch_stays():
+    for augment in (asked(mixup=1.0), asked(cutmix=1.0)):
+        mix = mixing.mixer(augment, seed=0, stage=0, cached=False)
+        rows, labels = mix(PICTURES[:1], LABELS[:1], tf.constant(3, tf.int64))
+        np.testing.assert_allclose(rows, PICTURES[:1], rtol=1e-5)
+        np.testing.assert_allclose(labels, LABELS[:1], rtol=1e-6)

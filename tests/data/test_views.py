@@ -123,3 +123,85 @@ def test_a_shift_goes_on_with_the_pixels_of_the_edge():
     right = np.array([[1, 0, 3, 0, 1, 0, 0, 0]], np.float32)  # each pixel comes from three to its right
     got = geometry.warped(tf.constant(picture), tf.constant(right)).numpy()[0, 0, :, 0]
     np.testing.assert_array_equal(got, [*range(30, 120, 10), 110, 110, 110])
+
+
+@pytest.mark.parametrize(
+    ("flip", "mirrors"),
+    [("vertical", [(1, 1), (-1, 1)]), ("both", [(1, 1), (1, -1), (-1, 1), (-1, -1)]), ("none", [(1, 1)])],
+)
+def test_the_first_views_are_exact_mirror_images_and_then_take_turns(flip, mirrors):
+    rows = some(12, flip=flip, rotation=0.0, shift=0.0, zoom=0.0)
+    for number in range(8):
+        down, right = mirrors[number % len(mirrors)]
+        got = seen(rows, range(6), [number] * 6)
+        np.testing.assert_allclose(got, PIXELS[:, ::down, ::right], atol=1e-3 if number >= len(mirrors) else 0)
+
+
+def crops(count=20_000, size=100, **changes):
+    """First and last place that views show, of columns and rows, and their shares of the size."""
+    keys = np.random.default_rng(1).integers(0, 2**63, count).astype(np.uint64)
+    augment = asked(rotation=0.0, shift=0.0, zoom=0.0, **changes)
+    t = views.Views(augment, size).parameters(keys, np.full(count, 2)).astype(np.float64)
+    return t[:, 2], t[:, 2] + (size - 1) * t[:, 0], t[:, 5], t[:, 5] + (size - 1) * t[:, 4], t[:, 0], t[:, 4]
+
+
+def test_crops_lie_in_the_picture_and_have_the_area_and_aspect_that_was_asked_for():
+    left, right, top, bottom, width, height = crops(crop_area=0.25, crop_aspect=4 / 3)
+    assert min(left.min(), top.min()) >= -0.5
+    assert max(right.max(), bottom.max()) <= 99.5
+    area, aspect = width * height, width / height
+    assert 0.24 < area.min() < 0.26
+    inside = np.maximum(width, height) < 1
+    assert 4 / 3 - 0.01 < aspect[inside].max() < 4 / 3 + 0.01
+    assert 3 / 4 - 0.01 < aspect[inside].min() < 3 / 4 + 0.01
+    small = area < 0.7  # of which none was cut off: uniform
+    assert np.abs(np.histogram(area[small], 9, (0.25, 0.7))[0] - 20_000 / 15).max() < 150
+    middle = (left + right) / 2
+    assert middle.mean() == pytest.approx(49.5, abs=0.3)
+
+
+def test_a_crop_by_hand_shows_a_quarter_twice_as_large():
+    """A ramp of 10 a column, of which columns 4 to 7 are shown, with what lies between them."""
+    picture = np.broadcast_to(np.arange(8, dtype=np.float32)[None, None, :, None] * 10, (1, 8, 8, 3))
+    draws = np.array([[0.5, 0.5, 0.5, 0.5, 0.0, 0.5, 1.0, 0.0]])  # the least area, square, right, top
+    augment = asked(rotation=0.0, shift=0.0, zoom=0.0, crop_area=0.25)
+    matrix = geometry.matrices(draws, np.array([1]), augment, 8)
+    got = geometry.warped(tf.constant(picture), geometry.as_transforms(matrix)).numpy()[0, 0, :, 0]
+    np.testing.assert_allclose(got, [37.5, 42.5, 47.5, 52.5, 57.5, 62.5, 67.5, 70])
+
+
+EVERYTHING = {
+    "flip": "both", "crop_area": 0.5, "crop_aspect": 1.5, "lightness": 0.9, "contrast": 0.9, "saturation": 0.9,
+    "hue": 0.3, "grey": 0.2, "erasing": 0.5, "magnitude": 30.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["none", "randaugment", "trivialaugment", "augmix"])
+def test_every_policy_with_everything_else_is_a_function_of_the_view_in_range_and_leaves_the_picture(policy):
+    rows = some(40, policy=policy, **EVERYTHING)
+    np.testing.assert_array_equal(seen(rows, range(6), [0] * 6), PIXELS)
+    np.testing.assert_array_equal(seen(rows, range(6), [3] * 6), PIXELS[:, ::-1, ::-1])
+    numbers = np.arange(4, 40)
+    positions = numbers % 6
+    together = seen(rows, positions, numbers)
+    assert together.dtype == np.float32
+    assert together.shape == (36, SIZE, SIZE, 3)
+    assert together.min() >= 0
+    assert together.max() <= 255
+    for at in (0, 7, 35):
+        np.testing.assert_allclose(seen(rows, positions[at : at + 1], numbers[at : at + 1])[0], together[at], atol=1e-3)
+    parameters = rows.parameters_of(positions, numbers)
+    taken = rows.take(positions, numbers)
+    (in_graph,) = tf.data.Dataset.from_tensors((taken, parameters)).map(rows.decode)
+    np.testing.assert_allclose(in_graph, together, atol=1e-3)
+    assert not np.array_equal(together[0], together[6])
+
+
+def test_what_else_is_asked_for_does_not_change_what_was_drawn():
+    """So that a crop stays where it is when colours are added."""
+    bare, rich = (
+        views.Views(asked(**more), SIZE).parameters(np.arange(50, dtype=np.uint64), np.full(50, 5))
+        for more in ({"crop_area": 0.5}, {"crop_area": 0.5, "lightness": 0.2, "erasing": 0.5, "policy": "randaugment"})
+    )
+    same = (bare[:, :8] == rich[:, :8]).all(axis=1)
+    assert 0.2 < same.mean() < 0.8  # the rest is moved by the policy too

@@ -90,6 +90,9 @@ EXPORT_FLAGS = {
     "hub_archive": ("FILE.tar.gz", "also the SavedModel, packed as TF Hub hosts it"),
 }
 RECIPE_FLAGS |= {name: (f"export.{name}", *told) for name, told in EXPORT_FLAGS.items()}
+# A flag of commands that ask a network.
+TTA = {"tta": ("N", "views of each picture, moved as in training, over which probabilities are averaged")}
+_MOST_VIEWS = 64
 # A flag of commands that open files of others, and what it says in them.
 CONSENT = {"allow_unsafe_model_code": ("true|false", "whether code that a model file brings may run")}
 _RECIPE_HELP = """\
@@ -183,6 +186,17 @@ class Values:
         if flag not in self.given:
             raise ConfigError(f"--{flag} is missing. Write --{flag}={example}.")
         return self.given[flag]
+
+    def views(self) -> int:
+        """Returns how many views of each picture are looked at.
+
+        Raises:
+            ConfigError: no number from 1 to 64.
+        """
+        text = self.given.get("tta", "1")
+        if not text.isdecimal() or not 1 <= int(text) <= _MOST_VIEWS:
+            raise ConfigError(f"--tta={text} is no number from 1 to {_MOST_VIEWS}. Write --tta=4.")
+        return int(text)
 
     def is_on(self, switch: str) -> bool:
         """Whether a flag that is true or false was given, and not as false.

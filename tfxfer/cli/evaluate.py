@@ -4,7 +4,7 @@ import pathlib
 
 from tfxfer import checks, data, recipes
 from tfxfer.cli import quiet
-from tfxfer.cli.command import COLUMNS, CONSENT, Command, Values
+from tfxfer.cli.command import COLUMNS, CONSENT, TTA, Command, Values
 from tfxfer.errors import ConfigError
 
 
@@ -16,13 +16,13 @@ def _evaluate(values: Values) -> int:
         raise ConfigError(f"--{columns[0]} is of a table, and --data names none. Write it with --data=csv:labels.csv.")
     checked = recipes.Data(source=source or "arrays:", **asked)
     data.check_source(checked.source)
+    views = values.views()
     checks.check_environment()
     quiet.load_tensorflow()
     from tfxfer import assessment
 
-    measured = assessment.assess(
-        bundle, source, allow_unsafe_model_code=values.is_on("allow_unsafe_model_code"), **asked
-    )
+    allowed = values.is_on("allow_unsafe_model_code")
+    measured = assessment.assess(bundle, source, allow_unsafe_model_code=allowed, tta=views, **asked)
     print(assessment.describe(measured))
     if "output" in values.given:
         assessment.write(measured, pathlib.Path(values.given["output"]))
@@ -40,6 +40,7 @@ COMMAND = Command(
         **COLUMNS,
         "on_bad_image": ("error|skip", "what an unreadable image does"),
         "output": ("FILE.json", "also write the result there"),
+        **TTA,
         **CONSENT,
     },
     action=_evaluate,

@@ -4,7 +4,7 @@ import pathlib
 
 from tfxfer import checks
 from tfxfer.cli import quiet
-from tfxfer.cli.command import CONSENT, Command, Values
+from tfxfer.cli.command import CONSENT, TTA, Command, Values
 from tfxfer.errors import ConfigError
 
 
@@ -14,6 +14,7 @@ def _predict(values: Values) -> int:
         raise ConfigError("no images were given. Write tfxfer predict --bundle=DIR image.jpg, or a folder.")
     top = _top(values.given.get("top", "3"))
     allowed = values.is_on("allow_unsafe_model_code")
+    views = values.views()
     from tfxfer import labelling
     from tfxfer.data import finding
 
@@ -22,7 +23,7 @@ def _predict(values: Values) -> int:
     outputs = labelling.choose_outputs(*given, is_gathered=listing.is_gathered)
     checks.check_environment()
     quiet.load_tensorflow()
-    unreadable = labelling.label(bundle, listing, outputs, top=top, allow_unsafe_model_code=allowed)
+    unreadable = labelling.label(bundle, listing, outputs, top=top, allow_unsafe_model_code=allowed, tta=views)
     return 1 if unreadable else 0
 
 
@@ -60,6 +61,7 @@ COMMAND = Command(
             "of a manifest, the column of paths, relative to it; default image, path, file or\n"
             "                             filename, or the only one",
         ),
+        **TTA,
         **CONSENT,
     },
     action=_predict,

@@ -35,6 +35,7 @@ class Measured:
         cross_entropy: mean negative log probability of the right class, nats.
         classes: in the order of the logits.
         confusion: examples of class row that were classified as class column.
+        views: of each picture, over which probabilities were averaged; 1 for the picture itself alone.
     """
 
     examples: int
@@ -48,6 +49,7 @@ class Measured:
     balanced_accuracy_interval: tuple[float, float] | None = None
     macro_f1: float | None = None
     macro_f1_interval: tuple[float, float] | None = None
+    views: int = 1
 
     @property
     def class_means(self) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from tfxfer import export, files, prediction, progress
+from tfxfer import export, files, prediction, progress, view_averaging
 from tfxfer.data.finding import Listing
 from tfxfer.display import clean
 from tfxfer.errors import DataError
@@ -24,6 +24,7 @@ def label(
     *,
     top: int | None = 3,
     allow_unsafe_model_code: bool = False,
+    tta: int = 1,
 ) -> int:
     """Labels pictures with a bundle; returns how many could not be read.
 
@@ -33,15 +34,17 @@ def label(
         outputs: where the answers go, of `choose_outputs`; files appear whole, at the end.
         top: how many classes for each image, ≥ 1; None: all.
         allow_unsafe_model_code: whether ops of a SavedModel in its network may run that the scan refuses.
+        tta: views of each picture, over which probabilities are averaged, ≥ 1; 1: the picture itself alone.
 
     Raises:
+        ConfigError: more views than training had.
         BundleError: the bundle is damaged.
         BackboneError: features are wanted of a network without a head of `swap_head`.
         DataError: standard input named no picture.
         WorkdirError: a file cannot be written.
     """
     opened = export.open_bundle(bundle, allow_unsafe_model_code=allow_unsafe_model_code)
-    return label_with(opened, listing, outputs, top=top)
+    return label_with(opened, listing, outputs, top=top, tta=tta)
 
 
 def label_with(
@@ -52,6 +55,7 @@ def label_with(
     top: int | None = 3,
     threads: int | None = None,
     after_each: Callable[[], None] = lambda: None,
+    tta: int = 1,
 ) -> int:
     """Does the same with a bundle that is open.
 
@@ -62,8 +66,13 @@ def label_with(
         top: how many classes for each image, ≥ 1; None: all.
         threads: that decode; None: one for each core.
         after_each: called when an answer is written.
+        tta: views of each picture.
     """
     network = bundle.model if outputs.embeddings is None else prediction.with_features(bundle.model)
+    if tta > 1:
+        augment = view_averaging.augment_of(bundle.folder)
+        network = view_averaging.averaged(network, augment, tta)
+        print(view_averaging.told(augment, tta), file=sys.stderr)
     names = bundle.class_names
     # A single picture does not wait for 31 copies of it.
     batch_size = _BATCH if listing.count is None else min(_BATCH, max(listing.count, 1))
