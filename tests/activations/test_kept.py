@@ -71,6 +71,21 @@ def test_the_result_is_that_of_computing_everything_in_every_epoch(fitted, views
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_views_by_a_policy_are_the_same_kept_and_made_in_every_epoch(fitted):
+    asked = {"views": 3, "preset": "strong", "live": False, "cutmix": 0.0, "mixup": 0.0}
+    kept = fitted(STAGES[1:], folder="kept", **asked)
+    anew = fitted(STAGES[1:], folder="anew", cache=tfxfer.Cache(store="off"), **asked)
+    assert len(kept[3].how.caches) == 0  # as many epochs as views
+    longer = (dataclasses.replace(STAGES[1], epochs=5),)
+    kept, anew = (
+        fitted(longer, folder="kept2", **asked),
+        fitted(longer, folder="anew2", cache=tfxfer.Cache(store="off"), **asked),
+    )
+    assert len(kept[3].how.caches) == 1
+    np.testing.assert_allclose(losses(kept[0]), losses(anew[0]), rtol=1e-4)
+
+
 def test_views_change_what_is_learned(fitted):
     assert losses(fitted(folder="one")[0]) != losses(fitted(views=3, folder="three")[0])
 
