@@ -57,20 +57,27 @@ def throughput(given: argparse.Namespace) -> list[Figure]:
         for name in itertools.islice(itertools.cycle(asked), turn, turn + len(asked)):
             for _ in range(_UNTIMED):
                 trainee.train_function(iterators[name])
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             for _ in range(_TIMED):
                 trainee.train_function(iterators[name])
             if turn:  # the first one traces
                 times[name].append((time.perf_counter() - start) / _TIMED)
-    shares = {
-        name: statistics.median(none / own for none, own in zip(times["none"], times[name], strict=True))
-        for name in asked
-    }
-    for name, share in shares.items():
-        print(
-            f"{name}: {1000 * statistics.median(times[name]):.1f} ms a step, {share:.3f} of the throughput", flush=True
-        )
-    return [_at_least('throughput with "light" over that without augmentation', shares["light"], _LEAST_SHARE)]
+                cpu[name].append((time.process_time() - start_cpu) / _TIMED)
+    shares, cpu_shares = (
+        {
+            name: statistics.median(none / own for none, own in zip(each["none"], each[name], strict=True))
+            for name in asked
+        }
+        for each in (times, cpu)
+    )
+    for name in asked:
+        step = f"{1000 * statistics.median(times[name]):.1f} ms a step"
+        spent = f"{1000 * statistics.median(cpu[name]):.1f} ms of the processors, {cpu_shares[name]:.3f} by these"
+        print(f"{name}: {step}, {shares[name]:.3f} of the throughput; {spent}", flush=True)
+    return [
+        _at_least('throughput with "light" over that without augmentation', shares["light"], _LEAST_SHARE),
+        _at_least("the same by seconds of the processors", cpu_shares["light"], _LEAST_SHARE),
+    ]
 
 
 def resume(given: argparse.Namespace) -> list[Figure]:
