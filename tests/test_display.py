@@ -111,6 +111,22 @@ def test_the_plan_has_a_row_for_each_stage():
     assert f"2 2 block2…head stem…block1 frozen 7 {weights:,} 23.7 kB" in table
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"preset": "none"}, "none"),
+        ({"views": 1}, "none"),
+        ({"views": 3}, "3 views of each picture: rotation 12, shift 0.1, zoom 0.1"),
+        ({"preset": "medium", "hue": 0.1}, "new views in each epoch: flip horizontal, rotation 10, crop area 0.5, "
+         "crop aspect 1.33333, lightness 0.2, contrast 0.2, saturation 0.2, hue 0.1"),
+        ({"preset": "none", "mixup": 0.2, "cutmix": 1.0}, "mixed: mixup 0.2, cutmix 1"),
+    ],
+)  # fmt: skip
+def test_the_plan_tells_what_is_done_to_pictures(asked, said):
+    text = shown(Recipe(stages=(Stage(epochs=20),), augment=Augment(**asked)))
+    assert row(text, "augmentation") == f"augmentation {said}"
+
+
 def test_the_plan_tells_what_is_computed_once_and_what_it_takes():
     """Ten features of two bytes are padded to 24; of 210 training pictures and 30 for validation."""
     said = " ".join(shown().split())

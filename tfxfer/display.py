@@ -10,6 +10,8 @@ import rich.console
 import rich.table
 import rich.text
 
+from tfxfer import augmentation
+from tfxfer.augmentation import Augment
 from tfxfer.facts import BackboneFacts, DataFacts
 from tfxfer.plans import Plan, StageCache, StagePlan
 from tfxfer.plans.caching import PIXELS
@@ -118,6 +120,7 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
         ("pixels", f"{what.image_size}×{what.image_size} ({what.framing}), {size_text(how.pixel_bytes)} in "
                    f"{how.pixel_store}; "
                    f"the network's own scale, {backbone.card.pixels}, is applied in its graph"),
+        ("augmentation", _augmentation(what.augment)),
         ("head", _head_text(what.head)),
         ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}{_share(plan)}, seed {what.seed}"),
         ("strategy", _strategy(plan)),
@@ -165,6 +168,15 @@ def _by_class(numbers: Sequence[float], data: DataFacts) -> str:
 
 def _list(numbers: Sequence[int]) -> str:
     return ", ".join(f"{number:,}" for number in numbers) if len(numbers) <= _CLASSES else "number that there is"
+
+
+def _augmentation(augment: Augment) -> str:
+    """Returns what is done to training pictures, in words."""
+    viewed = augmentation.described(augment)
+    views = "new views in each epoch" if augment.live else f"{augment.views} views of each picture"
+    mixed = augmentation.described(augment, ("mixup", "cutmix"))
+    said = [] if viewed == "nothing" or (augment.views == 1 and not augment.live) else [f"{views}: {viewed}"]
+    return "; ".join([*said, *([f"mixed: {mixed}"] if mixed != "nothing" else [])]) or "none"
 
 
 def _share(plan: Plan) -> str:
