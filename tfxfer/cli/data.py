@@ -49,6 +49,7 @@ def _show(values: Values) -> int:
         raise ConfigError(f"--output={output} is no PNG file. Write --output=sheet.png.")
     columns, shown = (_number(values, *flag) for flag in (("columns", 8, 32), ("views", 5, 16)))
     checks.check_recipe(recipe)
+    checks.check_alone(recipe.running)
     checks.check_environment()
     quiet.load_tensorflow(recipe.running)
     from tfxfer import contact_sheet

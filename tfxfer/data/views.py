@@ -68,7 +68,8 @@ class Views:
         augment, size = self._augment, self._size
         counts = (geometry.DRAWS, colours.DRAWS, erasing.DRAWS, policies.draws_of(augment))
         ends = [0, *itertools.accumulate(counts)]
-        every = draws.uniform(keys, numbers, ends[-1])
+        # Numbers of one kind lie side by side: NumPy may compute what does not with other instructions, to other bits.
+        every = np.asfortranarray(draws.uniform(keys, numbers, ends[-1]))
         of_geometry, of_colours, of_erasing, of_policy = (every[:, a:b] for a, b in itertools.pairwise(ends))
         still = geometry.exact(numbers, augment)
         base = geometry.matrices(of_geometry, numbers, augment, size)
