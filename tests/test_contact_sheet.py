@@ -1,5 +1,7 @@
 """The contact sheet shows pictures, views and mixed batches as training has them, and overwrites nothing."""
 
+import dataclasses
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -45,6 +47,15 @@ def test_pictures_are_of_the_training_split_alone(colours, tmp_path):
     pixels = examples.pixels(24, "squash")
     train = {pixels[index].tobytes() for index in examples.indices(data.TRAIN)}
     assert {picture.astype(np.uint8).tobytes() for picture in sheet.strips[0].pictures} <= train
+
+
+def test_some_examples_keep_their_pixels_labels_and_weights(colours):
+    every = data.open_data(recipe(colours).data, seed=0)
+    every = dataclasses.replace(every, weights=np.arange(60, dtype=np.float32))
+    some = every.some(np.array([40, 7]))
+    assert (some.labels.tolist(), some.weights.tolist()) == (every.labels[[40, 7]].tolist(), [40, 7])
+    assert some.keys == (every.keys[40], every.keys[7])
+    np.testing.assert_array_equal(some.pixels(24, "squash"), every.pixels(24, "squash")[[40, 7]])
 
 
 def test_where_nothing_is_done_the_sheet_says_so(colours, tmp_path):

@@ -114,7 +114,7 @@ def _strips(rows: Rows, class_names: tuple[str, ...], augment: Augment, seed: in
         return
     steps = min(_BATCHES, -(-len(rows) // columns))
     mixed = batches.training_batches(with_views, batch_size=columns, start=0, steps=steps, seed=seed, stage=0, mix=mix)
-    for number, (pixels, labels) in enumerate(mixed, start=1):
+    for number, (pixels, labels, *_weights) in enumerate(mixed, start=1):
         yield Strip(f"mixed batch {number}", pixels.numpy(), tuple(_shares(row, class_names) for row in labels.numpy()))
 
 

@@ -7,11 +7,11 @@ import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts
 
 from tfxfer import plans, values
+from tfxfer.augmentation import Augment
 from tfxfer.errors import ConfigError
 from tfxfer.imbalance import Imbalance
 from tfxfer.plans.imbalance import NOTHING, ImbalancePlan, draws, resolve_imbalance
 from tfxfer.recipes import Recipe, Stage
-from tfxfer.reuse import Augment
 
 
 def planned(counts, **settings) -> ImbalancePlan:

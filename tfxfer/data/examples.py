@@ -78,8 +78,14 @@ class Examples:
 
     def some(self, at: np.ndarray) -> "Examples":
         """Returns the examples at these positions, int64, in this order; the facts stay those of all."""
-        pictures, keys = _Subset(self.pictures, at), tuple(self.keys[index] for index in at)
-        return dataclasses.replace(self, pictures=pictures, labels=self.labels[at], splits=self.splits[at], keys=keys)
+        return dataclasses.replace(
+            self,
+            pictures=_Subset(self.pictures, at),
+            labels=self.labels[at],
+            splits=self.splits[at],
+            keys=tuple(self.keys[index] for index in at),
+            weights=None if self.weights is None else self.weights[at],
+        )
 
     def rows(self, pixels: np.ndarray, split: int) -> Rows:
         """Returns the examples of a split as rows of `pixels`, the array that the method of that name made."""
