@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 import tfxfer
-from tfxfer import contact_sheet, data, testing
+from tfxfer import contact_sheet, data, framing, testing
 from tfxfer.cli.main import main
 from tfxfer.errors import WorkdirError
 
@@ -44,7 +44,7 @@ def test_rows_are_pictures_views_and_batches_with_shares_of_labels(colours, tmp_
 def test_pictures_are_of_the_training_split_alone(colours, tmp_path):
     sheet = contact_sheet.draw(recipe(colours, mixup=0.4), tmp_path / "sheet.png", columns=21)
     examples = data.open_data(recipe(colours).data, seed=0)
-    pixels = examples.pixels(24, "squash")
+    pixels = examples.pixels(24, framing.Framing())
     train = {pixels[index].tobytes() for index in examples.indices(data.TRAIN)}
     assert {picture.astype(np.uint8).tobytes() for picture in sheet.strips[0].pictures} <= train
 
@@ -55,7 +55,7 @@ def test_some_examples_keep_their_pixels_labels_and_weights(colours):
     some = every.some(np.array([40, 7]))
     assert (some.labels.tolist(), some.weights.tolist()) == (every.labels[[40, 7]].tolist(), [40, 7])
     assert some.keys == (every.keys[40], every.keys[7])
-    np.testing.assert_array_equal(some.pixels(24, "squash"), every.pixels(24, "squash")[[40, 7]])
+    np.testing.assert_array_equal(some.pixels(24, framing.Framing()), every.pixels(24, framing.Framing())[[40, 7]])
 
 
 def test_where_nothing_is_done_the_sheet_says_so(colours, tmp_path):

@@ -91,7 +91,7 @@ def draw(recipe: recipes.Recipe, output: pathlib.Path, *, columns: int = 8, show
     augment, reasons = plans.choose_augment(recipe.augment, examples.facts)
     train = examples.indices(data.TRAIN)
     some = examples.some(train[evenly(len(train), _BATCHES * columns)])
-    rows = some.rows(some.pixels(size, recipe.data.resize), data.TRAIN)
+    rows = some.rows(some.pixels(size, recipe.data.framing), data.TRAIN)
     strips = tuple(_strips(rows, examples.facts.class_names, augment, recipe.seed, columns, shown))
     with files.replacing(output) as beside:
         arranged(strips).save(beside, "PNG")

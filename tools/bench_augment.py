@@ -120,7 +120,7 @@ def _stage():
     ready = pipeline.prepare(recipe(), data=(pictures, labels), with_seconds=False)
     what = ready.plan.what
     trainee = stages.prepared(ready.model, 0, what.stages[0], what)
-    rows = ready.examples.rows(ready.examples.pixels(_PIXELS, "squash"), TRAIN)
+    rows = ready.examples.rows(ready.examples.pixels(_PIXELS, what.framing), TRAIN)
     facts = (ready.examples.facts, ready.backbone.facts, runtime.probe())
 
     def batches_of(start: int, stop: int, **asked):
