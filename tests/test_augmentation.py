@@ -93,3 +93,34 @@ def test_what_is_asked_for_is_told_in_words_and_names_views_apart():
         if name == "magnitude":
             value = 20.0
         assert described(dataclasses.replace(strong, **{name: value})) != described(strong), name
+
+
+BEFORE = {"views": "auto", "live": False, "flip": False, "rotation": 12.0, "shift": 0.1, "zoom": 0.1, "mixup": 0.0,
+          "brightness": 0.0}  # fmt: skip
+
+
+def test_a_recipe_from_before_presets_is_the_same_recipe_now():
+    assert values.from_json(Augment, augmentation.of_now({"augment": BEFORE})["augment"]) == Augment()
+    asked = augmentation.of_now({"augment": BEFORE | {"flip": True, "rotation": 5.0}, "seed": 3})
+    assert asked == {"augment": {"flip": True, "rotation": 5.0}, "seed": 3}
+    of_today = {"augment": values.to_json(Augment(rotation=12.0, flip=False))}
+    assert augmentation.of_now(of_today) == of_today
+    assert augmentation.of_now({"seed": 3}) == {"seed": 3}
+
+
+def test_a_plan_from_before_presets_counts_as_it_did():
+    few = dataclasses.replace(settled(Augment(flip=False), "light"), views=4)
+    assert augmentation.counted(few) == BEFORE | {"views": 4}
+    one = dataclasses.replace(settled(Augment(), "none"), views=1)
+    assert augmentation.counted(one) == BEFORE | {"views": 1}
+    read = values.from_json(Augment, BEFORE | {"views": 4, "flip": True})  # with fields that are left open
+    assert augmentation.counted(read) == BEFORE | {"views": 4, "flip": True}
+
+
+def test_what_came_with_presets_counts_where_it_does_something():
+    few = dataclasses.replace(settled(Augment(flip=False), "light"), views=4)
+    told = [augmentation.counted(few)]
+    for changes in ({"flip": "both"}, {"crop_area": 0.5}, {"policy": "augmix"}, {"erasing": 0.5}, {"cutmix": 1.0},
+                    {"policy": "augmix", "magnitude": 3.0}, {"hue": 0.1}, {"live": True, "grey": 0.2}):  # fmt: skip
+        told.append(augmentation.counted(dataclasses.replace(few, **changes)))
+    assert all(one not in told[:at] for at, one in enumerate(told))

@@ -36,6 +36,11 @@ VIEW_FIELDS = (
 )  # fmt: skip
 # Of those, the ones that move pixels and leave their colours.
 GEOMETRY_FIELDS = ("flip", "rotation", "shift", "zoom", "crop_area", "crop_aspect")
+# What there was before presets, in runs that may still go on, with its values.
+_BEFORE = {
+    "views": "auto", "live": False, "flip": False, "rotation": 12.0, "shift": 0.1, "zoom": 0.1, "mixup": 0.0,
+    "brightness": 0.0,
+}  # fmt: skip
 # The least and the most that a number may be.
 _LIMITS = {
     "rotation": (0, 180), "shift": (0, 0.5), "zoom": (0, 0.5), "crop_area": (0.05, 1), "crop_aspect": (1, 3),
@@ -161,7 +166,32 @@ def described(augment: Augment, fields: tuple[str, ...] = VIEW_FIELDS) -> str:
         if name in of_policy:
             is_said = augment.policy in of_policy[name]
         else:
-            is_said = value != _NOTHING[name]
+            is_said = value not in ("auto", _NOTHING[name])  # an older plan has fields that are left open
         if is_said:
             said.append(f"{name.replace('_', ' ')} {value if isinstance(value, str) else f'{value:g}'}")
     return ", ".join(said) or "nothing"
+
+
+def counted(augment: Augment) -> dict[str, Any]:
+    """Returns the JSON of a settled value by which plans are told apart.
+
+    What came with presets counts only where it does something, and nothing counts of views where there is one, so that
+    a run from before goes on.
+    """
+    told = {name: value for name, value in values.to_json(augment).items() if name in _BEFORE}
+    told["flip"] = {"none": False, "horizontal": True}.get(augment.flip, augment.flip)
+    if augment.views == 1 and not augment.live:
+        told |= {name: _BEFORE[name] for name in GEOMETRY_FIELDS if name in _BEFORE}
+    else:
+        later = tuple(name for name in VIEW_FIELDS if name not in _BEFORE)
+        told |= {"others": described(augment, later)} if described(augment, later) != "nothing" else {}
+    return told | ({"cutmix": augment.cutmix} if augment.cutmix not in ("auto", 0) else {})
+
+
+def of_now(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Returns the JSON of a recipe from before presets as it is written now: what nobody had asked for is "auto"."""
+    asked = recipe.get("augment")
+    if not isinstance(asked, dict) or "preset" in asked:
+        return recipe
+    kept = {name: value for name, value in asked.items() if name not in _BEFORE or value != _BEFORE[name]}
+    return {**recipe, "augment": kept}

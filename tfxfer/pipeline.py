@@ -12,6 +12,7 @@ import numpy as np
 
 from tfxfer import (
     activations,
+    augmentation,
     backbones,
     checks,
     display,
@@ -201,7 +202,7 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
     if resume == "never" and written.exists():
         raise WorkdirError(f"{workdir} has a run already. Choose another --workdir, or write --resume=auto.")
     if written.exists():
-        kept = values.from_json(recipes.Recipe, files.read_json(written))
+        kept = values.from_json(recipes.Recipe, augmentation.of_now(files.read_json(written)))
         # Where activations are kept, on which devices, and what is exported changes nothing that is learned.
         kept = dataclasses.replace(kept, cache=recipe.cache, running=recipe.running, export=recipe.export)
         if kept != recipe:
@@ -325,7 +326,7 @@ def _plan_before(workdir: pathlib.Path, recipe: recipes.Recipe) -> Plan | None:
     if not (workdir / _PLAN).exists() or not (workdir / _RECIPE).exists():
         return None
     try:
-        kept = values.from_json(recipes.Recipe, files.read_json(workdir / _RECIPE))
+        kept = values.from_json(recipes.Recipe, augmentation.of_now(files.read_json(workdir / _RECIPE)))
         return values.from_json(Plan, files.read_json(workdir / _PLAN)) if kept.cache == recipe.cache else None
     except TfxferError:  # of another version, or half a file
         return None

@@ -75,14 +75,14 @@ def test_a_plan_holds_nothing_that_is_auto():
         assert "auto" not in vars(resolved(preset=preset)[0]).values()
 
 
-def test_what_a_view_may_differ_in_is_part_of_what_names_a_plan():
+@pytest.mark.parametrize(("epochs", "is_other"), [(20, True), (3, False)])  # three epochs show the pictures alone
+def test_what_views_differ_in_is_part_of_what_names_a_plan(epochs, is_other):
+    found = (data_facts(), backbone_facts(), machine_facts())
     plain, other = (
-        plans.resolve(
-            Recipe(stages=(Stage(epochs=3),), augment=Augment(**asked)), data_facts(), backbone_facts(), machine_facts()
-        )
+        plans.resolve(Recipe(stages=(Stage(epochs=epochs),), augment=Augment(**asked)), *found)
         for asked in ({}, {"contrast": 0.1})
     )
-    assert plain.digest != other.digest
+    assert (plain.digest != other.digest) == is_other
 
 
 def test_cutmix_leaves_nothing_to_compute_once_and_says_so():

@@ -6,7 +6,7 @@ import math
 import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts
 
-from tfxfer import plans, values
+from tfxfer import augmentation, plans, values
 from tfxfer.augmentation import Augment
 from tfxfer.errors import ConfigError
 from tfxfer.imbalance import Imbalance
@@ -97,6 +97,7 @@ def test_a_run_that_asks_nothing_has_the_digest_that_it_had_before():
     without = plan()
     told = values.to_json(without.what)
     del told["imbalance"], told["background"]  # later fields, both as they were before
+    told["augment"] = augmentation.counted(without.what.augment)
     assert without.digest == values.digest(told)
     assert plan(imbalance=Imbalance(focal_gamma=2.0)).digest != without.digest
     written = values.to_json(without)

@@ -8,6 +8,7 @@ import pytest
 from tfxfer.augmentation import Augment, settled
 from tfxfer.data import views
 from tfxfer.data.rows import Rows
+from tfxfer.plans import ImbalancePlan
 from tfxfer.training.stage_data import StageData
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
@@ -20,7 +21,7 @@ def stage_data(augment=STRONG) -> StageData:
     return StageData(
         number=1,
         stage=types.SimpleNamespace(steps_per_epoch=3),
-        what=types.SimpleNamespace(augment=augment, seed=5, batch_size=4),
+        what=types.SimpleNamespace(augment=augment, seed=5, batch_size=4, imbalance=ImbalancePlan()),
         train=views.with_views(rows, 6, augment, seed=5),
         validation=rows,
         cached=False,

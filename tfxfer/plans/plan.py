@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from tfxfer import values
+from tfxfer import augmentation, values
 from tfxfer.augmentation import Augment
 from tfxfer.framing import Framing, Resize
 from tfxfer.heads import Head
@@ -253,7 +253,7 @@ class Plan:
         Fields with a default came later than runs that could still go on: with it they do not count.
         """
         later = {field.name: field.default for field in dataclasses.fields(self.what)}
-        told = values.to_json(self.what)
+        told = values.to_json(self.what) | {"augment": augmentation.counted(self.what.augment)}
         return values.digest({name: told[name] for name in told if getattr(self.what, name) != later[name]})
 
 
