@@ -93,7 +93,7 @@ def draw(recipe: recipes.Recipe, output: pathlib.Path, *, columns: int = 8, show
     some = examples.some(train[evenly(len(train), _BATCHES * columns)])
     rows = some.rows(some.pixels(size, recipe.data.framing), data.TRAIN)
     strips = tuple(_strips(rows, examples.facts.class_names, augment, recipe.seed, columns, shown))
-    with files.replacing(output) as beside:
+    with files.replacing(output, overwrite=overwrite) as beside:
         arranged(strips).save(beside, "PNG")
     return Sheet(strips, augment, reasons)
 

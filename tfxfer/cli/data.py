@@ -73,7 +73,7 @@ COMMAND = Command(
         "output": (
             "FILE",
             "check: FILE.html, the page with all classes and a sheet of what is nearly the same;\n"
-            "                             show: FILE.png, training pictures as they are, their views, and mixed batches",
+            "                             show: FILE.png, training pictures as they are, as views, and mixed",
         ),
         "columns": ("N", "show: pictures in a row, 1 to 32; default 8"),
         "views": ("N", "show: views of each picture, 1 to 16; default 5"),
