@@ -48,6 +48,13 @@ def photos(tmp_path, monkeypatch):
     shutil.copy(tmp_path / "photos" / "cat" / "cat0.png", "picture.jpg")
     breeds = [f"{breed}/{breed}{number}.png,{breed}" for breed in ("cat", "dog") for number in range(12)]
     (tmp_path / "breeds.csv").write_text("image,breed\n" + "".join(f"photos/{line}\n" for line in breeds))
+    grades = ("poor", "fair", "good")
+    tags = [
+        f"{name}{'|indoors' if number % 3 else ''},{number + 0.5},{grades[number % 3]},photos/{name}/{name}{number}.png"
+        for name in ("cat", "dog")
+        for number in range(12)
+    ]
+    (tmp_path / "tags.csv").write_text("\n".join(["tags,age,grade,image", *tags]))
     (tmp_path / "list.csv").write_text("image\nnew_pictures/cat0.png\nnew_pictures/dog1.png\n")
     return tmp_path
 
@@ -93,7 +100,7 @@ def test_the_commands_of_the_readme_run(photos, capsys):
         # One epoch of a small size instead of the defaults; MobileNetV2's weights cannot be had without network.
         if words[1] in ("train", "plan", "lr-find"):
             words.append("--image_size=32")
-        if {"--data=folder:photos", "--data=csv:breeds.csv"} & set(words):
+        if {"--data=folder:photos", "--data=csv:breeds.csv", "--data=csv:tags.csv"} & set(words):
             words.append("--stages=feature_extraction")
         if any(word.startswith("--config=") for word in words):
             words = [word.replace("runs/photos", "runs/config") for word in words]

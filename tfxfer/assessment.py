@@ -3,10 +3,11 @@
 import dataclasses
 import pathlib
 
-from tfxfer import data, display, evaluation, export, files, recipes, runtime, values, view_averaging
+from tfxfer import data, evaluation, export, files, recipes, runtime, values, view_averaging
 from tfxfer.errors import BundleError
-from tfxfer.evaluation import Measured
+from tfxfer.evaluation import AnyMeasured
 from tfxfer.recipes import Recipe
+from tfxfer.recipes.inputs import headings_in
 
 
 def assess(
@@ -18,7 +19,7 @@ def assess(
     label_column: str = "",
     allow_unsafe_model_code: bool = False,
     tta: int = 1,
-) -> Measured:
+) -> AnyMeasured:
     """Returns the result of a bundle's model.
 
     Args:
@@ -43,12 +44,13 @@ def assess(
     runtime.check_environment()
     model = opened.model
     if tta > 1:
+        view_averaging.check_task(opened.task.kind)
         model = view_averaging.averaged(model, view_averaging.augment_of(bundle), tta)
     columns = {"image_column": image_column, "label_column": label_column}
     examples = open_examples(opened, source, on_bad_image=on_bad_image, **columns)
     pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
     measured = evaluation.measure(model, examples.rows(pixels, data.TEST), opened.class_names)
-    return dataclasses.replace(measured, views=tta)
+    return dataclasses.replace(measured, views=tta) if tta > 1 else measured
 
 
 def open_examples(
@@ -75,11 +77,16 @@ def open_examples(
     if source is not None:
         columns = {"image_column": image_column, "label_column": label_column}
         asked = recipes.Data(source=source, on_bad_image=on_bad_image, **columns)
+        kind = bundle.task.kind
         if asked.is_table:
             trained = _recipe(bundle).data
             columns = {name: heading or getattr(trained, name) for name, heading in columns.items()}
-            asked = dataclasses.replace(asked, **columns)
-        return data.open_labelled(asked, bundle.class_names)
+            several = len(headings_in(columns["label_column"])) > 1
+            columns["label_separator"] = "" if several or kind != "multi_label" else trained.label_separator
+            asked = dataclasses.replace(asked, task=kind, **columns)
+        elif kind != "single_label":
+            asked = dataclasses.replace(asked, task=kind)
+        return data.open_labelled(asked, bundle.class_names, bundle.task)
     recipe = _recipe(bundle)
     if recipe.data.source == "arrays:":
         raise BundleError("this bundle was trained on arrays of a Python program. Give labelled images: --data=…")
@@ -97,24 +104,14 @@ def _recipe(bundle: export.Bundle) -> Recipe:
     return values.from_json(Recipe, files.read_json(bundle.folder / "recipe.json"))
 
 
-def describe(measured: Measured) -> str:
+def describe(measured: AnyMeasured) -> str:
     """Returns the result in a few lines: the whole, then each class."""
-    low, high = (100 * bound for bound in measured.accuracy_interval)
-    lines = [
-        f"accuracy {100 * measured.accuracy:.1f} % on {measured.examples:,} examples (95 % interval {low:.1f} to "
-        f"{high:.1f} %), balanced {100 * measured.balanced_accuracy:.1f} %"
-        + (f", by the mean over {measured.views} views of each picture" if measured.views > 1 else ""),
-        measured.class_means,
-    ]
-    width = max(len(display.clean(result.name)) for result in measured.classes)
-    lines += [
-        f"  {display.clean(result.name):<{width}}  precision {100 * result.precision:5.1f} %  recall "
-        f"{100 * result.recall:5.1f} %  {result.examples:,} examples"
-        for result in measured.classes
-    ]
-    return "\n".join(lines)
+    means, views = getattr(measured, "class_means", ""), getattr(measured, "views", 1)
+    said = evaluation.headline(measured)
+    said += f", by the mean over {views} views of each picture" if views > 1 else ""
+    return "\n".join([said, *([means] if means else []), *evaluation.lines_of(measured)])
 
 
-def write(measured: Measured, output: pathlib.Path) -> None:
+def write(measured: AnyMeasured, output: pathlib.Path) -> None:
     """Writes the result as JSON."""
     files.write_json(output, values.to_json(measured))

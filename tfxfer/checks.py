@@ -6,6 +6,7 @@ import pathlib
 
 from tfxfer import backbones, clusters, data, devices, formats, recipes
 from tfxfer.errors import ConfigError
+from tfxfer.tasks import Kind
 
 
 def check_recipe(recipe: recipes.Recipe) -> None:
@@ -18,12 +19,26 @@ def check_recipe(recipe: recipes.Recipe) -> None:
     """
     data.check_source(recipe.data.source)
     formats.check_installed(recipe.export.optional_formats)
+    check_accuracy(recipe.export, recipe.data.kind)
     running = recipe.running
     devices.check_strategy(running.strategy, devices.parse_devices(running.devices), _cluster_of(running))
     card = backbones.card(recipe.backbone.handle)
     backbones.check_takes_pictures(card)
     if recipe.image_size != "auto":
         backbones.check_size(card, recipe.image_size)
+
+
+def check_accuracy(export: recipes.Export, kind: Kind) -> None:
+    """Refuses to hold a network to an accuracy that its task does not have.
+
+    Raises:
+        ConfigError: examples are not of one class.
+    """
+    if export.assert_accuracy_at_least and kind not in ("single_label", "ordinal"):
+        raise ConfigError(
+            f"assert_accuracy_at_least={export.assert_accuracy_at_least:g} is of tasks in which an example is of one "
+            f"class, and task={kind} has no accuracy. Leave it out, and look at what the report measures."
+        )
 
 
 def check_alone(running: recipes.Running) -> None:

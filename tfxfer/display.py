@@ -20,6 +20,8 @@ from tfxfer.recipes import Adam, Optimizer
 _WIDTH = 100
 # So many classes are told of each; of more the two ends.
 _CLASSES = 12
+# What names are of, where they are not of classes.
+_CALLED = {"multi_label": "labels", "regression": "targets"}
 # How much of a layer group stands still where so much of it trains.
 _REST = {"all": "none", "some": "some", "none": "all"}
 
@@ -87,7 +89,7 @@ def parity_lines(parities: Sequence[Any]) -> list[str]:
         (
             one.file,
             f"differs by {one.largest_difference:.1g}",
-            "" if one.accuracy is None else f"{100 * one.accuracy:.1f} % right",
+            _right(one),
             f"{one.size_bytes / 1e6:.1f} MB",
             f"{one.one_ms:.3g} ms a picture",
             f"{one.batch_ms:.3g} ms for 32",
@@ -101,6 +103,12 @@ def parity_lines(parities: Sequence[Any]) -> list[str]:
     return [f"exported and read back, on {first.examples:,} test examples{some}:", *(f"  {line}" for line in lines)]
 
 
+def _right(one: Any) -> str:
+    if one.r2 is not None:
+        return f"R² {one.r2:.3f}"
+    return "" if one.accuracy is None else f"{100 * one.accuracy:.1f} % right"
+
+
 def left_out_lines(left_out: Sequence[Any]) -> list[str]:
     """Returns a line for each format that is not there: values with the attributes of `evaluation.LeftOut`."""
     return [f"not exported: {clean(one.format)}: {clean(one.reason)}" for one in left_out]
@@ -112,16 +120,17 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
     what, how = plan.what, plan.how
     parameters = sum(group.parameters for group in backbone.groups)
     rows = [
-        ("data", f"{data.source}: {data.train_examples:,} train, {sum(data.validation_counts):,} validation, "
-                 f"{sum(data.test_counts):,} test ({data.split})"),
-        ("classes", shown),
+        ("data", f"{data.source}: {data.train_examples:,} train, {data.validation_examples:,} validation, "
+                 f"{data.test_examples:,} test ({data.split})"),
+        (_CALLED.get(data.task.kind, "classes"), shown),
+        *([] if data.task.kind == "single_label" else [("task", _task(data))]),
         ("backbone", f"{what.backbone}, {backbone.weights} weights, {len(backbone.groups)} layer groups, "
                      f"{parameters:,} weights, {backbone.feature_channels} features"),
         ("pixels", f"{what.image_size}×{what.image_size} ({what.framing}), {size_text(how.pixel_bytes)} in "
                    f"{how.pixel_store}; "
                    f"the network's own scale, {backbone.card.pixels}, is applied in its graph"),
         ("augmentation", _augmentation(what.augment)),
-        ("head", _head_text(what.head)),
+        ("head", _head_text(what.head, "numbers" if what.task.kind == "regression" else "logits")),
         ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}{_share(plan)}, seed {what.seed}"),
         ("strategy", _strategy(plan)),
         ("checkpoints", f"every {how.checkpoint_seconds:g} s and behind each stage; within one the last "
@@ -179,6 +188,21 @@ def _augmentation(augment: Augment) -> str:
     return "; ".join([*said, *([f"mixed: {mixed}"] if mixed != "nothing" else [])]) or "none"
 
 
+def _task(data: DataFacts) -> str:
+    """Returns what is to be told of a picture, and what follows from it."""
+    if data.task.kind == "ordinal":
+        return "ordinal: classes in order, the lowest first; each output asks whether a picture is above one of them"
+    if data.task.kind == "multi_label":
+        none = f"; {data.unlabelled:,} images have none" if data.unlabelled else ""
+        return f"multi_label: any of {len(data.class_names)} labels, each with a loss of its own{none}"
+    numbers = ", ".join(
+        f"{name} {mean:.4g} ± {deviation:.3g}"
+        for name, mean, deviation in zip(data.class_names[:6], data.task.means, data.task.deviations, strict=False)
+    )
+    more = f", … ({len(data.class_names)} in all)" if len(data.class_names) > 6 else ""
+    return f"regression: Huber's loss of standardised targets; over the training examples {numbers}{more}"
+
+
 def _share(plan: Plan) -> str:
     """Returns how many examples of a step each device gets, where there are several."""
     how = plan.how
@@ -211,11 +235,11 @@ def _computing(plan: Plan) -> str:
     return "; ".join([*said, *([f"a step takes about {size_text(most)}{each}"] if most else [])])
 
 
-def _head_text(head) -> str:
+def _head_text(head, outputs: str) -> str:
     name = type(head).__name__
     hidden = f", hidden layers of {', '.join(map(str, head.hidden))}" if hasattr(head, "hidden") else ""
     dropout = f", dropout {head.dropout:g}" if head.dropout else ""
-    return f"{name}: {head.pooling} pooling{hidden}{dropout}, {head.outputs} logits, kernel from {head.kernel}"
+    return f"{name}: {head.pooling} pooling{hidden}{dropout}, {head.outputs} {outputs}, kernel from {head.kernel}"
 
 
 def _stages(plan: Plan, backbone: BackboneFacts) -> rich.table.Table:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfxfer import assessment, data, display, evaluation, export, files, formats, runtime, values
+from tfxfer import assessment, checks, data, display, evaluation, export, files, formats, runtime, values
 from tfxfer.data.rows import Rows, evenly
 from tfxfer.errors import AccuracyError, WorkdirError
 from tfxfer.evaluation import Report
@@ -56,6 +56,7 @@ def export_again(
     examples = assessment.open_examples(opened, source, on_bad_image=on_bad_image)
     pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
     test = examples.rows(pixels, data.TEST)
+    checks.check_accuracy(asked, opened.task.kind)
     if asked.assert_accuracy_at_least:
         measured = evaluation.measure(opened.model, test, opened.class_names)
         if measured.accuracy < asked.assert_accuracy_at_least:

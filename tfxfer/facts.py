@@ -4,6 +4,8 @@ import dataclasses
 import functools
 from typing import Literal
 
+from tfxfer.tasks import SINGLE_LABEL, Task
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BadImage:
@@ -19,8 +21,9 @@ class DataFacts:
 
     Attributes:
         source: as the recipe names it.
-        class_names: in the order of the logits.
-        train_counts: examples of each class in the training split; `validation_counts`, `test_counts` likewise.
+        class_names: in the order of the logits; names of labels, or of the targets of regression.
+        train_counts: examples of each class in the training split; `validation_counts`, `test_counts` likewise. Of a
+            label those that have it, of a target of regression all.
         height: median height of the pictures in pixels; `width` likewise.
         channels: of the decoded pictures: 3, RGB.
         split: how the splits came about, in words.
@@ -32,6 +35,10 @@ class DataFacts:
         weight_range: the least and the largest of these weights; twice 1 where there are none.
         modes: what the pixels of the files are, as Pillow calls it, and of how many examples, the most common first.
         notes: what else is to be known about them, such as that a source without random access was copied.
+        task: what is to be told of a picture.
+        sizes: examples in training, validation and test where an example counts for no label, or for several; none
+            where each is of one class.
+        unlabelled: examples with no label at all, of a task with any number of them.
     """
 
     source: str
@@ -49,16 +56,29 @@ class DataFacts:
     weight_range: tuple[float, float] = (1.0, 1.0)
     modes: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+    task: Task = SINGLE_LABEL
+    sizes: tuple[int, int, int] | None = None
+    unlabelled: int = 0
 
     @property
     def train_examples(self) -> int:
         """Number of training examples."""
-        return sum(self.train_counts)
+        return sum(self.train_counts) if self.sizes is None else self.sizes[0]
+
+    @property
+    def validation_examples(self) -> int:
+        """Number of validation examples."""
+        return sum(self.validation_counts) if self.sizes is None else self.sizes[1]
+
+    @property
+    def test_examples(self) -> int:
+        """Number of test examples."""
+        return sum(self.test_counts) if self.sizes is None else self.sizes[2]
 
     @property
     def examples(self) -> int:
         """Number of examples in all splits."""
-        return sum(self.train_counts) + sum(self.validation_counts) + sum(self.test_counts)
+        return self.train_examples + self.validation_examples + self.test_examples
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

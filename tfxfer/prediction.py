@@ -11,10 +11,14 @@ import keras
 import numpy as np
 
 from tfxfer import graph, models, progress
+from tfxfer.answers import meant, softmax
 from tfxfer.data import images
 from tfxfer.data.finding import Picture
 from tfxfer.data.rows import Rows
 from tfxfer.framing import Framing
+from tfxfer.tasks import SINGLE_LABEL, Task
+
+__all__ = ["Answer", "decoding_threads", "logits", "logits_of", "predict_files", "read", "softmax", "with_features"]
 
 # Batches that may be read or decoded while the network computes one: enough that neither waits for the other where a
 # few pictures take long.
@@ -46,12 +50,6 @@ def logits_of(model: keras.Model, batch: np.ndarray) -> np.ndarray:
     return models.predict_on_batch(model, batch)
 
 
-def softmax(values: np.ndarray) -> np.ndarray:
-    """Returns probabilities, float32 `[rows, classes]`, of logits of that shape."""
-    exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
 def with_features(model: keras.Model) -> keras.Model:
     """Returns a network that gives the logits and the features below the head, `[rows, …]` each.
 
@@ -67,7 +65,8 @@ class Answer:
 
     Attributes:
         picture: as it was asked for.
-        probabilities: float32 `[classes]`; None where it cannot be read.
+        probabilities: float32 `[classes]`, or `[labels]`; for regression numbers in the user's units `[targets]`. None
+            where it cannot be read.
         features: float32 `[features]`; None where it cannot be read, or the network gives none.
         problem: why it cannot be read; else empty.
     """
@@ -83,6 +82,7 @@ def predict_files(
     pictures: Iterable[Picture | None],
     *,
     framing: Framing,
+    task: Task = SINGLE_LABEL,
     batch_size: int = 32,
     threads: int | None = None,
 ) -> Iterator[Answer]:
@@ -96,6 +96,7 @@ def predict_files(
         pictures: of a `finding.Listing`; where None comes, nothing is to be had for the moment, and what has come is
             answered.
         framing: how pictures become squares, as in training.
+        task: that the model was made for.
         batch_size: pictures at a time, ≥ 1.
         threads: that decode; None: one for each core.
     """
@@ -103,7 +104,7 @@ def predict_files(
     pool = concurrent.futures.ThreadPoolExecutor(threads or decoding_threads(), thread_name_prefix="decoding")
     try:
         for batch in _batches(pictures, lambda picture: pool.submit(read, picture, size, framing), batch_size):
-            yield from _answers(model, batch, batch_size)
+            yield from _answers(model, batch, batch_size, task)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -162,13 +163,13 @@ def _batches(
         yield batch
 
 
-def _answers(model: keras.Model, batch: _Decoded, batch_size: int) -> Iterator[Answer]:
+def _answers(model: keras.Model, batch: _Decoded, batch_size: int, task: Task) -> Iterator[Answer]:
     readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
     if readable:
         padded = np.stack(readable + readable[-1:] * (batch_size - len(readable)))
         found = models.predict_on_batch(model, padded)
         values, features = found if isinstance(found, list) else (found, [None] * batch_size)
-        results = zip(softmax(values), features, strict=True)
+        results = zip(meant(values, task), features, strict=True)
     for picture, pixels in batch:
         if isinstance(pixels, str):
             yield Answer(picture, None, None, pixels)

@@ -3,7 +3,7 @@
 The declared type of a field decides what is accepted, everywhere: in Python, in a JSON file and in an
 override such as `stages[1].epochs=3`. Supported are `bool int float str`, `None`, `Literal`, unions,
 `tuple[T, ...]`, `tuple[T, U]`, and dataclasses of these; where a field may hold one of several dataclasses,
-the JSON object carries its class name under `"kind"`.
+the JSON object carries its class name under `"kind"`, unless the class says `unnamed: ClassVar[bool] = True`.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ def to_json(value: Any, kind: Any = Any) -> Any:
         kinds = field_types(type(value))
         fields = {name: to_json(getattr(value, name), kinds[name]) for name in kinds}
         several = sum(dataclasses.is_dataclass(option) for option in _options(kind)) > 1
-        return {"kind": type(value).__name__, **fields} if several else fields
+        return {"kind": type(value).__name__, **fields} if several and not _is_unnamed(type(value)) else fields
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if isinstance(value, dict):
@@ -234,7 +234,9 @@ def _convert(data: Any, kind: Any, where: str) -> Any:
     if isinstance(data, dict):
         classes = {o.__name__: o for o in options if dataclasses.is_dataclass(o)}
         if classes:
-            cls = classes.get(data.get("kind"), next(iter(classes.values())) if len(classes) == 1 else None)
+            without_kind = [cls for cls in classes.values() if len(classes) == 1 or _is_unnamed(cls)]
+            named = "kind" in data and len(classes) > 1
+            cls = classes.get(data.get("kind"), without_kind[0] if without_kind and not named else None)
             if cls is None:
                 raise ConfigError(f"{where} has kind={data.get('kind')!r}, expected one of {sorted(classes)}.")
             return _convert_object(data, cls, where)
@@ -256,15 +258,20 @@ def _convert(data: Any, kind: Any, where: str) -> Any:
     raise ConfigError(f"{where}={data!r} is not {describe(kind)}.")
 
 
+def _is_unnamed(cls: type) -> bool:
+    """Whether objects of a class are written without their kind, as they were before there were other classes."""
+    return getattr(cls, "unnamed", False)
+
+
 def _convert_object(data: dict, cls: type, where: str) -> Any:
     known = field_types(cls)
     for key in data:
-        if key != "kind" and key not in known:
+        if key not in known and key != "kind":
             raise ConfigError(_unknown_field(key, cls, where))
     needed = {f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING}
     if missing := sorted(needed - data.keys()):
         raise ConfigError(f"{where} lacks {', '.join(missing)}.")
-    return cls(**{k: _convert(v, known[k], f"{where}.{k}") for k, v in data.items() if k != "kind"})
+    return cls(**{k: _convert(v, known[k], f"{where}.{k}") for k, v in data.items() if k in known})
 
 
 def _replace(value: Any, kind: Any, changes: list[tuple[tuple, Change]], where: str) -> Any:

@@ -12,6 +12,7 @@ from tfxfer.augmentation import Augment
 from tfxfer.data import geometry
 from tfxfer.data.views import Views
 from tfxfer.errors import ConfigError
+from tfxfer.tasks import Kind
 
 # Views are the same for every picture; with which number they are drawn does not matter.
 _KEY = 0
@@ -47,6 +48,18 @@ def averaged(model: keras.Model, augment: Augment, count: int) -> keras.Model:
     transforms = Views(augment, given.shape[1]).parameters(np.full(count, _KEY, np.uint64), numbers)
     pixels = keras.Input(given.shape[1:], dtype=given.dtype)
     return keras.Model(pixels, _Averaged(model, transforms)(pixels))
+
+
+def check_task(kind: Kind) -> None:
+    """Refuses a task whose answers are not the softmax of logits.
+
+    Raises:
+        ConfigError: it is none of single labels.
+    """
+    if kind != "single_label":
+        raise ConfigError(
+            f"--tta averages probabilities of single labels, and the network's task is {kind}. Leave it out."
+        )
 
 
 def told(augment: Augment, count: int) -> str:

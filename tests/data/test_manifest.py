@@ -247,7 +247,8 @@ def test_fractions_are_no_classes(here, labels):
     at, row = (first, 2) if float(first) % 1 else (second, 3)
     assert refusal(f"image,label\na.jpg,{first}\nb.jpg,{second}\n") == (
         f"labels.csv, row {row}, column label: the labels are numbers such as {at}, expected classes: names or whole "
-        f"numbers. Name the column of the classes, --label_column=…, or write a word into them, such as v{at}."
+        f"numbers. Name the column of the classes, --label_column=…, or write a word into them, such as v{at}. To "
+        "learn the numbers themselves, write --task=regression."
     )
     assert len(find(f"image,label\na.jpg,{first}\nb.jpg,{second}\nc.jpg,cat\n").class_names) == 3
 

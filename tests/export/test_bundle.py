@@ -206,7 +206,7 @@ def reindexed(bundle, **changes):
         ({"files": None}, None, "lacks classes, files or a framing"),
         ({"files": {}}, None, "is damaged"),
         ({"schema": None}, None, r"its bundle\.json has no schema"),
-        ({"schema": 1}, None, "has schema 1, this tfxfer reads 2. Open it with the version"),
+        ({"schema": 1}, None, "has schema 1, this tfxfer reads 2 and 3. Open it with the version"),
     ],
 )
 def test_an_index_that_says_something_impossible_is_refused(bundle, changes, labels, message):

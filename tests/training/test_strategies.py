@@ -12,7 +12,7 @@ import tfxfer
 from tfxfer import heads, models, pipeline, training
 from tfxfer.data import batches
 from tfxfer.framing import Framing
-from tfxfer.recipes import Gradual, Running
+from tfxfer.recipes import Data, Gradual, Running
 from tfxfer.training import checkpoints, trainees
 
 ALL = tfxfer.Stage(train="all", steps=20, learning_rate=0.01, head_to_body=1.0, batch_norm="frozen")
@@ -72,6 +72,39 @@ def test_two_replicas_end_in_the_weights_of_one_device(run, mirrored, stage):
     for one, two in zip(told.stages[0].epochs, history.stages[0].epochs, strict=True):
         for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
             assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-5), name
+
+
+def numbers_of(colours, kind):
+    """Returns the pictures of the three colours with labels for a task."""
+    from PIL import Image
+
+    pictures = np.stack([np.asarray(Image.open(path)) for path in sorted(colours.rglob("*.png"))])
+    classes = np.repeat(np.arange(3), 20)
+    labels = {
+        "multi_label": np.stack([classes == 0, classes > 0, np.arange(60) % 2 == 0], axis=1).astype(np.uint8),
+        "regression": np.stack([classes * 10.0, np.arange(60)], axis=1),
+        "ordinal": classes,
+    }
+    return pictures, labels[kind]
+
+
+@pytest.mark.slow  # ten seconds each
+@pytest.mark.parametrize("kind", ["multi_label", "regression", "ordinal"])
+def test_two_replicas_learn_every_task_as_one_device_does(plugin, colours, tmp_path, mirrored, kind):
+    recipe = tfxfer.Recipe(data=Data(task=kind), backbone="tiny:cnn", stages=(ALL,), batch_size=9)
+    found = []
+    for number, scope in enumerate((contextlib.nullcontext(), mirrored.scope())):
+        with scope:
+            ready = pipeline.prepare(recipe, data=numbers_of(colours, kind), with_seconds=False)
+            pixels, place = ready.examples.pixels(24, Framing()), tmp_path / str(number)
+            told = training.fit(ready.model, ready.examples, pixels, ready.plan, place, tell=lambda *_: None)
+        found.append((ready.model, told))
+    (alone, one), (together, other) = found
+    assert_same(alone, together)
+    for first, second in zip(one.stages[0].epochs, other.stages[0].epochs, strict=True):
+        assert first.loss == pytest.approx(second.loss, rel=1e-4)
+        for name in ("train", "validation"):
+            assert getattr(first.score, name) == pytest.approx(getattr(second.score, name), rel=1e-4)
 
 
 def test_replicas_that_weighed_shares_alike_would_be_noticed(run, mirrored, monkeypatch):

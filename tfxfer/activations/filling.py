@@ -61,6 +61,7 @@ def cached(
         examples.keys,
         decoder(store.encoding),
         weights=examples.weights,
+        task=examples.task,
     )
 
 

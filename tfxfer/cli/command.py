@@ -21,7 +21,10 @@ _PRESETS = textwrap.fill(
 # Flags of whatever reads labelled images.
 COLUMNS = {
     "image_column": ("NAME", "of a table, the column of paths; default image, path, file or filename"),
-    "label_column": ("NAME", "likewise, that of classes; default label, class, class_name or category"),
+    "label_column": (
+        "NAME",
+        "likewise, that of classes; default label, class, class_name or category; several by commas",
+    ),
 }
 # Flags that stand for one field of the recipe: the field, the value in words, and what it is.
 RECIPE_FLAGS = {
@@ -33,6 +36,12 @@ RECIPE_FLAGS = {
     ),
     "image_column": ("data.image_column", "NAME", COLUMNS["image_column"][1]),
     "label_column": ("data.label_column", "NAME", COLUMNS["label_column"][1]),
+    "task": ("data.task", "NAME", "single_label, multi_label, regression or ordinal; default auto, by the columns"),
+    "label_separator": (
+        "data.label_separator",
+        "TEXT",
+        "what stands between several labels in one cell: --label_separator='|'",
+    ),
     "on_bad_image": ("data.on_bad_image", "error|skip", "what an unreadable image does"),
     "backbone": (
         "backbone.handle",

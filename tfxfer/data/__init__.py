@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfxfer import recipes
-from tfxfer.data import arrays, folder, groups, manifest, npz, parquet, samples, tfrecords
+from tfxfer.data import arrays, conversion, folder, groups, manifest, npz, parquet, samples, tfrecords
 from tfxfer.data.arrays import check_pixel_scale
 from tfxfer.data.examples import Examples, Found, for_test, settle
 from tfxfer.data.splits import TEST, TRAIN, VALIDATION, Rule
 from tfxfer.errors import ConfigError, suggest
+from tfxfer.tasks import SINGLE_LABEL, Task
 
 __all__ = [
     "TEST",
@@ -80,12 +81,13 @@ def open_data(
     )
 
 
-def open_labelled(recipe: recipes.Data, class_names: tuple[str, ...]) -> Examples:
+def open_labelled(recipe: recipes.Data, class_names: tuple[str, ...], task: Task = SINGLE_LABEL) -> Examples:
     """Opens examples to measure a trained network on: all of them are the test split.
 
     Args:
         recipe: the source, its columns, and what an unreadable image does.
         class_names: of the network; the source's classes are matched by name.
+        task: of the network.
 
     Raises:
         ConfigError: an unknown source.
@@ -93,13 +95,19 @@ def open_labelled(recipe: recipes.Data, class_names: tuple[str, ...]) -> Example
     """
     # Splits, groups and weights decide nothing here, so what is wrong with them does not matter.
     recipe = dataclasses.replace(recipe, split_column=None, group_column=None, weight_column=None, group_by="")
-    return for_test(find(recipe), class_names, on_bad_image=recipe.on_bad_image)
+    # The order of classes is the network's, and each of them need not be there.
+    if task.kind == "ordinal":
+        check_source(recipe.source)
+        found = dataclasses.replace(_of_source(recipe, None, None), kind="ordinal")
+    else:
+        found = find(recipe)
+    return for_test(found, class_names, on_bad_image=recipe.on_bad_image, task=task)
 
 
 def find(recipe: recipes.Data, data: Any = None, class_names: Sequence[str] | None = None) -> Found:
     """Returns what a source has, before anything is decoded or decided; see `open_data`."""
     check_source(recipe.source)
-    found = _of_source(recipe, data, class_names)
+    found = conversion.as_asked(_of_source(recipe, data, class_names), recipe)
     if recipe.group_by:
         found = dataclasses.replace(found, groups=groups.by_file_name(found.pictures, recipe.group_by, recipe.source))
     return found
@@ -112,7 +120,7 @@ def _of_source(recipe: recipes.Data, data: Any, class_names: Sequence[str] | Non
             raise ConfigError(
                 "the recipe names no data. Write --data=folder:<dir>, or hand examples to run(recipe, data=…)."
             )
-        return arrays.find(data, class_names)
+        return arrays.find(data, class_names, recipe.kind)
     if data is not None:
         raise ConfigError(
             f"the recipe names data {recipe.source!r}, and run was given examples too. Use one of the two."

@@ -9,23 +9,26 @@ from tfxfer.data.examples import Found
 from tfxfer.data.pictures import Arrays
 from tfxfer.errors import DataError
 from tfxfer.pixels import check_pixel_scale
+from tfxfer.tasks import Kind
 
 
-def find(data: Any, class_names: Sequence[str] | None = None) -> Found:
+def find(data: Any, class_names: Sequence[str] | None = None, kind: Kind = "single_label") -> Found:
     """Returns the examples of `(images, labels)`, `(images, labels, weights)`, or a `tf.data.Dataset` of either.
 
     Args:
         data: `images`: uint8, or float on 0..255; `[examples, height, width]`, `[…, 1]` or `[…, 3]`, or a list
-            of `[height, width, 3]` of any sizes. `labels`: `[examples]` of whole numbers from 0 or of texts.
+            of `[height, width, 3]` of any sizes. `labels`: `[examples]` of whole numbers from 0 or of texts; for
+            multi_label `[examples, labels]` of 0 and 1, for regression numbers, `[examples]` or `[examples, targets]`.
             `weights`: `[examples]` of numbers above 0, by which examples count in the loss. A dataset gives such pairs,
             or threes, one by one or in batches.
-        class_names: names of the labels 0, 1, …; by default the numbers, or the texts in order.
+        class_names: names of the labels 0, 1, …, or of the columns; by default the numbers, or the texts in order.
+        kind: of the task; classes may get an order afterwards.
 
     Raises:
         DataError: shapes, scales, labels or weights that cannot be what they should be.
     """
     if hasattr(data, "as_numpy_iterator"):
-        images, labels, *weights = _materialise(data)
+        images, labels, *weights = _materialise(data, kind)
     elif isinstance(data, tuple | list) and len(data) in (2, 3):
         images, labels, *weights = data
     else:
@@ -38,21 +41,35 @@ def find(data: Any, class_names: Sequence[str] | None = None) -> Found:
     if len(images) == 0:
         raise DataError("there are no examples: images and labels are empty.")
     check_pixel_scale(images)
-    numbers, names = _number(np.asarray(labels), class_names)
     pictures = Arrays([_to_rgb(image) for image in images])
-    return Found("arrays:", pictures, numbers, names, weights=_weights(weights[0], len(labels)) if weights else None)
+    weighed = _weights(weights[0], len(labels)) if weights else None
+    if kind in ("multi_label", "regression"):
+        targets, names = _columns(np.asarray(labels), class_names, kind)
+        return Found("arrays:", pictures, targets, names, weights=weighed, kind=kind)
+    numbers, names = _number(np.asarray(labels), class_names)
+    return Found("arrays:", pictures, numbers, names, weights=weighed)
 
 
-def _materialise(dataset: Any) -> tuple[list, ...]:
+def _is_one(image: np.ndarray, label: np.ndarray, kind: Kind) -> bool:
+    """Returns whether a dataset gave one example, and not a batch."""
+    if kind == "multi_label":
+        return np.ndim(label) == 1
+    if kind == "regression" and np.ndim(label) == 1:  # several targets of one, or one of each of several
+        return np.ndim(image) < 4 and (np.shape(image)[-1] in (1, 3) or len(image) != len(label))
+    return np.ndim(label) == 0
+
+
+def _materialise(dataset: Any, kind: Kind) -> tuple[list, ...]:
     parts: tuple[list, ...] | None = None
     for element in dataset.as_numpy_iterator():
         is_row = isinstance(element, tuple) and len(element) in ((2, 3) if parts is None else (len(parts),))
-        if not is_row or any(np.shape(about)[:1] != np.shape(element[1])[:1] for about in element[2:]):
+        is_one = is_row and _is_one(element[0], element[1], kind)
+        length = () if is_one or not is_row else np.shape(element[1])[:1]
+        if not is_row or any(np.shape(about)[:1] != length for about in element[2:]):
             raise DataError(
                 "the dataset must give pairs (image, label), or all (image, label, weight), or batches of them."
             )
         parts = parts or tuple([] for _ in element)
-        is_one = np.ndim(element[1]) == 0
         for part, given in zip(parts, element, strict=True):
             part.extend([given] if is_one else given)
     return parts or ([], [])
@@ -97,6 +114,31 @@ def _number(labels: np.ndarray, class_names: Sequence[str] | None) -> tuple[np.n
     if numbers.min() < 0 or numbers.max() >= count:
         raise DataError(f"labels lie between {numbers.min()} and {numbers.max()}, expected 0 to {count - 1}.")
     return numbers, tuple(class_names or (str(number) for number in range(count)))
+
+
+def _columns(labels: np.ndarray, class_names: Sequence[str] | None, kind: Kind) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns labels of 0 and 1, uint8, or numbers, float32, `[examples, columns]`, and what the columns are called."""
+    is_numbers = kind == "regression"
+    if is_numbers and labels.ndim == 1:
+        labels = labels[:, None]
+    if labels.ndim != 2 or labels.dtype.kind not in "biuf":
+        expected = "numbers [examples] or [examples, targets]" if is_numbers else "0 and 1 as [examples, labels]"
+        raise DataError(
+            f"task={kind}, and labels have shape {labels.shape} and type {labels.dtype}, expected {expected}."
+        )
+    right = np.isfinite(labels.astype(np.float32)) if is_numbers else np.isin(labels, (0, 1))
+    if not right.all():
+        row, column = np.argwhere(~right)[0]
+        raise DataError(
+            f"the label of example {row}, column {column} is {labels[row, column]}, expected "
+            f"{'a finite number of float32' if is_numbers else '0 or 1'} ({(~right).any(axis=1).sum():,} examples)."
+        )
+    count = labels.shape[1]
+    plain = ("target",) if is_numbers and count == 1 else tuple(map(str, range(count)))
+    names = tuple(class_names or plain)
+    if len(names) != count:
+        raise DataError(f"class_names has {len(names)} names, and labels have {count} columns.")
+    return labels.astype(np.float32 if is_numbers else np.uint8), names
 
 
 def _to_rgb(image: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfxfer.data import drawing
 from tfxfer.data.mixing import Mix, with_weights
 from tfxfer.data.rows import Rows
+from tfxfer.tasks import Task
 
 # Batches made ready while a step runs.
 _AHEAD = 2
@@ -43,7 +44,7 @@ def training_batches(
     mix: Mix | None = None,
     each: Sequence[int] = (),
 ) -> tf.data.Dataset:
-    """Returns `steps` batches of (rows, one-hot labels), epoch after epoch, each in its own order.
+    """Returns `steps` batches of (rows, what `encoded` makes of labels), epoch after epoch, each in its own order.
 
     Where examples have weights they come third, float32 `[batch]`. The last batch of an epoch holds what is left. Of an
     example with several views each epoch shows one.
@@ -80,13 +81,32 @@ def training_batches(
 
 
 def ordered_batches(rows: Rows, *, batch_size: int) -> tf.data.Dataset:
-    """Returns batches of (rows, one-hot labels), and of weights if there are any, in order, each example once."""
+    """Returns batches of (rows, what `encoded` makes of labels), and of weights if there are any, in order.
+
+    Each example comes once, as it is.
+    """
 
     def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
         positions = np.arange(step * batch_size, min((step + 1) * batch_size, len(rows)))
         return positions, np.zeros_like(positions)
 
     return _gather(rows, batch, 0, -(-len(rows) // batch_size), batch_size)
+
+
+def encoded(labels: tf.Tensor, classes: int, task: Task) -> tf.Tensor:
+    """Returns what a loss compares a network's outputs with, float32 `[batch, classes]`, also to be mixed.
+
+    Args:
+        labels: int32 `[batch]` where each example is of one class, which becomes 1 of zeros; else float32
+            `[batch, classes]`, 0 and 1 for labels, which stay, and numbers of regression, which are standardised.
+        classes: number of classes, labels or targets.
+        task: that they are for.
+    """
+    if task.has_classes:
+        return tf.one_hot(labels, classes)
+    if task.kind == "multi_label":
+        return labels
+    return (labels - tf.constant(task.means, tf.float32)) / tf.constant(task.deviations, tf.float32)
 
 
 def shared(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
@@ -143,6 +163,7 @@ def _gather(rows: Rows, batch: Callable, start: int, stop: int, batch_size: int,
     shape, dtype = rows.all_rows.shape[1:], tf.as_dtype(rows.all_rows.dtype)
     together = gathered_together(batch_size * math.prod(shape) * dtype.size)
     numbers = rows.parameters_of(np.zeros(1, np.int64), np.zeros(1, np.int64)).shape[1]
+    kind = np.int32 if rows.task.has_classes else np.float32
 
     weighs = rows.weights is not None
 
@@ -150,18 +171,18 @@ def _gather(rows: Rows, batch: Callable, start: int, stop: int, batch_size: int,
         picked = [batch(step) for step in range(first, min(first + together, stop))]
         positions, views = (np.concatenate(parts) for parts in zip(*picked, strict=True))
         ends = np.cumsum([0, *(len(part) for part, _ in picked)])
-        labels = rows.labels[positions].astype(np.int32)
+        labels = rows.labels[positions].astype(kind)
         weights = rows.weights[positions] if weighs else np.empty(0, np.float32)
         return rows.take(positions, views), labels, rows.parameters_of(positions, views), ends, weights
 
     def take(first):
-        kinds = (dtype, tf.int32, tf.float32, tf.int64, tf.float32)
+        kinds = (dtype, tf.as_dtype(kind), tf.float32, tf.int64, tf.float32)
         taken, labels, parameters, ends, weights = tf.numpy_function(pick, [first], kinds, stateful=False)
-        one_hot = tf.one_hot(tf.ensure_shape(labels, (None,)), rows.classes)
+        targets = encoded(tf.ensure_shape(labels, (None, *rows.labels.shape[1:])), rows.classes, rows.task)
         parameters = tf.ensure_shape(parameters, (None, numbers))
         taken = tf.ensure_shape(taken, (None, *shape))
         decoded = rows.decode(taken, parameters) if rows.decode else taken
-        told = (one_hot, tf.ensure_shape(weights, (None,))) if weighs else (one_hot,)
+        told = (targets, tf.ensure_shape(weights, (None,))) if weighs else (targets,)
         return decoded, told, tf.ensure_shape(ends, (None,)), first
 
     def split(decoded, told, ends, first):

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfxfer.data import images, pictures, pixel_store, splits
+from tfxfer.data import images, pictures, pixel_store, splits, strata, targets
 from tfxfer.data.groups import Groups
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BadImagesError, DataError, WorkdirError, suggest
 from tfxfer.facts import BadImage, DataFacts
 from tfxfer.framing import Framing
+from tfxfer.tasks import SINGLE_LABEL, Kind, Task
 
 # Over the mean: a larger one makes a loss look like one that is no number; a smaller one would be 0 in float32, which
 # stands for no example.
@@ -33,13 +34,15 @@ class Found:
     Attributes:
         source: as the recipe names it.
         pictures: all of them.
-        labels: int32 `[pictures]`, positions in `class_names`.
-        class_names: in the order of the logits.
+        labels: as in `tasks.Task`: int32 `[pictures]`, positions in `class_names`; of other kinds uint8 or float32
+            `[pictures, names]`.
+        class_names: in the order of the logits; names of labels, or of the targets of regression.
         splits: int8 `[pictures]` where the source has splits of its own (0 train, 1 validation, 2 test), else
             None.
         groups: which pictures must stand in one split; None: each may stand anywhere.
         weights: float64 `[pictures]`, finite, above 0, by which they count in the loss; None: all alike.
         notes: what else the plan is to say about them.
+        kind: of the task that the labels are for.
     """
 
     source: str
@@ -50,6 +53,7 @@ class Found:
     groups: Groups | None = None
     weights: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    kind: Kind = "single_label"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Examples:
     Attributes:
         facts: what is known about them.
         pictures: the readable ones.
-        labels: int32 `[examples]`, positions in `facts.class_names`.
+        labels: as in `tasks.Task`: int32 `[examples]`, positions in `facts.class_names`, where each is of one class.
         splits: int8 `[examples]`: 0 train, 1 validation, 2 test.
         keys: hex SHA-256 of each picture's content.
         weights: float32 `[examples]`, above 0, the mean of those to train on being 1; None: all 1.
@@ -92,7 +96,8 @@ class Examples:
         at = self.indices(split)
         keys = tuple(self.keys[index] for index in at)
         weights = None if self.weights is None else self.weights[at]
-        return Rows(pixels, self.labels[at], at, len(self.facts.class_names), keys, weights=weights)
+        names = self.facts.class_names
+        return Rows(pixels, self.labels[at], at, len(names), keys, weights=weights, task=self.facts.task)
 
     def pixels(self, size: int, framing: Framing, store: pathlib.Path | None = None) -> np.ndarray:
         """Returns all examples as uint8 `[examples, size, size, 3]`, RGB.
@@ -181,6 +186,8 @@ def decide(
     kept = _readable(found, seen, on_bad_image)
     _check_classes(found, found.labels[kept], skipped=len(seen.bad))
     found, seen = _at(found, seen, kept)
+    if found.kind == "regression":
+        targets.check_varies(found.labels, found.class_names, found.source)
     decided, how = _decide_splits(found, seen.keys, seed, fractions, rule)
     if on_duplicate == "error":
         splits.check_no_leak(seen.keys, found.pictures.name, decided)
@@ -214,30 +221,55 @@ def splits_of(
     return where, how
 
 
-def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str) -> Examples:
+def for_test(found: Found, class_names: tuple[str, ...], *, on_bad_image: str, task: Task = SINGLE_LABEL) -> Examples:
     """Checks every picture and makes all of them test examples of a network with these classes.
+
+    Args:
+        found: by a source, for the kind of `task`.
+        class_names: of the network: classes, labels or targets.
+        on_bad_image: "error" or "skip".
+        task: of the network.
 
     Raises:
         DataError: unreadable pictures (unless `on_bad_image` is "skip"), none at all, or a class that is not
             among `class_names`.
     """
+    found = _as_known(found, class_names)
+    seen = pictures.survey(found.pictures)
+    found, seen = _at(found, seen, _readable(found, seen, on_bad_image))
+    if len(found.labels) == 0:
+        raise DataError(f"{found.source} has no images that can be read.")
+    decided = np.full(len(found.labels), splits.TEST, np.int8)
+    facts = _facts(found, seen, decided, "all for the test", task=task)
+    return Examples(facts, found.pictures, found.labels, decided, seen.keys)
+
+
+def _as_known(found: Found, class_names: tuple[str, ...]) -> Found:
+    """Returns the same examples with targets in the order of a network's outputs.
+
+    Raises:
+        DataError: classes or labels that it does not know, or other targets than it has.
+    """
+    what = {"multi_label": "labels", "regression": "targets"}.get(found.kind, "classes")
+    if found.kind == "regression" and len(class_names) == 1 == len(found.class_names):
+        return dataclasses.replace(found, class_names=class_names)  # one number is the one, whatever it is called
     places = {name: place for place, name in enumerate(class_names)}
     unknown = [name for name in found.class_names if name not in places]
     if unknown:
         near = suggest(unknown[0], class_names)
         raise DataError(
-            f"{found.source} has classes that the network does not know: {', '.join(unknown)}.{near} It knows: "
+            f"{found.source} has {what} that the network does not know: {', '.join(unknown)}.{near} It knows: "
             f"{', '.join(class_names)}. Rename or remove them."
         )
-    seen = pictures.survey(found.pictures)
-    found, seen = _at(found, seen, _readable(found, seen, on_bad_image))
-    if len(found.labels) == 0:
-        raise DataError(f"{found.source} has no images that can be read.")
     positions = np.array([places[name] for name in found.class_names], np.int32)
-    found = dataclasses.replace(found, class_names=class_names, labels=positions[found.labels])
-    decided = np.full(len(found.labels), splits.TEST, np.int8)
-    facts = _facts(found, seen, decided, "all for the test")
-    return Examples(facts, found.pictures, found.labels, decided, seen.keys)
+    if found.labels.ndim == 1:
+        return dataclasses.replace(found, class_names=class_names, labels=positions[found.labels])
+    if found.kind == "regression" and len(positions) < len(class_names):
+        lacking = ", ".join(name for name in class_names if name not in found.class_names)
+        raise DataError(f"{found.source} lacks targets that the network tells: {lacking}. Name all in label_column.")
+    labels = np.zeros((len(found.labels), len(class_names)), found.labels.dtype)
+    labels[:, positions] = found.labels
+    return dataclasses.replace(found, class_names=class_names, labels=labels)
 
 
 def _readable(found: Found, seen: pictures.Survey, on_bad_image: str) -> np.ndarray:
@@ -296,11 +328,12 @@ def _check_classes(found: Found, labels: np.ndarray, skipped: int) -> None:
     without = f" after {skipped} unreadable image(s) were left out" if skipped else ""
     if len(labels) == 0:
         raise DataError(f"{found.source} has no images{without}.")
-    counts = np.bincount(labels, minlength=len(found.class_names))
+    counts = targets.count(labels, found.kind, len(found.class_names))
     empty = [name for name, count in zip(found.class_names, counts, strict=True) if count == 0]
     if empty:
-        raise DataError(f"{found.source} has no image of class {', '.join(empty)}{without}. Remove the class.")
-    if len(found.class_names) < 2:
+        what = "label" if found.kind == "multi_label" else "class"
+        raise DataError(f"{found.source} has no image of {what} {', '.join(empty)}{without}. Remove the {what}.")
+    if found.kind in ("single_label", "ordinal") and len(found.class_names) < 2:
         raise DataError(
             f"{found.source} has one class only, {found.class_names[0]!r}: there is nothing to tell apart. Make "
             "one folder for each class, or write the class of each image into the column of labels."
@@ -313,10 +346,13 @@ def _check_training(found: Found, labels: np.ndarray) -> None:
             f"the split train of {found.source} has no images. Put them into train/<class>/, or "
             "write train into the column of splits."
         )
-    counts = np.bincount(labels, minlength=len(found.class_names))
+    counts = targets.count(labels, found.kind, len(found.class_names))
     untrained = [found.class_names[label] for label in np.flatnonzero(counts == 0)]
     if untrained:
-        raise DataError(f"{found.source} has no image to train on for class {', '.join(untrained)}. Add some.")
+        what = "label" if found.kind == "multi_label" else "class"
+        raise DataError(f"{found.source} has no image to train on for {what} {', '.join(untrained)}. Add some.")
+    if found.kind == "regression":
+        targets.check_varies(labels, found.class_names, f"the split train of {found.source}")
 
 
 def _decide_splits(
@@ -325,16 +361,14 @@ def _decide_splits(
     """Returns the splits and, in words, where they come from: whatever the source lacks is taken from training."""
     groups = found.groups
     by = "content hash" if groups is None else f"hash of {groups.by}, {groups.count:,} groups,"
-    names = None if groups is None else groups.names
     ready = found.splits
     if rule.folds is not None:
         told = f"validation is fold {rule.fold} of {rule.folds} of what is not for the test"
         if ready is not None:  # what the source has for validation goes into the folds
             ready = np.where(ready == splits.VALIDATION, splits.TRAIN, ready).astype(np.int8)
     if ready is None:
-        options = {"seed": seed, "groups": names, "rule": rule, **fractions}
-        decided = splits.assign(keys, found.labels, found.class_names, **options)
-        how = f"by {by} with seed {seed}, {_STRATIFIED[rule.proportions]}"
+        decided = _assigned(found, keys, np.arange(len(keys)), seed, fractions, rule)
+        how = f"by {by} with seed {seed}, {_STRATIFIED[rule.proportions]}{_STRATA.get(found.kind, '')}"
         return decided, f"{how}; {told}" if rule.folds is not None else how
     if groups is not None:
         splits.check_groups(groups.names, found.pictures.name, ready, groups.by)
@@ -347,11 +381,7 @@ def _decide_splits(
     wanted = {
         f"{name}_fraction": fractions[f"{name}_fraction"] if name in missing else 0.0 for name in splits.NAMES[1:]
     }
-    inside = None if groups is None else groups.at(train).names
-    train_keys = [keys[index] for index in train]
-    decided[train] = splits.assign(
-        train_keys, found.labels[train], found.class_names, seed=seed, groups=inside, rule=rule, **wanted
-    )
+    decided[train] = _assigned(found, keys, train, seed, wanted, rule)
     how = f"the source's own; {' and '.join(missing)} taken from train by {by} with seed {seed}"
     if rule.folds is not None:
         how += f"; {told}"
@@ -360,13 +390,43 @@ def _decide_splits(
 
 def _lacking(found: Found, decided: np.ndarray) -> str:
     """Returns in words which classes a source leaves out of a split that is there: measured there is the rest alone."""
-    told = ""
+    told, what = "", "label" if found.kind == "multi_label" else "class"
     for code, name in enumerate(splits.NAMES):
-        counts = np.bincount(found.labels[decided == code], minlength=len(found.class_names))
+        counts = targets.count(found.labels[decided == code], found.kind, len(found.class_names))
         empty = [found.class_names[label] for label in np.flatnonzero(counts == 0)]
         if code != splits.TRAIN and empty and counts.any():
-            told += f"; no {name} example of class {splits.some(empty)}: add some, or nothing is measured of it"
+            told += f"; no {name} example of {what} {splits.some(empty)}: add some, or nothing is measured of it"
     return told
+
+
+def _assigned(
+    found: Found, keys: Sequence[str], at: np.ndarray, seed: int, fractions: dict[str, float], rule: splits.Rule
+) -> np.ndarray:
+    """Returns the splits of the examples at these positions, by strata of their targets.
+
+    Raises:
+        DataError: a stratum is too small to be in every split, or a label is missing in one.
+    """
+    groups = None if found.groups is None else found.groups.at(at).names
+    some = [keys[index] for index in at]
+    together = some if groups is None else [group or key for group, key in zip(groups, some, strict=True)]
+    labels, names = found.labels[at], found.class_names
+    strata_of, called = strata.strata(labels, names, found.kind, together)
+    decided = splits.assign(some, strata_of, called, seed=seed, groups=groups, rule=rule, **fractions)
+    if found.kind == "multi_label":
+        wanted = [split for split, name in enumerate(splits.NAMES) if fractions.get(f"{name}_fraction", 0) > 0]
+        decided = strata.with_every_label(decided, labels, together, wanted, seed=seed)
+        if lacking := strata.lacking(decided, labels, names, (splits.TRAIN, *wanted)):
+            raise DataError(
+                "labels without an example in a split, where they could not be learned or measured: "
+                f"{splits.some(lacking)}. Add images that have them, leave these labels out, or give a column split of "
+                "your own."
+            )
+    return decided
+
+
+# What splits are stratified by, where that is not the class.
+_STRATA = {"multi_label": " by the rarest label of each image", "regression": " by bins of the targets"}
 
 
 def _draw(found: Found, seen: pictures.Survey, decided: np.ndarray, seed: int, each: int) -> tuple[np.ndarray, str]:
@@ -400,11 +460,24 @@ def normalised(weights: np.ndarray, in_training: np.ndarray) -> np.ndarray:
 
 
 def _facts(
-    found: Found, seen: pictures.Survey, decided: np.ndarray, how: str, weights: np.ndarray | None = None
+    found: Found,
+    seen: pictures.Survey,
+    decided: np.ndarray,
+    how: str,
+    weights: np.ndarray | None = None,
+    task: Task | None = None,
 ) -> DataFacts:
-    def counts(split: int) -> tuple[int, ...]:
-        return tuple(np.bincount(found.labels[decided == split], minlength=len(found.class_names)).tolist())
+    """Returns the facts; `task`: None where the training split tells its numbers."""
 
+    def counts(split: int) -> tuple[int, ...]:
+        return tuple(targets.count(found.labels[decided == split], found.kind, len(found.class_names)).tolist())
+
+    several = found.labels.ndim == 2
+    if task is None:
+        means, deviations = (), ()
+        if found.kind == "regression":
+            means, deviations = targets.standards(found.labels[decided == splits.TRAIN])
+        task = Task(kind=found.kind, means=means, deviations=deviations)
     height, width = np.median(seen.sizes, axis=0).astype(int).tolist()
     return DataFacts(
         source=found.source,
@@ -421,20 +494,30 @@ def _facts(
         **({} if weights is None else _weight_facts(found, weights, decided == splits.TRAIN)),
         notes=found.notes,
         modes=tuple(collections.Counter(seen.modes).most_common()),
+        task=task,
+        sizes=tuple(np.bincount(decided, minlength=len(splits.NAMES)).tolist()) if several else None,
+        unlabelled=int((~found.labels.any(axis=1)).sum()) if found.kind == "multi_label" else 0,
     )
 
 
 def _weight_facts(found: Found, weights: np.ndarray, in_training: np.ndarray) -> dict[str, tuple[float, ...]]:
-    own = weights[in_training].astype(np.float64)
-    sums = np.bincount(found.labels[in_training], own, minlength=len(found.class_names))
+    own, labels = weights[in_training].astype(np.float64), found.labels[in_training]
+    if found.kind == "multi_label":
+        sums = own @ labels
+    elif found.kind == "regression":
+        sums = np.full(len(found.class_names), own.sum())
+    else:
+        sums = np.bincount(labels, own, minlength=len(found.class_names))
     return {"train_weights": tuple(sums.tolist()), "weight_range": (float(own.min()), float(own.max()))}
 
 
 def _fingerprint(found: Found, keys: Sequence[str], decided: np.ndarray) -> str:
     """Returns 16 hex digits that stand for contents, labels, splits and weights, in whatever order."""
     weights = [""] * len(keys) if found.weights is None else [f" {weight!r}" for weight in found.weights.tolist()]
-    each = zip(keys, found.labels.tolist(), decided.tolist(), weights, strict=True)
-    lines = sorted(f"{key} {found.class_names[label]} {split}{weight}" for key, label, split, weight in each)
+    labels = found.labels.tolist() if found.labels.ndim == 1 else found.labels
+    each = zip(keys, labels, decided.tolist(), weights, strict=True)
+    names = found.class_names
+    lines = sorted(f"{key} {targets.told(label, names)} {split}{weight}" for key, label, split, weight in each)
     digest = hashlib.sha256()
     for number, line in enumerate(lines):  # never joined: of a million examples that would be 200 MB more
         digest.update(f"\n{line}".encode() if number else line.encode())

@@ -10,16 +10,16 @@ import math
 import os
 import pathlib
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from tfxfer import recipes
-from tfxfer.data import images, parquet, splits, tables
+from tfxfer.data import images, label_cells, parquet, splits, tables
 from tfxfer.data.examples import Found
 from tfxfer.data.groups import Groups
 from tfxfer.data.pictures import Encoded
+from tfxfer.data.targets import NUMBER
 from tfxfer.errors import DataError, suggest
 
 LABEL_HEADINGS = ("label", "class", "class_name", "category")
@@ -27,10 +27,8 @@ SPLIT_HEADINGS = ("split",)
 GROUP_HEADINGS = ("group",)
 WEIGHT_HEADINGS = ("weight",)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_SHOWN = 5
-# What a row says: the image (None where it lies in the file itself), the label, the split, the group, the weight.
-_Cells = tuple[str | None, str, str | None, str | None, str | None]
+# What a row says: the image (None where it lies in the file itself), the labels, the split, the group, the weight.
+_Cells = tuple[str | None, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,14 +66,14 @@ class _Columns:
     """Where the columns stand; None for one that is not there."""
 
     image: int
-    label: int
+    labels: tuple[int, ...]
     split: int | None
     group: int | None
     weight: int | None
 
     @property
     def places(self) -> list[int | None]:
-        return [self.image, self.label, self.split, self.group, self.weight]
+        return [self.image, *self.labels, self.split, self.group, self.weight]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +81,7 @@ class _Named:
     """The columns' headings, for messages."""
 
     image: str
-    label: str
+    labels: tuple[str, ...]
     split: str
     group: str
     weight: str
@@ -104,7 +102,7 @@ def find_csv(file: str, asked: recipes.Data) -> Found:
         columns = _choose(path, table.headings, asked)
         problems = tables.Problems()
         rows = _of_csv(table, columns.places, problems)
-        return _found(f"csv:{file}", path, _named(table.headings, columns), rows, problems)
+        return _found(f"csv:{file}", path, _named(table.headings, columns), asked, rows, problems)
 
 
 def find_parquet(file: str, asked: recipes.Data) -> Found:
@@ -129,7 +127,7 @@ def find_parquet(file: str, asked: recipes.Data) -> Found:
             inside = opened.pictures(columns.image)
     wanted = [columns.image if inside is None else None, *columns.places[1:]]
     rows = _of_parquet(opened, wanted)
-    found = _found(f"parquet:{file}", path, _named(opened.headings, columns), rows, tables.Problems())
+    found = _found(f"parquet:{file}", path, _named(opened.headings, columns), asked, rows, tables.Problems())
     if inside is None:
         return found
     if len(inside) != len(found.labels):
@@ -197,7 +195,7 @@ def _choose(path: pathlib.Path, headings: Sequence[str], asked: recipes.Data) ->
 
     columns = _Columns(
         needed(asked.image_column, tables.IMAGE_HEADINGS, "paths", "image_column"),
-        needed(asked.label_column, LABEL_HEADINGS, "labels", "label_column"),
+        tuple(needed(name, LABEL_HEADINGS, "labels", "label_column") for name in asked.label_columns or ("",)),
         optional(asked.split_column, SPLIT_HEADINGS),
         None if asked.group_by else optional(asked.group_column, GROUP_HEADINGS),
         optional(asked.weight_column, WEIGHT_HEADINGS),
@@ -208,13 +206,15 @@ def _choose(path: pathlib.Path, headings: Sequence[str], asked: recipes.Data) ->
 
 
 def _named(headings: Sequence[str], columns: _Columns) -> _Named:
-    return _Named(*("" if place is None else headings[place] for place in columns.places))
+    image, *labels, split, group, weight = ("" if place is None else headings[place] for place in columns.places)
+    return _Named(image, tuple(labels), split, group, weight)
 
 
 def _found(
     source: str,
     path: pathlib.Path,
     named: _Named,
+    asked: recipes.Data,
     rows: Iterable[tuple[int, _Cells]],
     problems: tables.Problems,
 ) -> Found:
@@ -223,24 +223,20 @@ def _found(
     Raises:
         DataError: rows that cannot be used, none, or labels that are no classes.
     """
-    numbers, labels, codes, weights = (array.array(kind) for kind in "iibd")
+    numbers, codes, weights = (array.array(kind) for kind in "ibd")
     names: list[str] = []
     groups: list[str] = []
-    spelled: dict[str, int] = {}  # each label as it is written: its number, by which they were met first
-    first_rows: list[int] = []
+    reader = label_cells.reader_for(asked, named.labels)
     same: dict[str, str] = {}  # one text for a group, not one for each of its rows
     folder = str(path.parent)
     for number, cells in rows:
-        problem = _problem(folder, named, cells)
+        problem = _problem(folder, named, cells, reader)
         if problem:
             problems.add(number, problem)
             continue
-        name, label, split, group, weight = cells
+        name, *labels, split, group, weight = cells
         numbers.append(number)
-        if label not in spelled:
-            spelled[label] = len(spelled)
-            first_rows.append(number)
-        labels.append(spelled[label])
+        reader.add(number, labels)
         if name is not None:
             names.append(name)
         if split is not None:
@@ -249,34 +245,32 @@ def _found(
             groups.append(same.setdefault(group, group))
         if weight is not None:
             weights.append(float(weight))
-    _check_one_label(names, labels, numbers, list(spelled), problems)
+    _check_one_label(names, reader, numbers, problems)
     problems.refuse(path)
-    if not len(labels):
+    if not len(reader):
         raise DataError(f"{path} names no images: it has headings and no rows.")
-    _check_classes(path, named.label, list(spelled), first_rows)
-    class_names = tuple(sorted(spelled))
-    places = {name: place for place, name in enumerate(class_names)}
-    in_order = np.array([places[name] for name in spelled], np.int32)
+    labels, class_names = reader.finished(path)
     return Found(
         source,
         Listed(folder, names, np.array(numbers, np.int32)),
-        in_order[np.array(labels)],
+        labels,
         class_names,
         np.array(codes, np.int8) if named.split else None,
         Groups(groups, f"the column {named.group!r}") if named.group else None,
         np.array(weights) if named.weight else None,
+        kind=reader.kind,
     )
 
 
-def _problem(folder: str, named: _Named, cells: _Cells) -> str:
+def _problem(folder: str, named: _Named, cells: _Cells, reader: label_cells.Reader) -> str:
     """Returns what is wrong with a row, and what to write instead; empty where nothing is."""
-    name, label, split, _, weight = cells
-    headings = (named.image, named.label, named.split, named.group, named.weight)
+    name, *labels, split, _, weight = cells
+    headings = (named.image, *named.labels, named.split, named.group, named.weight)
     for heading, text in zip(headings, cells, strict=True):
         if text is None:
             continue
-        if not text:
-            return f"column {heading}: the cell is empty. {_what_to_write(heading, named)}"
+        if not text and not (reader.may_be_empty and heading in named.labels):
+            return f"column {heading}: the cell is empty. {_what_to_write(heading, named, reader)}"
         if "\0" in text:
             shown = text.replace("\0", "�")
             return f"column {heading}: {shown!r} holds NUL (�), which no name can. Write the table again without it"
@@ -288,12 +282,12 @@ def _problem(folder: str, named: _Named, cells: _Cells) -> str:
                 f"column {heading}: {text!r} is no UTF-8. Save the table as UTF-8: iconv -f WINDOWS-1252 -t UTF-8 "
                 "old.csv > new.csv"
             )
-    if len(label.splitlines()) > 1:  # a quote that is closed in another row, too; and labels.txt has a line for each
-        return f"column {named.label}: {label[:100]!r} has several lines. Write the class in one"
+    if problem := reader.problem(labels):
+        return problem
     if split is not None and split.lower() not in splits.BY_NAME:
         near = suggest(split, splits.NAMES)
         return f"column {named.split}: {split!r} is no split.{near} Write train, validation or test"
-    if weight is not None and not (_NUMBER.fullmatch(weight) and 0 < float(weight) < math.inf):
+    if weight is not None and not (NUMBER.fullmatch(weight) and 0 < float(weight) < math.inf):
         return (
             f"column {named.weight}: {weight[:100]!r} is no number above 0. Write 1 for an example that counts as much "
             "as others do, remove the row of one that is not to count, or leave all weights out: "
@@ -302,75 +296,27 @@ def _problem(folder: str, named: _Named, cells: _Cells) -> str:
     return ""
 
 
-def _what_to_write(heading: str, named: _Named) -> str:
+def _what_to_write(heading: str, named: _Named, reader: label_cells.Reader) -> str:
+    if heading in named.labels:
+        return reader.what
     return {
         named.image: "Write the path of the image, or remove the row",
-        named.label: "Write the class, or remove the row",
         named.split: "Write train, validation or test",
         named.weight: "Write 1 for an example that counts as much as others do",
     }.get(heading, "Write a name of its own for an image that stands alone")
 
 
 def _check_one_label(
-    names: Sequence[str],
-    labels: Sequence[int],
-    numbers: Sequence[int],
-    spelled: Sequence[str],
-    problems: tables.Problems,
+    names: Sequence[str], reader: label_cells.Reader, numbers: Sequence[int], problems: tables.Problems
 ) -> None:
     """Looks for files that are named twice with different labels: one that is learned as two classes is none."""
+    hint = {
+        "multi_label": "Write all labels of an image into one row",
+        "regression": "Keep one row for each image, such as one with their mean",
+    }.get(reader.kind, "An image has one class: remove one of the rows")
     first: dict[str, int] = {}
     for index, name in enumerate(names):
         other = first.setdefault(name, index)
-        if labels[other] != labels[index]:
-            problems.add(
-                numbers[index],
-                f"{name} is {spelled[labels[index]]!r} here and {spelled[labels[other]]!r} in row {numbers[other]:,}. "
-                "An image has one class: remove one of the rows",
-            )
-
-
-def _check_classes(path: pathlib.Path, heading: str, spelled: Sequence[str], first_rows: Sequence[int]) -> None:
-    """Refuses labels that are no classes, and spellings of one class that would be two.
-
-    Args:
-        path: of the table.
-        heading: of the labels.
-        spelled: the different labels.
-        first_rows: where each stands first.
-
-    Raises:
-        DataError: names labels and rows.
-    """
-    if all(map(_NUMBER.fullmatch, spelled)):
-        fractions = [index for index, label in enumerate(spelled) if float(label) % 1]
-        if fractions:
-            at = fractions[0]
-            raise DataError(
-                f"{path}, row {first_rows[at]:,}, column {heading}: the labels are numbers such as {spelled[at]}, "
-                "expected classes: names or whole numbers. Name the column of the classes, --label_column=…, or write "
-                f"a word into them, such as v{spelled[at]}."
-            )
-    alike: dict[str, list[int]] = {}
-    for index, label in enumerate(spelled):
-        alike.setdefault(_without_case_and_blanks(label), []).append(index)
-    twins = [indices for indices in alike.values() if len(indices) > 1]
-    if twins:
-        shown = "; ".join(
-            " and ".join(f"{_told(spelled[index])} (row {first_rows[index]:,})" for index in indices)
-            for indices in twins[:_SHOWN]
-        )
-        rest = f"; and {len(twins) - _SHOWN:,} more" if len(twins) > _SHOWN else ""
-        raise DataError(
-            f"{path}, column {heading}: labels differ by case or blanks only, and would be classes of their own: "
-            f"{shown}{rest}. Spell each class in one way; if they are two, give them names that differ by more."
-        )
-
-
-def _without_case_and_blanks(label: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", label).split()).casefold()
-
-
-def _told(label: str) -> str:
-    """Returns a label so that its spelling can be seen: é may be one letter or two."""
-    return repr(label) if unicodedata.is_normalized("NFC", label) else ascii(label)
+        if reader.differ(other, index):
+            here, there = reader.told(index), reader.told(other)
+            problems.add(numbers[index], f"{name} is {here} here and {there} in row {numbers[other]:,}. {hint}")

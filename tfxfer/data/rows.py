@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tfxfer.tasks import SINGLE_LABEL, Task
+
 
 class Gathered(Protocol):
     """What rows are gathered from: an array, a memory map of a file, or a store of cached activations."""
@@ -42,14 +44,15 @@ class Rows:
 
     Attributes:
         all_rows: `[…, …]`, an array, a memory map, or anything rows can be gathered from.
-        labels: int32 `[rows]`, one for each example that is meant.
+        labels: as in `tasks.Task`, one for each example that is meant: int32 `[rows]` where each is of one class.
         places: int64 `[rows]`, which of `all_rows` are meant, in order; or `[rows, views]`, where each example has
             several, one of which is shown in an epoch, the example as it is being the first.
-        classes: number of classes.
+        classes: number of classes, labels or targets.
         keys: hex digests of what each example is, for stores that outlive a run; None where nobody knows.
         decode: how rows become what the network takes; None: as they are.
         parameters: of views, for `decode`; None where it needs none.
         weights: float32 `[rows]`, above 0, of each example in the loss; None: all 1.
+        task: that the labels are for.
     """
 
     all_rows: Gathered
@@ -60,6 +63,7 @@ class Rows:
     decode: Decode | None = None
     parameters: Parameters | None = None
     weights: np.ndarray | None = None
+    task: Task = SINGLE_LABEL
 
     def __len__(self) -> int:
         return len(self.places)

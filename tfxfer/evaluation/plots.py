@@ -1,6 +1,7 @@
-"""Draws what was measured: the confusion matrix and the training curves, as PNG files."""
+"""Draws what was measured: confusion matrix, precision of labels or scatter of numbers, and curves, as PNG files."""
 
 import pathlib
+from collections.abc import Sequence
 
 import matplotlib
 import matplotlib.figure
@@ -8,10 +9,53 @@ import matplotlib.ticker
 import numpy as np
 
 from tfxfer import files
-from tfxfer.evaluation.report import Measured
-from tfxfer.training import History
+from tfxfer.display import clean
+from tfxfer.evaluation.report import AnyMeasured, Measured, MeasuredLabels, MeasuredNumbers
+from tfxfer.training import EpochRecord, History
 
 _BLUE, _ORANGE, _GREY = "#2563a8", "#d9622b", "#8a8a8a"
+
+
+def drawing(measured: AnyMeasured) -> str:
+    """Returns the name of the picture that `draw` writes of a result."""
+    return {MeasuredNumbers: "scatter.png", MeasuredLabels: "labels.png"}.get(type(measured), "confusion.png")
+
+
+def draw(measured: AnyMeasured, folder: pathlib.Path) -> None:
+    """Writes the picture that says most about a result."""
+    how = {MeasuredNumbers: draw_scatter, MeasuredLabels: draw_labels}.get(type(measured), draw_confusion)
+    how(measured, folder / drawing(measured))
+
+
+def draw_scatter(measured: MeasuredNumbers, path: pathlib.Path) -> None:
+    """Writes what was told over what is true, a part for each of the first twelve targets."""
+    shown = measured.targets[:12]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = matplotlib.figure.Figure(figsize=(4.2 * columns, 4 * rows), layout="constrained")
+    for place, target in enumerate(shown, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        true, told = zip(*target.points, strict=True)
+        axes.plot(true, told, ".", color=_BLUE, alpha=0.5)
+        ends = [min(true), max(true)]
+        axes.plot(ends, ends, color=_GREY, linewidth=1)
+        axes.set(xlabel="true", ylabel="predicted", title=f"{_shorten(target.name)}: R² {target.r2:.3f}")
+        axes.grid(alpha=0.25)
+    _save(figure, path)
+
+
+def draw_labels(measured: MeasuredLabels, path: pathlib.Path) -> None:
+    """Writes the average precision of each label, the forty lowest where there are more."""
+    there = [result for result in measured.labels if result.examples]
+    shown = sorted(there, key=lambda result: result.average_precision)[:40]
+    figure = matplotlib.figure.Figure(figsize=(7, 1.5 + 0.25 * len(shown)), layout="constrained")
+    axes = figure.add_subplot()
+    places = range(len(shown))
+    axes.barh(places, [result.average_precision for result in shown], color=_BLUE)
+    axes.set_yticks(places, [f"{_shorten(result.name)} ({result.examples})" for result in shown])
+    axes.set(xlim=(0, 1), xlabel="average precision", title=f"{measured.examples:,} test examples")
+    axes.grid(alpha=0.25, axis="x")
+    _save(figure, path)
 
 
 def draw_confusion(measured: Measured, path: pathlib.Path) -> None:
@@ -46,13 +90,13 @@ def draw_confusion(measured: Measured, path: pathlib.Path) -> None:
 
 
 def draw_curves(history: History, path: pathlib.Path) -> None:
-    """Writes loss and accuracy over epochs, training and validation, with the stages marked."""
+    """Writes loss and the main metric over epochs, training and validation, with the stages marked."""
     figure = matplotlib.figure.Figure(figsize=(9, 3.6), layout="constrained")
     epochs = [epoch for stage in history.stages for epoch in stage.epochs]
     numbers = range(1, len(epochs) + 1)
     series = (
         ("loss", [(e.loss, e.validation_loss) for e in epochs], 1),
-        ("accuracy, %", [(e.accuracy, e.validation_accuracy) for e in epochs], 100),
+        _scores(epochs),
     )
     for position, (title, pairs, factor) in enumerate(series, start=1):
         axes = figure.add_subplot(1, 2, position)
@@ -65,6 +109,13 @@ def draw_curves(history: History, path: pathlib.Path) -> None:
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
     _save(figure, path)
+
+
+def _scores(epochs: Sequence[EpochRecord]) -> tuple[str, list[tuple[float, float]], int]:
+    """Returns the name of the main metric, its values on training and validation, and the factor to show them by."""
+    name = epochs[0].score.name
+    pairs = [(epoch.score.train, epoch.score.validation) for epoch in epochs]
+    return (name, pairs, 1) if name.startswith("mae") else (f"{name}, %", pairs, 100)
 
 
 def _mark_stages(axes, history: History) -> None:
@@ -81,8 +132,8 @@ def _mark_stages(axes, history: History) -> None:
 
 
 def _shorten(name: str) -> str:
-    # `$` would begin a formula.
-    text = name if len(name) <= 18 else name[:17] + "…"
+    # `$` would begin a formula, and fonts have no control characters.
+    text = clean(name if len(name) <= 18 else name[:17] + "…")
     return text.replace("$", r"\$")
 
 

@@ -1,6 +1,7 @@
 """What was measured about a trained network. Values only; their JSON is `report.json`."""
 
 import dataclasses
+from typing import ClassVar
 
 from tfxfer.facts import BadImage, DataFacts
 from tfxfer.training import History
@@ -38,6 +39,8 @@ class Measured:
         views: of each picture, over which probabilities were averaged; 1 for the picture itself alone.
     """
 
+    unnamed: ClassVar[bool] = True  # as it was when there was no other
+
     examples: int
     correct: int
     accuracy: float
@@ -64,6 +67,117 @@ class Measured:
             )
         ]
         return ", ".join(told)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasuredOrdinal(Measured):
+    """A network's result on examples of classes in order: what `Measured` has, and how far off it is.
+
+    Attributes:
+        rank_error: mean number of places between the class of an example and the most probable one.
+        rank_error_interval: 95 % interval of it (bootstrap).
+        weighted_kappa: Cohen's kappa with quadratic weights: 1 for all right, 0 for what chance brings; 0 where it is
+            undefined, since all examples are of one class and all are told to be.
+        weighted_kappa_interval: likewise.
+    """
+
+    unnamed: ClassVar[bool] = False
+
+    rank_error: float
+    rank_error_interval: tuple[float, float]
+    weighted_kappa: float
+    weighted_kappa_interval: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelResult:
+    """One label, which is told where its probability is at least a half.
+
+    Attributes:
+        name: of the label.
+        average_precision: area under precision over recall; 0 where no example has the label.
+        precision: share of right ones among those that are told; 0 where none is. `recall` of those that are there.
+        recall: see there.
+        f1: harmonic mean of both.
+        examples: that have it.
+    """
+
+    name: str
+    average_precision: float
+    precision: float
+    recall: float
+    f1: float
+    examples: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasuredLabels:
+    """A network's result on examples with any number of labels; intervals hold 95 %, by bootstrap over examples.
+
+    Attributes:
+        examples: how many.
+        mean_average_precision: over the labels that some example has.
+        mean_average_precision_interval: of it.
+        micro_f1: over all labels of all examples together.
+        micro_f1_interval: of it.
+        macro_f1: mean over the labels that some example has.
+        macro_f1_interval: of it.
+        exact: share of examples all of whose labels are right; no other counts as an accuracy here.
+        exact_interval: of it (Wilson's score interval).
+        cross_entropy: mean negative log probability of what is right, nats, summed over labels.
+        labels: in the order of the outputs.
+    """
+
+    examples: int
+    mean_average_precision: float
+    mean_average_precision_interval: tuple[float, float]
+    micro_f1: float
+    micro_f1_interval: tuple[float, float]
+    macro_f1: float
+    macro_f1_interval: tuple[float, float]
+    exact: float
+    exact_interval: tuple[float, float]
+    cross_entropy: float
+    labels: tuple[LabelResult, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TargetResult:
+    """One target of regression, in the user's units; intervals hold 95 %, by bootstrap over examples.
+
+    Attributes:
+        name: of the target.
+        mae: mean absolute error.
+        mae_interval: of it.
+        rmse: root of the mean squared error.
+        rmse_interval: of it.
+        r2: 1 − squared error over that of the mean of these examples; at most 1, below 0 for worse than that mean; 0
+            where all examples are equal.
+        r2_interval: of it.
+        mean_mae: mean absolute error of the mean of the training examples: what is to be beaten.
+        points: what is true and what was told, of at most 500 examples, evenly from all.
+    """
+
+    name: str
+    mae: float
+    mae_interval: tuple[float, float]
+    rmse: float
+    rmse_interval: tuple[float, float]
+    r2: float
+    r2_interval: tuple[float, float]
+    mean_mae: float
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasuredNumbers:
+    """A network's result on examples with numbers: how many, and each target in the order of the outputs."""
+
+    examples: int
+    targets: tuple[TargetResult, ...]
+
+
+AnyMeasured = Measured | MeasuredOrdinal | MeasuredLabels | MeasuredNumbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,13 +211,17 @@ class Parity:
         file: relative to the bundle; a folder for SavedModels.
         examples: pictures on which agreement and accuracy were measured.
         compared: how many of them gave the largest difference.
-        largest_difference: of any probability; of feature vectors of any number, over the largest.
-        limit: what was allowed; none where accuracy is held instead.
-        agreement: share of pictures with the same most probable class; none for feature vectors.
-        accuracy: on these pictures, in [0, 1]; none for feature vectors.
+        largest_difference: of any probability; of a number of regression, in standard deviations of the target; of
+            feature vectors of any number, over the largest.
+        limit: what was allowed, of numbers besides roundings of float32; none where accuracy or R² is held instead.
+        agreement: share of pictures with the same most probable class, or the same labels; none for feature vectors and
+            numbers.
+        accuracy: on these pictures, in [0, 1], where each is of one class; of labels the share of pictures all of whose
+            labels are right; none for feature vectors and numbers.
         size_bytes: of the file, or of all in the folder.
         one_ms: median milliseconds for one picture on this machine, `batch_ms` for 32 at once.
         batch_ms: see there.
+        r2: of numbers, the mean over targets; none for anything else.
     """
 
     format: str
@@ -117,6 +235,7 @@ class Parity:
     size_bytes: int
     one_ms: float
     batch_ms: float
+    r2: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,8 +282,8 @@ class Report:
         versions: library name and version.
     """
 
-    test: Measured
-    validation: Measured
+    test: AnyMeasured
+    validation: AnyMeasured
     train: Trained
     seconds: float
     history: History

@@ -25,8 +25,10 @@ from tfxfer.export.formats.format import label_lines
 from tfxfer.framing import Framing
 from tfxfer.plans import Plan
 from tfxfer.recipes import Recipe
+from tfxfer.tasks import SINGLE_LABEL, Task
 
-SCHEMA = 2
+# The second is that of single labels; readers of before would take the outputs of other tasks for theirs.
+SCHEMA, SCHEMA_OF_TASKS = 2, 3
 # Whose registered classes the network of a bundle may name besides Keras's own.
 _PACKAGES = ("tfxfer", "keras_hub")
 # The one format that must be right, since everything else can be made from it.
@@ -39,15 +41,17 @@ class Bundle:
 
     Attributes:
         folder: where it lies.
-        model: from pixels on 0..255 to logits.
-        class_names: in the order of the logits.
+        model: from pixels on 0..255 to logits, or what else the outputs of `task` are.
+        class_names: in the order of the logits; names of labels or targets.
         framing: how pictures become squares.
+        task: what the network tells of a picture; `answers.meant` says what its outputs mean.
     """
 
     folder: pathlib.Path
     model: keras.Model
     class_names: tuple[str, ...]
     framing: Framing
+    task: Task = SINGLE_LABEL
 
 
 def write(
@@ -85,7 +89,8 @@ def write(
     """
     start = time.monotonic()
     names = plan.what.class_names
-    subject = Subject(model, names, representative, plan.what.framing)
+    task = plan.what.task
+    subject = Subject(model, names, representative, plan.what.framing, task)
     if recipe.export.hub_archive:
         check_archive(pathlib.Path(recipe.export.hub_archive), folder, overwrite=overwrite)
     with files.new_folder(folder, overwrite=overwrite) as beside:
@@ -103,8 +108,9 @@ def write(
         contents = sorted(path for path in beside.rglob("*") if path.is_file())
         digests = {str(path.relative_to(beside)): files.sha256(path) for path in contents}
         index = {
-            "schema": SCHEMA,
+            "schema": SCHEMA if task == SINGLE_LABEL else SCHEMA_OF_TASKS,
             "classes": list(names),
+            **({} if task == SINGLE_LABEL else {"task": values.to_json(task)}),
             "resize": plan.what.resize,
             "background": plan.what.background,
             "formats": {parity.format: parity.file for parity in found},
@@ -234,22 +240,41 @@ def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) 
             )
     except (ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"{folder}/model.keras cannot be loaded ({error}).") from error
-    if len(index["classes"]) != model.output_shape[-1]:
+    task = _task_of(index, folder)
+    if task.outputs(len(index["classes"])) != model.output_shape[-1]:
         raise BundleError(
-            f"the bundle {folder} is damaged: it names {len(index['classes'])} classes, and its network has "
+            f"the bundle {folder} is damaged: it names {task.answers(len(index['classes']))}, and its network has "
             f"{model.output_shape[-1]} outputs. Copy it again."
         )
-    return Bundle(folder, model, tuple(index["classes"]), _framing(index))
+    return Bundle(folder, model, tuple(index["classes"]), _framing(index), task)
+
+
+def _task_of(index, folder: pathlib.Path) -> Task:
+    """Returns the task that an index tells; those of before there were tasks tell none.
+
+    Raises:
+        BundleError: it tells none that can be.
+    """
+    try:
+        task = values.from_json(Task, index.get("task", {}))
+    except ConfigError as error:
+        raise BundleError(f"the bundle {folder} is damaged: bundle.json: {error} Copy it again.") from error
+    if task.kind == "regression" and len(task.means) != len(index["classes"]):
+        raise BundleError(
+            f"the bundle {folder} is damaged: it names {task.answers(len(index['classes']))} and has the means of "
+            f"{len(task.means)}. Copy it again."
+        )
+    return task
 
 
 def _check_index(index, folder: pathlib.Path) -> None:
     """Refuses an index that says something impossible: nothing else says whether it is as it was written."""
     if not isinstance(index, dict) or "schema" not in index:
         raise BundleError(f"{folder} is no bundle: its bundle.json has no schema.")
-    if index["schema"] != SCHEMA:
+    if index["schema"] not in (SCHEMA, SCHEMA_OF_TASKS):
         raise BundleError(
-            f"{folder} has schema {index['schema']!r}, this tfxfer reads {SCHEMA}. Open it with the version of "
-            "tfxfer that wrote it (its card says which), or train again."
+            f"{folder} has schema {index['schema']!r}, this tfxfer reads {SCHEMA} and {SCHEMA_OF_TASKS}. Open it "
+            "with the version of tfxfer that wrote it (its card says which), or train again."
         )
     classes, listed = index.get("classes"), index.get("files")
     if (

@@ -4,7 +4,7 @@ import json
 
 import jinja2
 
-from tfxfer import display
+from tfxfer import display, evaluation
 from tfxfer.evaluation import Report
 from tfxfer.plans import Plan
 
@@ -13,8 +13,12 @@ from tfxfer.plans import Plan
 _CARD = """\
 ---
 library_name: keras
+{% if kind == "regression" -%}
+task: image-others
+{% else -%}
 pipeline_tag: image-classification
 task: image-classification
+{% endif -%}
 {% if "saved_model" in formats -%}
 format: saved_model_2
 asset-path: saved_model/1
@@ -26,39 +30,71 @@ dataset: {{ report.data.source | json }}
 license: other
 license_name: {{ report.backbone.license | json }}
 tags: ["tfxfer", "transfer-learning", "tf-keras"]
-metrics: ["accuracy"]
+metrics: [{{ metric | json }}]
 ---
 
-# Image classifier: {{ names | length }} classes
+# {{ title }}
 
 Fine-tuned from `{{ report.backbone.handle }}` ({{ report.backbone.made_by }}; licence of the weights:
 {{ report.backbone.license }}) on `{{ report.data.source | line }}` with tfxfer {{ version }}.
 
+{% if kind == "single_label" -%}
 | measured on | examples | accuracy | 95 % interval | balanced accuracy |
 |---|---|---|---|---|
 {% for name, result in (("test", report.test), ("validation", report.validation)) -%}
 | {{ name }} | {{ "{:,}".format(result.examples) }} | {{ "%.1f" | format(100 * result.accuracy) }} % | \
 {{ "%.1f" | format(100 * result.accuracy_interval[0]) }} to {{ "%.1f" | format(100 * result.accuracy_interval[1]) }} % \
 | {{ "%.1f" | format(100 * result.balanced_accuracy) }} % |
-{% endfor %}
+{% endfor -%}
+{% else -%}
+{% for name, result in (("test", report.test), ("validation", report.validation)) -%}
+- {{ name }}: {{ result | headline | line }}
+{% endfor -%}
+{% endif %}
 The test examples decided nothing. Split: {{ report.data.split }}. Of {{ "{:,}".format(report.data.examples) }} \
 examples {{ "{:,}".format(report.data.train_examples) }} were trained on\
 {% if report.skipped %}; {{ report.skipped | length }} more could not be read{% endif %}.
 
 ## Limits
 
+{% if kind == "regression" -%}
+It tells a number of every picture, whatever that shows. \
+{% elif kind == "multi_label" -%}
+It knows these {{ names | length }} labels; a picture has those whose probability is at least a half. How sure it says \
+it is was not calibrated. \
+{% else -%}
 It knows these {{ names | length }} classes and answers one of them for every picture, whatever that shows; how sure \
-it says it is was not calibrated. What was measured holds for pictures like those of \
+it says it is was not calibrated. \
+{% endif -%}
+What was measured holds for pictures like those of \
 `{{ report.data.source | line }}`, whose licence and origin tfxfer does not know.
+{%- if kind in ("single_label", "ordinal") %}
 {%- set worst = report.test.classes | selectattr("examples") | sort(attribute="recall") | first %}
 It is worst at {{ worst.name | line }}: {{ "%.0f" | format(100 * worst.recall) }} % of {{ worst.examples }} test \
 examples were found.
 
-## Classes
+## Classes{{ ", the lowest first" if kind == "ordinal" else "" }}
 {% for result in report.test.classes %}
 {{ loop.index0 }}. {{ result.name | line }} (precision {{ "%.2f" | format(result.precision) }}, recall \
 {{ "%.2f" | format(result.recall) }}, {{ result.examples }} test examples)
 {%- endfor %}
+{%- elif kind == "multi_label" %}
+
+## Labels
+{% for result in report.test.labels %}
+{{ loop.index0 }}. {{ result.name | line }} (average precision {{ "%.2f" | format(result.average_precision) }}, \
+precision {{ "%.2f" | format(result.precision) }}, recall {{ "%.2f" | format(result.recall) }}, {{ result.examples }} \
+test examples)
+{%- endfor %}
+{%- else %}
+
+## Numbers
+{% for result in report.test.targets %}
+{{ loop.index0 }}. {{ result.name | line }}: mean absolute error {{ "%.4g" | format(result.mae) }} (that of the mean \
+of the training examples: {{ "%.4g" | format(result.mean_mae) }}), RMSE {{ "%.4g" | format(result.rmse) }}, R² \
+{{ "%.3f" | format(result.r2) }}
+{%- endfor %}
+{%- endif %}
 
 ## How it was trained
 {% for stage in plan.what.stages %}
@@ -88,15 +124,25 @@ weights, inputs and outputs are float32. Plan {{ report.plan }}.
 
 ## Files
 
+{% if kind == "regression" -%}
+Each was read back and compared with the network in memory on test pictures: largest difference of a number, in \
+standard deviations (of the feature vector: over the largest), R² on these pictures, and milliseconds on the machine \
+that wrote it.
+{%- else -%}
 Each was read back and compared with the network in memory on test pictures: largest difference of a probability (of \
-the feature vector: of a number, over the largest), share of pictures with the same most probable class, accuracy, and \
+the feature vector: of a number, over the largest), share of pictures with the same \
+{{ "labels" if kind == "multi_label" else "most probable class" }}, \
+{{ "share with all labels right" if kind == "multi_label" else "accuracy" }}, and \
 milliseconds on the machine that wrote it.
+{%- endif %}
 
-| file | examples | largest difference | same class | accuracy | MB | one picture | 32 at once |
+| file | examples | largest difference | same {{ "labels" if kind == "multi_label" else "class" }} | \
+{{ {"regression": "R²", "multi_label": "all right"}.get(kind, "accuracy") }} | MB | one picture | 32 at once |
 |---|---|---|---|---|---|---|---|
 {% for file in report.export -%}
 | `{{ file.file }}` | {{ "{:,}".format(file.examples) }} | {{ "%.1g" | format(file.largest_difference) }} \
-(of {{ file.compared }}) | {{ file.agreement | share }} | {{ file.accuracy | share }} | \
+(of {{ file.compared }}) | {{ file.agreement | share }} | \
+{{ "%.3f" | format(file.r2) if file.r2 is not none else file.accuracy | share }} | \
 {{ "%.1f" | format(file.size_bytes / 1e6) }} | \
 {{ "%.3g" | format(file.one_ms) }} ms | {{ "%.3g" | format(file.batch_ms) }} ms |
 {% endfor %}
@@ -108,14 +154,22 @@ Not here: {{ one.format }}. {{ one.reason | line }}
 ```python
 import keras
 
-model = keras.models.load_model("model.keras")  # float32 or uint8 on 0..255 → logits
+model = keras.models.load_model("model.keras")  # float32 or uint8 on 0..255 → {{ outputs }}
 ```
-
+{% if kind == "regression" %}
+Its outputs are standardised: number = output · deviation + mean, with deviations `{{ task.deviations | list }}` and
+means `{{ task.means | list }}`. The SavedModel's signatures, the other formats and `tfxfer predict` do that themselves.
+{% elif kind == "multi_label" %}
+The probability of each label is the logistic function of its logit.
+{% elif kind == "ordinal" %}
+Logit k is that of "above class k, if not below it": P(class = k) = (1 − s(z_k)) · s(z_0) ⋯ s(z_{k−1}), s the logistic
+function. The SavedModel's signatures, the other formats and `tfxfer predict` do that themselves.
+{% endif %}
 {% if "saved_model" in formats -%}
 ```python
 import tensorflow as tf
 
-model = tf.saved_model.load("saved_model/1")  # float32 in [0, 1] → logits
+model = tf.saved_model.load("saved_model/1")  # float32 in [0, 1] → {{ outputs }}
 answer = model.signatures["serve_bytes"](image_bytes=tf.constant([open("picture.jpg", "rb").read()]))
 ```
 
@@ -155,6 +209,13 @@ def write_card(report: Report, plan: Plan) -> str:
     groups = report.backbone.groups or tuple(
         dict.fromkeys(name for stage in plan.what.stages for name in stage.trained)
     )
+    environment.filters["headline"] = evaluation.headline
+    kind, count = plan.what.task.kind, len(plan.what.class_names)
+    title = {
+        "multi_label": f"Image tagger: {count} labels",
+        "regression": f"Image regression: {count} number{'s' if count > 1 else ''}",
+        "ordinal": f"Image classifier: {count} classes in order",
+    }.get(kind, f"Image classifier: {count} classes")
     return environment.from_string(_CARD).render(
         trained_and_frozen=lambda stage: display.trained_and_frozen(stage, groups),
         rates=lambda stage: display.rates_of(stage, groups),
@@ -163,6 +224,11 @@ def write_card(report: Report, plan: Plan) -> str:
         records={record.name: record for record in report.history.stages},
         seconds={stage.name: stage for stage in report.train.stages},
         names=plan.what.class_names,
+        task=plan.what.task,
+        kind=kind,
+        title=title,
+        outputs="standardised numbers" if kind == "regression" else "logits",
+        metric={"multi_label": "mean_average_precision", "regression": "mae"}.get(kind, "accuracy"),
         formats=[file.format for file in report.export],
         version=dict(report.versions)["tfxfer"],
     )

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfxfer import formats, graph, models, prediction
+from tfxfer.answers import meant
 from tfxfer.backbones.hub.layer import saved_models_allowed
 from tfxfer.export import saved_model
 from tfxfer.export.formats import Format, Subject
@@ -30,13 +31,13 @@ def _keras_opened(path: pathlib.Path, subject: Subject) -> Classify:
     def classify(pictures: np.ndarray) -> np.ndarray:
         # One shape, so that it is traced once.
         padded = np.resize(pictures, (BATCH, *pictures.shape[1:])) if len(pictures) > 1 else pictures
-        return prediction.softmax(prediction.logits_of(model, padded)[: len(pictures)])
+        return meant(prediction.logits_of(model, padded)[: len(pictures)], subject.task)
 
     return in_batches(classify)
 
 
 def _write_classifier(subject: Subject, path: pathlib.Path) -> None:
-    saved_model.write(subject.model, Offer("logits", subject.class_names, subject.framing), path)
+    saved_model.write(subject.model, Offer("logits", subject.class_names, subject.framing, subject.task), path)
 
 
 def _write_features(subject: Subject, path: pathlib.Path) -> None:
@@ -44,7 +45,7 @@ def _write_features(subject: Subject, path: pathlib.Path) -> None:
 
 
 def _saved_model_opened(path: pathlib.Path, subject: Subject) -> Classify:
-    answer = "features" if path.parent.name == "feature_vector" else "probabilities"
+    answer = "features" if path.parent.name == "feature_vector" else subject.answer_name
     loaded = tf.saved_model.load(str(path))
 
     def classify(pictures: np.ndarray) -> np.ndarray:

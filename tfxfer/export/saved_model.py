@@ -9,12 +9,13 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from tfxfer import models
+from tfxfer import answers, models
 from tfxfer.backbones.hub.layer import SavedModelLayer
 from tfxfer.errors import FormatError, VerificationError
 from tfxfer.export import encoded
 from tfxfer.export.formats.format import label_lines
 from tfxfer.framing import Framing
+from tfxfer.tasks import SINGLE_LABEL, Task
 
 Outputs = Literal["logits", "probabilities", "features"]
 # How many of the most probable classes a signature names.
@@ -40,11 +41,13 @@ class Offer:
         outputs: what the model's one output is, float32 `[batch, classes or width]`.
         class_names: in its order; () where there are none to tell.
         framing: how its signature for files makes them squares.
+        task: what logits are of.
     """
 
     outputs: Outputs
     class_names: tuple[str, ...] = ()
     framing: Framing = dataclasses.field(default_factory=Framing)
+    task: Task = SINGLE_LABEL
 
 
 def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
@@ -60,7 +63,10 @@ def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
     - `serve_bytes`: `image_bytes`, text `[batch]`, the contents of JPEG or PNG files.
 
     Each gives `logits` and `probabilities`, float32 `[batch, classes]`, and of the at most five most probable classes
-    `class_ids`, int32, and `labels`, text, both `[batch, 5]`, the most probable one first; or `features`.
+    `class_ids`, int32, and `labels`, text, both `[batch, 5]`, the most probable one first; or `features`. Of labels the
+    probabilities are of each by itself; of classes in order there is the `expected_rank` too, float32 `[batch]`, the
+    lowest class being 0, and one logit less; of regression there are `values`, float32 `[batch, targets]`, in the
+    user's units, their names being `labels`, text `[targets]`, and no probabilities.
 
     Args:
         model: from pixels on 0..255, float32 `[batch, size, size, 3]`, to one output.
@@ -138,11 +144,17 @@ def _answer(output: tf.Tensor, offer: Offer) -> dict[str, tf.Tensor]:
     """Returns what a signature gives, by name."""
     if offer.outputs == "features":
         return {"features": output}
+    if offer.task.kind == "regression":
+        names = {"labels": tf.constant(offer.class_names)} if offer.class_names else {}
+        return {"values": answers.meant_in_graph(output, offer.task), **names}
     if offer.outputs == "logits":
-        answer = {"logits": output, "probabilities": tf.nn.softmax(output)}
+        answer = {"logits": output, "probabilities": answers.meant_in_graph(output, offer.task)}
     else:
         answer = {"probabilities": output}
-    _, best = tf.math.top_k(answer["probabilities"], k=min(MOST_NAMED, output.shape[-1]))
+    if offer.task.kind == "ordinal":
+        ranks = tf.range(answer["probabilities"].shape[-1], dtype=tf.float32)
+        answer["expected_rank"] = tf.reduce_sum(answer["probabilities"] * ranks, axis=-1)
+    _, best = tf.math.top_k(answer["probabilities"], k=min(MOST_NAMED, answer["probabilities"].shape[-1]))
     answer["class_ids"] = best
     if offer.class_names:
         answer["labels"] = tf.gather(tf.constant(offer.class_names), best)

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfxfer import data, recipes
 from tfxfer.data import Found, examples, looks, pictures, splits
-from tfxfer.errors import DataError
+from tfxfer.errors import ConfigError, DataError
 from tfxfer.inspection.findings import SHOWN
 from tfxfer.inspection.inspected import Alike, ClassCounts, Inspected, Pairs, Place
 
@@ -24,9 +24,14 @@ def inspect(recipe: recipes.Data, *, seed: int) -> tuple[Inspected, Found]:
         seed: of the splits that training would make.
 
     Raises:
-        ConfigError: an unknown source.
+        ConfigError: an unknown source, or a task without classes.
         DataError: a source that cannot be read at all.
     """
+    if recipe.kind not in ("single_label", "ordinal"):
+        raise ConfigError(
+            f"data check looks at classes, and task={recipe.kind} has none. tfxfer plan opens and checks such a table, "
+            "too."
+        )
     found = data.find(recipe)
     seen = pictures.survey(found.pictures)
     looked = looks.look(found.pictures, seen.bad)

@@ -70,6 +70,7 @@ def label_with(
     """
     network = bundle.model if outputs.embeddings is None else prediction.with_features(bundle.model)
     if tta > 1:
+        view_averaging.check_task(bundle.task.kind)
         augment = view_averaging.augment_of(bundle.folder)
         network = view_averaging.averaged(network, augment, tta)
         print(view_averaging.told(augment, tta), file=sys.stderr)
@@ -77,12 +78,13 @@ def label_with(
     # A single picture does not wait for 31 copies of it.
     batch_size = _BATCH if listing.count is None else min(_BATCH, max(listing.count, 1))
     answers = prediction.predict_files(
-        network, listing.pictures, framing=bundle.framing, batch_size=batch_size, threads=threads
+        network, listing.pictures, framing=bundle.framing, task=bundle.task, batch_size=batch_size, threads=threads
     )
     number = unreadable = 0
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(_writing(outputs.table))
-        table = tables.table_of(outputs.kind, write, names, len(names) if top is None else min(top, len(names)))
+        top = len(names) if top is None else min(top, len(names))
+        table = tables.table_of(outputs.kind, write, names, top, bundle.task.kind)
         embeddings = None
         if outputs.embeddings is not None:
             stream = stack.enter_context(_beside(outputs.embeddings))

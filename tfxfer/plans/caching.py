@@ -159,7 +159,7 @@ class _Chooser:
 
     def _option(self, stage: StagePlan, cut: _Cut) -> StageCache:
         words = -(-cut.numbers * _BYTES[self.cache.precision] // _WORD)
-        rows = self.data.train_examples * stage.views + sum(self.data.validation_counts)
+        rows = self.data.train_examples * stage.views + self.data.validation_examples
         saved = 0.0
         if self.forecast is not None:
             work = self._work(stage)
@@ -179,7 +179,7 @@ class _Chooser:
         trained = {group.name: at for at, group in enumerate(self.groups)}
         return StageWork(
             train_examples=self.data.train_examples,
-            validation_examples=sum(self.data.validation_counts),
+            validation_examples=self.data.validation_examples,
             epochs=stage.steps / stage.steps_per_epoch,
             steps=stage.steps,
             views=stage.views,

@@ -61,7 +61,8 @@ def resolve_imbalance(asked: Imbalance, data: DataFacts) -> tuple[ImbalancePlan,
     """
     counts = data.train_counts
     if not asked.is_asked:
-        return NOTHING, _hint(data)
+        return NOTHING, _hint(data) if data.task.kind == "single_label" else ()
+    _check_task(asked, data)
     if empty := [name for name, count in zip(data.class_names, counts, strict=True) if count == 0]:
         raise ConfigError(
             f"{', '.join(asked.corrections) or 'imbalance'} needs training examples of each class, and there is none "
@@ -76,6 +77,26 @@ def resolve_imbalance(asked: Imbalance, data: DataFacts) -> tuple[ImbalancePlan,
         priors=tuple(mass / sum(masses) for mass in masses) if asked.logit_adjustment else (),
     )
     return planned, ()
+
+
+def _check_task(asked: Imbalance, data: DataFacts) -> None:
+    """Refuses corrections that are of classes where there are none, or of the softmax where there is none.
+
+    Raises:
+        ConfigError: says what can be asked for.
+    """
+    kind = data.task.kind
+    if not data.task.has_classes:
+        what = asked.corrections or (f"focal_gamma={asked.focal_gamma:g}",)
+        raise ConfigError(
+            f"{', '.join(what)} is about classes, of which each example has one, and task={kind}. Leave it out; a "
+            "column of weights counts for every task."
+        )
+    if kind == "ordinal" and (asked.focal_gamma or asked.logit_adjustment):
+        raise ConfigError(
+            "focal_gamma and logit_adjustment are of the softmax, which task=ordinal has not. Write "
+            "--config.imbalance.class_weights=inverse, or sampling=balanced."
+        )
 
 
 def draws(counts: Sequence[int], sampling: Sampling) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from tfxfer.heads import Head
 from tfxfer.plans.imbalance import NOTHING, ImbalancePlan
 from tfxfer.recipes import BatchNorm, ComputePrecision, GroupRates, Optimizer, Schedule
 from tfxfer.reuse import Precision
+from tfxfer.tasks import SINGLE_LABEL, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ class What:
         image_size: height and width in pixels.
         resize: how pictures become squares, on which `background`; see `Framing`.
         background: see there.
-        class_names: in the order of the logits.
+        class_names: in the order of the logits; names of labels, or of the targets of regression.
         head: with its number of outputs.
         batch_size: examples in one optimizer step, on all devices together.
         seed: of every random number.
@@ -134,6 +135,7 @@ class What:
         synchronise_batch_norm: whether devices normalise by the whole batch, and not each by its share.
         stages: in order.
         imbalance: what is done about classes with few examples.
+        task: what is to be told of a picture.
     """
 
     data: str
@@ -151,6 +153,7 @@ class What:
     stages: tuple[StagePlan, ...]
     imbalance: ImbalancePlan = NOTHING
     background: str = Framing.background
+    task: Task = SINGLE_LABEL
 
     @property
     def framing(self) -> Framing:

@@ -25,6 +25,7 @@ from tfxfer.plans.heads import with_head
 from tfxfer.plans.imbalance import ImbalancePlan, resolve_imbalance
 from tfxfer.plans.plan import How, Plan, StagePlan, What
 from tfxfer.plans.unfreezing import resolve_unfreezing
+from tfxfer.tasks import Task
 
 _FLOAT_BYTES = 4
 _GB = 10**9
@@ -62,10 +63,14 @@ def resolve(
     if recipe.image_size == "auto":
         reasons.append(f"image size {size}: {why}")
     head = recipe.head
+    outputs = data.task.outputs(len(data.class_names))
     if head.outputs == "auto":
-        head = dataclasses.replace(head, outputs=len(data.class_names))
-    elif head.outputs != len(data.class_names):
-        raise ConfigError(f"head.outputs={head.outputs}, but the data has {len(data.class_names)} classes.")
+        head = dataclasses.replace(head, outputs=outputs)
+    elif head.outputs != outputs:
+        needed = "" if outputs == len(data.class_names) else f", which take {outputs}"
+        raise ConfigError(
+            f"head.outputs={head.outputs}, but the data has {data.task.answers(len(data.class_names))}{needed}."
+        )
     imbalance, why = resolve_imbalance(recipe.imbalance, data)
     reasons += why
     stages = []
@@ -93,6 +98,7 @@ def resolve(
         synchronise_batch_norm=recipe.synchronise_batch_norm,
         stages=tuple(stages),
         imbalance=imbalance,
+        task=data.task,
     )
     if recipe.precision != "float32" and backbone.own_precision:
         reasons.append(f"precision: {', '.join(backbone.own_precision)} keeps its own, whatever the others compute in")
@@ -140,10 +146,23 @@ def trained_of(
 def _stages(recipe: recipes.Recipe, data: DataFacts, card: BackboneCard) -> tuple[tuple[recipes.Stage, ...], list[str]]:
     if recipe.stages == "auto":
         name, why = rules.choose_preset(data, card)
-        return presets.by_name(name), [f"stages {name}: {why}"]
+        return _for_task(presets.by_name(name), data.task), [f"stages {name}: {why}"]
     if isinstance(recipe.stages, str):
-        return presets.by_name(recipe.stages), []
+        return _for_task(presets.by_name(recipe.stages), data.task), []
+    rules.check_task(recipe.stages, data.task)
     return recipe.stages, []
+
+
+def _for_task(stages: tuple[recipes.Stage, ...], task: Task) -> tuple[recipes.Stage, ...]:
+    """Returns the stages of a preset without what it does for single classes and would harm another task.
+
+    Smoothing spreads a label over all classes, the farthest in an order among them, and would make every one of many
+    rare labels a little true; the scale of a head that tells numbers is theirs.
+    """
+    changes = {} if task.kind == "single_label" else {"label_smoothing": 0.0}
+    if task.kind == "regression":
+        changes["rescale_head"] = False
+    return tuple(dataclasses.replace(stage, **changes) for stage in stages)
 
 
 def _resolve_stage(

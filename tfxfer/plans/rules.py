@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from tfxfer import recipes
 from tfxfer.errors import ConfigError
 from tfxfer.facts import BackboneCard, BackboneFacts, DataFacts, MachineFacts
+from tfxfer.tasks import Task
 
 # BiT-HyperRule (big_transfer/bit_hyperrule.py): pictures of less than 96² pixels are seen at 128.
 SMALL_PICTURE_AREA = 96 * 96
@@ -21,6 +22,9 @@ HEAD_RATE = 0.01 / 32
 ADAM_HEAD_RATE = 1e-3
 ADAM_GROUP_RATE = 1e-4
 
+# What examples are counted by, where that is no class.
+_EACH = {"multi_label": "label", "regression": "target"}
+
 # Last words of the names that biases go by: of Keras's layers and norms, and of other programs whose weights are read.
 _BIASES = ("bias", "biases", "beta", "offset", "b")
 
@@ -34,13 +38,32 @@ def choose_preset(data: DataFacts, card: BackboneCard) -> tuple[str, str]:
     """
     if not card.trainable:
         return "feature_extraction", f"{card.handle} cannot train, only a head on its features"
-    per_class = data.train_examples / len(data.class_names)
+    per_class, each = sum(data.train_counts) / len(data.class_names), _EACH.get(data.task.kind, "class")
     if per_class < 10:
         return (
             "feature_extraction",
-            f"{per_class:.0f} training examples a class are too few to move the backbone",
+            f"{per_class:.0f} training examples a {each} are too few to move the backbone",
         )
-    return "partial", f"{per_class:.0f} training examples a class are enough for the later groups"
+    return "partial", f"{per_class:.0f} training examples a {each} are enough for the later groups"
+
+
+def check_task(stages: Iterable[recipes.Stage], task: Task) -> None:
+    """Checks that no stage asks for what means nothing in a task.
+
+    Raises:
+        ConfigError: names the first that does, and what to write.
+    """
+    for number, stage in enumerate(stages, start=1):
+        if task.kind == "regression" and (stage.label_smoothing or stage.rescale_head):
+            what = "label_smoothing" if stage.label_smoothing else "rescale_head"
+            off = "0" if stage.label_smoothing else "false"
+            raise ConfigError(
+                f"stage {number} has {what}, which is of classes, and task=regression. Write {what}={off}."
+            )
+        if not task.has_classes and getattr(stage.unfreezing, "monitor", "") == "val_accuracy":
+            raise ConfigError(
+                f"stage {number} watches val_accuracy, and task={task.kind} has none. Write monitor=val_loss."
+            )
 
 
 def choose_image_size(recipe: recipes.Recipe, data: DataFacts, card: BackboneCard) -> tuple[int, str]:

@@ -1,11 +1,13 @@
 """What a run begins with, as values: the examples and the pretrained network."""
 
+import csv
 import dataclasses
 import re
 from typing import Literal
 
 from tfxfer import values
 from tfxfer.framing import Framing, Resize, colour_problems
+from tfxfer.tasks import Kind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,8 @@ class Data:
         test_fraction: share of each class for the test, 0 < f < 1.
         image_column: of `csv:` and `parquet:`, the heading of the paths, which are relative to the file, or of encoded
             images; "" for image, path, file or filename.
-        label_column: likewise, that of the classes; "" for label, class, class_name or category.
+        label_column: likewise, that of the classes; "" for label, class, class_name or category. Several, split by
+            commas, for labels that are 0 or 1 each, or for several numbers; a heading with a comma in quotes.
         split_column: likewise, that of the splits train, validation and test; "" for split where there is one, none for
             splits decided here.
         group_column: likewise, that of what never stands in two splits, such as a patient; "" for group where there is
@@ -35,6 +38,11 @@ class Data:
             being made 1; accuracies count all alike. "" for weight where there is one, none for no weights.
         group_by: a regular expression with one group, which is found in names of files and makes groups of them, such
             as `(.*)_nohash_`; "" for none.
+        task: what is to be told of a picture: "single_label", one class; "multi_label", any of some labels;
+            "regression", one or several numbers; "ordinal", one class of several that have an order; "auto":
+            multi_label where there is a `label_separator` or there are several columns of labels, else single_label.
+        label_separator: what stands between the labels in one cell, such as "|"; "" for one label in each.
+        class_order: for ordinal, the classes, the lowest first; () for numbers, which have an order.
         examples_per_class: how many training examples of each class are drawn, the rest being left out; none for all.
         proportions: what the fractions are of: "class": of each class, to one example; "total": of all examples, to
             one, where classes too small for their share are made up for by others; "hash": of the range of hashes, so
@@ -58,6 +66,9 @@ class Data:
     group_column: str | None = ""
     weight_column: str | None = ""
     group_by: str = ""
+    task: Kind | Literal["auto"] = "auto"
+    label_separator: str = ""
+    class_order: tuple[str, ...] = ()
     examples_per_class: int | None = None
     proportions: Literal["class", "total", "hash"] = "class"
     folds: int | None = None
@@ -65,12 +76,15 @@ class Data:
 
     def __post_init__(self):
         """Refuses values outside their ranges."""
+        if isinstance(self.class_order, list):
+            object.__setattr__(self, "class_order", tuple(self.class_order))
         problems = values.check_fields(self)
         if not problems:
             if ":" not in self.source:
                 problems.append(f"source={self.source!r} names no kind of source; write {_meant(self.source)}")
             problems += colour_problems(self.background)
             problems += self._columns_that_cannot_be()
+            problems += self._tasks_that_cannot_be()
             if self.examples_per_class is not None and self.examples_per_class < 1:
                 problems.append(f"examples_per_class={self.examples_per_class} must be at least 1, or none")
             problems += self._folds_that_cannot_be()
@@ -100,6 +114,49 @@ class Data:
             return [f"fold={self.fold} must be 0 to {self.folds - 1}, the folds being counted from 0"]
         return []
 
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The headings in `label_column`."""
+        return headings_in(self.label_column)
+
+    @property
+    def kind(self) -> Kind:
+        """The task, where it is "auto" the one that the columns tell."""
+        if self.task != "auto":
+            return self.task
+        return "multi_label" if self.label_separator or len(self.label_columns) > 1 else "single_label"
+
+    def _tasks_that_cannot_be(self) -> list[str]:
+        kind, several, separator = self.kind, len(self.label_columns) > 1, self.label_separator
+        problems = []
+        if separator and kind != "multi_label":
+            problems.append(f"label_separator={separator!r} makes several labels of a cell, and task={kind} has none")
+        if separator and several:
+            problems.append(
+                f"label_separator={separator!r} is of one column, and label_column={self.label_column!r} names "
+                f"{len(self.label_columns)} of 0 and 1; give one of the two"
+            )
+        if separator and ":" in self.source and not self.is_table:
+            problems.append(f"label_separator={separator!r} is of csv: and parquet:, and the source is {self.source}")
+        if kind == "multi_label" and self.is_table and not separator and not several:
+            problems.append(
+                'task=multi_label needs label_separator="|" (what stands between labels in a cell), or label_column='
+                "cat,dog (a column of 0 and 1 for each label)"
+            )
+        if several and kind in ("single_label", "ordinal"):
+            problems.append(f"label_column={self.label_column!r} names several columns, and task={kind} has one")
+        if any(not name for name in self.label_columns) and several:
+            problems.append(f"label_column={self.label_column!r} has an empty name between commas")
+        if len(set(map(str.lower, self.label_columns))) < len(self.label_columns):
+            problems.append(f"label_column={self.label_column!r} names a column twice")
+        if self.class_order and kind != "ordinal":
+            problems.append(f"class_order is of task=ordinal, and the task is {kind}")
+        if len(set(self.class_order)) < len(self.class_order):
+            problems.append("class_order names a class twice")
+        if self.examples_per_class is not None and kind in ("multi_label", "regression"):
+            problems.append(f"examples_per_class={self.examples_per_class} draws classes, and task={kind} has none")
+        return problems
+
     def _columns_that_cannot_be(self) -> list[str]:
         problems = []
         for name in ("image_column", "label_column", "split_column", "group_column", "weight_column"):
@@ -120,6 +177,15 @@ class Data:
             if self.group_column:
                 problems.append(f"group_by and group_column={self.group_column!r} both make groups; give one")
         return problems
+
+
+def headings_in(text: str) -> tuple[str, ...]:
+    """Returns the headings that a text names, split by commas; one with a comma in it stands in quotes."""
+    try:
+        found = next(csv.reader([text], skipinitialspace=True), ())
+    except csv.Error:  # a line break, which no comma is meant with
+        return (text,)
+    return tuple(name.strip() for name in found)
 
 
 def _meant(source: str) -> str:

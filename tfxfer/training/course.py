@@ -137,7 +137,7 @@ def _acting(stage: StagePlan, data: StageData, whole, tell, note, warn) -> dict:
     """Returns the callbacks that know something of the steps before, by name; None where a stage needs none."""
     some = data.some()
     return {
-        "recorder": display.Recorder(stage, tell),
+        "recorder": display.Recorder(stage, tell, data.what.task),
         # What wakes comes before what is measured on it.
         "waking": unfreezing.unfreezing_callback(stage, whole, note),
         "rates": rates_callback(stage, some),

@@ -8,17 +8,19 @@ import keras
 
 from tfxfer import progress, values
 from tfxfer.plans import StagePlan
+from tfxfer.tasks import SINGLE_LABEL, Task
+from tfxfer.training import objectives
 from tfxfer.training.records import EpochRecord
 
 
 class Recorder(keras.callbacks.Callback):
     """Collects an `EpochRecord` for each epoch, over one `fit` of a `Trainee`."""
 
-    def __init__(self, stage: StagePlan, tell: Callable[[int, EpochRecord], None]):
+    def __init__(self, stage: StagePlan, tell: Callable[[int, EpochRecord], None], task: Task = SINGLE_LABEL):
         """Makes a recorder that calls `tell` with each epoch's number, counted from 1, and its record."""
         super().__init__()
         self.epochs: list[EpochRecord] = []
-        self._stage = stage
+        self._stage, self._task = stage, task
         self._tell = tell
         self._bar = contextlib.ExitStack()
         self._advance = None
@@ -50,10 +52,11 @@ class Recorder(keras.callbacks.Callback):
         """Keeps the record and tells of it."""
         record = EpochRecord(
             loss=float(logs["loss"]),
-            accuracy=float(logs["accuracy"]),
+            accuracy=float(logs["accuracy"]) if self._task.has_classes else None,
             validation_loss=float(logs["val_loss"]),
-            validation_accuracy=float(logs["val_accuracy"]),
+            validation_accuracy=float(logs["val_accuracy"]) if self._task.has_classes else None,
             seconds=time.monotonic() - self._start,
+            others=objectives.scores_of(logs, self._task),
         )
         self.epochs.append(record)
         self._start = time.monotonic()

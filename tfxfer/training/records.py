@@ -4,14 +4,41 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Score:
+    """A metric of an epoch besides its loss: its name, and what it was on training batches and on validation."""
+
+    name: str
+    train: float
+    validation: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """What one epoch measured: mean loss and accuracy in [0, 1], on training batches and on validation."""
+    """What one epoch measured: mean loss and accuracy in [0, 1], on training batches and on validation.
+
+    Attributes:
+        loss: on training batches; `validation_loss` on validation.
+        accuracy: likewise; None for tasks whose examples are not of one class.
+        validation_loss: see there.
+        validation_accuracy: see there.
+        seconds: that the epoch took.
+        others: what is measured where there is no accuracy: "f1" of labels, in [0, 1], or "mae", the mean absolute
+            error of a number in the user's units; of several numbers "mae in deviations".
+    """
 
     loss: float
-    accuracy: float
+    accuracy: float | None
     validation_loss: float
-    validation_accuracy: float
+    validation_accuracy: float | None
     seconds: float
+    others: tuple[Score, ...] = ()
+
+    @property
+    def score(self) -> Score:
+        """The main metric besides the loss."""
+        if self.accuracy is None or self.validation_accuracy is None:
+            return self.others[0]
+        return Score(name="accuracy", train=self.accuracy, validation=self.validation_accuracy)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +84,8 @@ class RefreshRecord:
         examples: of the training split that were looked at.
         shift: the largest distance of a layer's old mean from its new one, in standard deviations.
         validation_loss: mean loss on validation afterwards; 0 if nothing was measured.
-        validation_accuracy: share of validation examples that are right afterwards; 0 if nothing was measured.
+        validation_accuracy: share of validation examples that are right afterwards; 0 if nothing was measured, or the
+            examples are not of one class.
     """
 
     layers: int = 0

@@ -12,8 +12,7 @@ from tfxfer.addressing import Places
 from tfxfer.data import batches, views
 from tfxfer.data.rows import Rows
 from tfxfer.errors import BackboneError, CacheError, TrainingError, VerificationError
-from tfxfer.plans import ImbalancePlan, StageCache, StagePlan, What
-from tfxfer.recipes import ComputePrecision
+from tfxfer.plans import StageCache, StagePlan, What
 from tfxfer.training import objectives, seeds, statistics, trainees
 from tfxfer.training.checkpoints import StageCheckpoints
 from tfxfer.training.course import explained, fit_stage
@@ -114,7 +113,7 @@ def _run_stage(
     if rows is not None:
         train, validation = rows
         behind = activations.suffix(trainee, activations.cut_at(trainee, cache.cut))
-        trainee = compiled(behind, model, stage, what.imbalance, precision=what.precision, jit_compile=jit)
+        trainee = compiled(behind, model, stage, what, jit_compile=jit)
     if stage.rescale_head:
         some = batches.ordered_batches(train, batch_size=what.batch_size).take(_BATCHES_TO_RESCALE)
         models.rescale_head(trainee, (batch for batch, *_ in some))
@@ -202,16 +201,15 @@ def prepared(
     trainee = models.with_stored_statistics(model) if stage.batch_norm == "affine" else model
     # With several names `train` means exactly these, and with none the head.
     models.freeze(trainee, train=stage.addresses() or "head", batch_norm=stage.batch_norm)
-    return compiled(trainee, model, stage, what.imbalance, precision=what.precision, jit_compile=jit_compile)
+    return compiled(trainee, model, stage, what, jit_compile=jit_compile)
 
 
 def compiled(
     frozen: keras.Model,
     model: keras.Model,
     stage: StagePlan,
-    imbalance: ImbalancePlan,
+    what: What,
     *,
-    precision: ComputePrecision = "float32",
     jit_compile: bool = False,
 ) -> trainees.Trainee:
     """Returns what trains the layers of a frozen model in a stage: verified, compiled, all its variables made.
@@ -220,8 +218,7 @@ def compiled(
         frozen: shares the variables of `model`, from pixels or from activations.
         model: of `swap_head`.
         stage: what to do.
-        imbalance: what is done about classes with few examples.
-        precision: that the layers compute in.
+        what: the plan that it belongs to.
         jit_compile: whether XLA compiles its steps.
 
     Raises:
@@ -232,15 +229,16 @@ def compiled(
     shares = planned_shares(model, stage)
     verify_trainable(trainee, stage, shares)
     with strategy.scope():
-        optimizer = stage_optimizer(stage, shares, precision=precision)
+        optimizer = stage_optimizer(stage, shares, precision=what.precision)
         optimizer.build(trainee.trainable_variables)
     with strategy.scope():
         # Keras would decide on both by rules of its own, and the plan has.
         decided = {"jit_compile": jit_compile, "auto_scale_loss": False}
         # Weighted: a replica without a share of a batch sees examples that count nothing.
-        shown = objectives.metrics_of()
-        trainee.compile(optimizer, loss=objectives.loss_of(stage, imbalance), weighted_metrics=shown, **decided)
-    trainees.build_metrics(trainee)
+        shown = objectives.metrics_of(what.task)
+        loss = objectives.loss_of(stage, what.imbalance, what.task)
+        trainee.compile(optimizer, loss=loss, weighted_metrics=shown, **decided)
+    trainees.build_metrics(trainee, what.task)
     return trainee
 
 

@@ -76,5 +76,5 @@ def refreshed(trainee: keras.Model, whole: keras.Model, examples: Iterable, held
         examples=done.examples,
         shift=done.shift,
         validation_loss=float(result["loss"]),
-        validation_accuracy=float(result["accuracy"]),
+        validation_accuracy=float(result.get("accuracy", 0.0)),
     )

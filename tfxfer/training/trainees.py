@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfxfer import graph, models, runtime
 from tfxfer.optimizers import loss_scaling
+from tfxfer.tasks import SINGLE_LABEL, Task
 from tfxfer.training import divergence
 
 # One call of the train function lasts about so long: after it `fit` may write a checkpoint, or stop.
@@ -252,12 +253,14 @@ def trainee_of(model: keras.Model, strategy: tf.distribute.Strategy) -> Trainee:
     return trainee
 
 
-def build_metrics(model: Trainee) -> None:
+def build_metrics(model: Trainee, task: Task = SINGLE_LABEL) -> None:
     """Makes the state of a compiled model's metrics, which Keras makes in the first step."""
     with model.distribute_strategy.scope():
         nothing = tf.zeros((1, *model.output.shape[1:]), keras.config.floatx())
         several = model.distribute_strategy.num_replicas_in_sync > 1
-        model.compute_metrics(None, nothing, nothing, tf.zeros((1,), nothing.dtype) if several else None)
+        # Of ordinal classes there is one more than outputs.
+        labels = tf.pad(nothing, ((0, 0), (0, 1))) if task.kind == "ordinal" else nothing
+        model.compute_metrics(None, labels, nothing, tf.zeros((1,), nothing.dtype) if several else None)
         model.reset_metrics()
 
 

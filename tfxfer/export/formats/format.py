@@ -9,8 +9,10 @@ import numpy as np
 
 from tfxfer.formats import FormatFacts
 from tfxfer.framing import Framing
+from tfxfer.tasks import SINGLE_LABEL, Task
 
-# From pictures, uint8 [n, size, size, 3] with any n, to probabilities, float32 [n, classes].
+# From pictures, uint8 [n, size, size, 3] with any n, to what the network's outputs mean (`answers.meant`):
+# probabilities, float32 [n, classes], or numbers.
 Classify = Callable[[np.ndarray], np.ndarray]
 # Pictures that are given to a runtime at once, however many are asked for: bounds the memory.
 BATCH = 32
@@ -21,17 +23,25 @@ class Subject:
     """What is exported.
 
     Attributes:
-        model: uint8 or float32 pixels on 0..255, `[batch, size, size, 3]`, RGB, to logits `[batch, classes]`.
-        class_names: in the order of the logits.
+        model: uint8 or float32 pixels on 0..255, `[batch, size, size, 3]`, RGB, to logits `[batch, classes]`, or what
+            else the outputs of `task` are.
+        class_names: in the order of the logits; names of labels or targets.
         representative: uint8 `[n, size, size, 3]`, pictures of the training split, on which int8 measures the range of
             each tensor. May be empty, then int8 is refused.
         framing: how pictures become squares.
+        task: what the network tells of a picture.
     """
 
     model: keras.Model
     class_names: tuple[str, ...]
     representative: np.ndarray
     framing: Framing = dataclasses.field(default_factory=Framing)
+    task: Task = SINGLE_LABEL
+
+    @property
+    def answer_name(self) -> str:
+        """What files call what the outputs mean."""
+        return "values" if self.task.kind == "regression" else "probabilities"
 
     @property
     def size(self) -> int:
@@ -47,7 +57,7 @@ class Format(FormatFacts):
         write: `write(subject, path)` writes one file, whose folder exists. Raises FormatError, with layer and op, where
             the format cannot hold the network.
         opened: `opened(path, subject)` reads that file, and nothing of the network but its structure, and returns a
-            function from uint8 `[n, size, size, 3]` to probabilities, float32 `[n, classes]`.
+            function from uint8 `[n, size, size, 3]` to probabilities, float32 `[n, classes]`, or numbers.
     """
 
     write: Callable[[Subject, pathlib.Path], None]

@@ -1,7 +1,8 @@
 """A network as one graph of constants, which converters read, and whose ops can be traced back to layers.
 
 Its input `images` is float32 `[batch, size, size, 3]`, RGB in [0, 1], as in the SavedModel; its output
-`probabilities` is float32 `[batch, classes]`. Layers are in inference mode, so that no augmentation is in it.
+`probabilities` is float32 `[batch, classes]`, or `values`, of regression, `[batch, targets]`. Layers are in inference
+mode, so that no augmentation is in it.
 """
 
 import dataclasses
@@ -11,11 +12,14 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from tfxfer import answers
 from tfxfer.errors import FormatError
+from tfxfer.export.formats.format import Subject
 from tfxfer.export.formats.quiet import quiet
 from tfxfer.graph import variables
+from tfxfer.tasks import SINGLE_LABEL, Task
 
-INPUT, OUTPUT = "images", "probabilities"
+INPUT = "images"
 _CALL_OPS = ("PartitionedCall", "StatefulPartitionedCall")
 # What marks a function, and a call of it, as one that XLA compiles as a whole, and that therefore stays one.
 _NOT_INLINED = ("_XlaMustCompile", "_noinline")
@@ -39,21 +43,22 @@ class Frozen:
         return self.function.graph.as_graph_def()
 
 
-def freeze(model: keras.Model, format_name: str) -> Frozen:
-    """Returns `model`, from pixels to logits, as a graph of constants.
+def freeze(subject: Subject, format_name: str) -> Frozen:
+    """Returns a network, from pixels to what its outputs mean, as a graph of constants.
 
     Variables are constants before any converter sees them: a SavedModel of the network itself would demand that every
     resource is found on it, and random state of augmentation is not.
 
     Args:
-        model: pixels on 0..255 to logits.
+        subject: what is exported.
         format_name: for what is said if it is impossible.
 
     Raises:
         FormatError: it holds a resource that no constant replaces, such as a lookup table.
     """
+    model = subject.model
     with quiet():
-        function = _inlined(convert_variables_to_constants_v2(_trace(model)))
+        function = _inlined(convert_variables_to_constants_v2(_trace(model, subject.task)))
     resources = [tensor for tensor in function.inputs if tensor.dtype in (tf.resource, tf.variant)]
     if resources:
         read_by = [
@@ -147,11 +152,11 @@ def _said(model: keras.Model, scopes: dict[str, keras.layers.Layer], op_name: st
     return f"layer {layer.name!r} ({type(layer).__name__})" if layer is not model else f"model {model.name!r}"
 
 
-def _trace(model: keras.Model) -> tf.types.experimental.ConcreteFunction:
+def _trace(model: keras.Model, task: Task = SINGLE_LABEL) -> tf.types.experimental.ConcreteFunction:
     size = model.input_shape[1]
 
     def serve(images):
-        return tf.nn.softmax(model(images * 255.0, training=False))
+        return answers.meant_in_graph(model(images * 255.0, training=False), task)
 
     spec = tf.TensorSpec([None, size, size, 3], tf.float32, name=INPUT)
     return tf.function(serve, input_signature=[spec], autograph=False).get_concrete_function()

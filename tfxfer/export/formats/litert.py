@@ -1,7 +1,7 @@
 """LiteRT (TFLite) files: float32, float16, weights in 8 bits, everything in 8 bits.
 
-All have one signature, `serving_default`, from `images` to `probabilities`; one picture by default, and any number
-after the input was resized. Scaling of pixels and the softmax are inside.
+All have one signature, `serving_default`, from `images` to `probabilities`, or to `values` of regression; one picture
+by default, and any number after the input was resized. Scaling of pixels and the softmax are inside.
 
 | format | `images` | `probabilities` |
 |---|---|---|
@@ -9,7 +9,8 @@ after the input was resized. Scaling of pixels and the softmax are inside.
 | int8 | uint8 `[batch, size, size, 3]`, RGB, 0..255 | uint8 `[batch, classes]`; a probability is the number / 256 |
 
 So who has a camera's bytes gives them to int8 as they are, and no float is computed there at all, as accelerators want
-it. Metadata and labels are in the file: see `litert_metadata`.
+it. Numbers of regression, and probabilities of classes in order, have a scale of their own there, which the file tells.
+Metadata and labels are in the file: see `litert_metadata`.
 """
 
 import os
@@ -105,7 +106,7 @@ def opened(path: pathlib.Path, subject: Subject) -> Classify:
 
     def classify(pictures: np.ndarray) -> np.ndarray:
         given = np.ascontiguousarray(pictures) if takes_bytes else _fractions(pictures)
-        probabilities = runner(**{frozen.INPUT: given})[frozen.OUTPUT]
+        probabilities = runner(**{frozen.INPUT: given})[subject.answer_name]
         if probabilities.dtype == np.float32:
             return probabilities
         scale, zero = answer["quantization"]
@@ -119,9 +120,9 @@ def _fractions(pictures: np.ndarray) -> np.ndarray:
 
 
 def _write(subject: Subject, path: pathlib.Path, name: str, settings: _Settings) -> None:
-    network = frozen.freeze(subject.model, name)
+    network = frozen.freeze(subject, name)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        _save(network, subject.size, folder)
+        _save(network, subject, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[_SIGNATURE])
         # Nothing that needs TensorFlow's own kernels on the phone.
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -133,18 +134,22 @@ def _write(subject: Subject, path: pathlib.Path, name: str, settings: _Settings)
             reason = "has no counterpart among the ops of LiteRT" if ops else f"is refused by the converter ({error})"
             raise FormatError(frozen.cannot_hold(name, subject.model, ops, reason)) from error
         content = litert_metadata.attach(
-            content, subject.size, label_lines(subject.class_names), takes_bytes=name == "litert_int8"
+            content,
+            subject.size,
+            label_lines(subject.class_names),
+            takes_bytes=name == "litert_int8",
+            kind=subject.task.kind,
         )
     path.write_bytes(content)
 
 
-def _save(network: frozen.Frozen, size: int, folder: str) -> None:
+def _save(network: frozen.Frozen, subject: Subject, folder: str) -> None:
     """Writes the frozen network as a SavedModel, which is the way to a named signature in a LiteRT file."""
-    spec = tf.TensorSpec([None, size, size, 3], tf.float32, name=frozen.INPUT)
+    spec = tf.TensorSpec([None, subject.size, subject.size, 3], tf.float32, name=frozen.INPUT)
 
     @tf.function(input_signature=[spec], autograph=False)
     def serve(images):
-        return {frozen.OUTPUT: network.function(images)[0]}
+        return {subject.answer_name: network.function(images)[0]}
 
     module = tf.Module()
     module.serve = serve

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import flatbuffers
 import numpy as np
 
+from tfxfer.tasks import Kind
+
 _ENTRY, _IDENTIFIER = b"TFLITE_METADATA", b"M001"
 _MODEL_IDENTIFIER = b"TFL3"
 LABELS = "labels.txt"
@@ -24,9 +26,33 @@ _FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
 _NORMALIZATION_OPTIONS = 1
 # In bytes; of `Buffer.data` in tensorflow/lite/schema/schema.fbs ("force_align: 16"), which kernels may rely on.
 _ALIGNMENT = 16
+# The output's name, the lines of the labels, the output, the network and what it does, in words.
+_OF_CLASSES = (
+    "probabilities",
+    "The class of each probability, one a line.",
+    "Probability of each class.",
+    "Image classifier",
+    "Tells which class a picture shows.",
+)
+_WORDS = {
+    "multi_label": (
+        "probabilities",
+        "The label of each probability, one a line.",
+        "Probability of each label by itself.",
+        "Image tagger",
+        "Tells which labels a picture has.",
+    ),
+    "regression": (
+        "values",
+        "The name of each number, one a line.",
+        "Numbers in the units they were trained in.",
+        "Image regression",
+        "Tells numbers of a picture.",
+    ),
+}
 
 
-def attach(model: bytes, size: int, labels: str, *, takes_bytes: bool) -> bytes:
+def attach(model: bytes, size: int, labels: str, *, takes_bytes: bool, kind: Kind = "single_label") -> bytes:
     """Returns a LiteRT file with metadata and labels.
 
     Args:
@@ -34,12 +60,13 @@ def attach(model: bytes, size: int, labels: str, *, takes_bytes: bool) -> bytes:
         size: height and width of a picture.
         labels: one class a line, in the order of the probabilities.
         takes_bytes: whether it takes uint8 on 0..255; else float32 in [0, 1].
+        kind: of the task.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     content = schema.ModelT.InitFromPackedBuf(model)
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(_describe(size, takes_bytes=takes_bytes), np.uint8)
+    buffer.data = np.frombuffer(_describe(size, takes_bytes=takes_bytes, kind=kind), np.uint8)
     entry = schema.MetadataT()
     entry.name, entry.buffer = _ENTRY, len(content.buffers)
     content.buffers = [*content.buffers, buffer]
@@ -65,9 +92,10 @@ def _with_file(model: bytes, name: str, content: bytes) -> bytes:
     return stream.getvalue()
 
 
-def _describe(size: int, *, takes_bytes: bool) -> bytes:
+def _describe(size: int, *, takes_bytes: bool, kind: Kind) -> bytes:
     """Returns the metadata. Comments name the fields in the order of the schema, whose places they are."""
     build = _Tables()
+    name, line, about, title, does = _WORDS.get(kind, _OF_CLASSES)
     # ImageSize: width, height. ImageProperties: color_space, default_size.
     extent = build.table({0: build.uint(size), 1: build.uint(size)})
     picture = build.table({0: build.byte(_RGB), 1: extent})
@@ -95,16 +123,16 @@ def _describe(size: int, *, takes_bytes: bool) -> bytes:
     labels = build.table(
         {
             0: build.text(LABELS),
-            1: build.text("The class of each probability, one a line."),
+            1: build.text(line),
             2: build.byte(_TENSOR_AXIS_LABELS),
         }
     )
     scores = build.table(
         {
-            0: build.text("probabilities"),
-            1: build.text("Probability of each class."),
+            0: build.text(name),
+            1: build.text(about),
             3: build.table({0: build.byte(_FEATURE_PROPERTIES), 1: build.table({})}),
-            5: build.table({0: build.floats([1.0]), 1: build.floats([0.0])}),
+            **({} if kind == "regression" else {5: build.table({0: build.floats([1.0]), 1: build.floats([0.0])})}),
             6: build.tables([labels]),
         }
     )
@@ -114,8 +142,8 @@ def _describe(size: int, *, takes_bytes: bool) -> bytes:
     # min_parser_version.
     model = build.table(
         {
-            0: build.text("Image classifier"),
-            1: build.text("Tells which class a picture shows."),
+            0: build.text(title),
+            1: build.text(does),
             3: build.tables([graph]),
             7: build.text(_PARSER),
         }

@@ -1,5 +1,7 @@
 """ONNX files: `images`, float32 `[batch, size, size, 3]`, RGB in [0, 1] → `probabilities`, float32 `[batch, classes]`.
 
+Of regression the output is `values`, float32 `[batch, targets]`, in the user's units.
+
 Any number of pictures; scaling of pixels and the softmax are inside. Labels are in the file's metadata, as JSON under
 `class_names`.
 """
@@ -24,9 +26,9 @@ def write(subject: Subject, path: pathlib.Path) -> None:
     Raises:
         FormatError: an op that ONNX has not; names the layer.
     """
-    network = frozen.freeze(subject.model, "onnx")
+    network = frozen.freeze(subject, "onnx")
     with quiet():
-        content = _convert(network)
+        content = _convert(network, subject.answer_name)
         import onnx
 
         unknown = [
@@ -57,12 +59,12 @@ def opened(path: pathlib.Path, subject: Subject) -> Classify:
 
     def classify(pictures: np.ndarray) -> np.ndarray:
         fractions = pictures.astype(np.float32) / np.float32(255)
-        return session.run([frozen.OUTPUT], {frozen.INPUT: fractions})[0]
+        return session.run([subject.answer_name], {frozen.INPUT: fractions})[0]
 
     return in_batches(classify)
 
 
-def _convert(network: frozen.Frozen):
+def _convert(network: frozen.Frozen, output: str):
     """Returns what tf2onnx makes of it; ops that it does not know are in it under their own names."""
     import tf2onnx
 
@@ -72,7 +74,7 @@ def _convert(network: frozen.Frozen):
         input_names=[given],
         output_names=[answer],
         opset=_OPSET,
-        tensors_to_rename={given: frozen.INPUT, answer: frozen.OUTPUT},
+        tensors_to_rename={given: frozen.INPUT, answer: output},
         custom_op_handlers={"Erfc": (_erfc, [])},
     )
     return content

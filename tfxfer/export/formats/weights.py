@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfxfer import prediction
+from tfxfer.answers import meant
 from tfxfer.backbones import safetensors as reader
 from tfxfer.backbones.hub.layer import saved_models_allowed
 from tfxfer.errors import FormatError
@@ -54,7 +55,7 @@ def opened(path: pathlib.Path, subject: Subject) -> Classify:
         if tensors[name].shape != tuple(variable.shape):
             raise FormatError(f"{path}: {name} has shape {tensors[name].shape}, expected is {tuple(variable.shape)}.")
         variable.assign(tensors[name])
-    return in_batches(lambda pictures: prediction.softmax(prediction.logits_of(copy, pictures)))
+    return in_batches(lambda pictures: meant(prediction.logits_of(copy, pictures), subject.task))
 
 
 def _named(model: keras.Model) -> dict[str, keras.Variable]:
