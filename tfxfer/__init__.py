@@ -47,6 +47,7 @@ _HOMES = {
     "rescale_head": "tfxfer.models.rescaling",
     "run": "tfxfer.pipeline",
     "runtime": "tfxfer.runtime:",
+    "scores": "tfxfer.scores:",
     "set_batch_norm_momentum": "tfxfer.models.batch_norm",
     "swap_head": "tfxfer.models.heads",
     "with_moving_statistics": "tfxfer.models.batch_norm",

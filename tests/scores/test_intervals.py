@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from tfxfer.errors import ConfigError, DataError
+from tfxfer.scores import intervals
+
+
+def test_wilsons_interval_by_hand():
+    """8 of 10: (0.8 + z²/20 ± z √(0.016 + z²/400)) / (1 + z²/10) with z² = 3.8415."""
+    found = intervals.share(8, 10)
+    assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
+    assert intervals.share(0, 5).low == 0
+    assert intervals.accuracy([1, 2, 3, 3], [1, 2, 3, 4]).value == 0.75
+
+
+def test_overlapping_estimates_are_tied():
+    low, middle, high = intervals.share(50, 100), intervals.share(55, 100), intervals.share(90, 100)
+    assert low.overlaps(middle)
+    assert middle.overlaps(low)
+    assert not low.overlaps(high)
+    assert str(low) == "50.0 % (40.4 to 59.6 %)"
+
+
+def test_balanced_accuracy_is_the_mean_recall_and_one_class_is_a_share():
+    found = intervals.balanced_accuracy([0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 1, 1])
+    assert found.value == pytest.approx((3 / 4 + 1 / 2) / 2)
+    alone = intervals.balanced_accuracy([0, 0, 1], [0, 0, 0])
+    assert alone == intervals.share(2, 3)
+
+
+def test_pairs_by_hand():
+    first = np.array([1] * 50 + [0] * 10 + [1] * 2 + [0] * 38, bool)
+    second = np.array([1] * 50 + [1] * 10 + [0] * 2 + [0] * 38, bool)
+    found = intervals.paired(first, second)
+    assert (found.only_first, found.only_second, found.examples) == (2, 10, 100)
+    assert found.difference.value == pytest.approx(0.08)
+    p, q = 11 / 102, 3 / 102
+    half = 1.959964 * np.sqrt((p + q - (p - q) ** 2) / 102)
+    assert (found.difference.low, found.difference.high) == pytest.approx((p - q - half, p - q + half))
+    assert found.second_is_better == pytest.approx(0.9918, abs=2e-3)
+    assert intervals.paired(second, first).second_is_better == pytest.approx(1 - found.second_is_better)
+    assert intervals.paired(first, first).second_is_better == pytest.approx(0.5)
+
+
+def test_mean_has_students_interval():
+    found = intervals.mean([1.0, 2.0, 3.0])
+    assert (found.value, found.high - 2) == pytest.approx((2, 4.302653 / np.sqrt(3)))
+
+
+def test_bootstrap_of_a_mean_comes_near_the_known_interval():
+    numbers = np.random.default_rng(0).normal(size=400)
+    found = intervals.bootstrap(lambda at: numbers[at].mean(), 400)
+    known = intervals.mean(numbers)
+    assert found.value == known.value
+    assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.01)
+    assert found == intervals.bootstrap(lambda at: numbers[at].mean(), 400)
+
+
+def test_bootstrap_is_wider_than_percentiles_for_few():
+    numbers = np.arange(5.0)
+    found = intervals.bootstrap(lambda at: numbers[at].mean(), 5)
+    drawn = numbers[np.random.default_rng(0).integers(0, 5, (2000, 5))].mean(axis=1)
+    assert found.high - found.low > np.subtract(*np.quantile(drawn, [0.975, 0.025])) * 1.2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: intervals.share(3, 2), "3 of 2 cases is no share"),
+        (lambda: intervals.share(0, 0), "at least one case"),
+        (lambda: intervals.paired([True], [True, False]), "are no pairs"),
+        (lambda: intervals.mean([0.5]), "at least two"),
+        (lambda: intervals.bootstrap(lambda at: 0.0, 1), "at least two are needed"),
+        (lambda: intervals.bootstrap(lambda at: np.nan, 5), "not a number"),
+        (lambda: intervals.balanced_accuracy([], []), "no examples"),
+    ],
+)
+def test_what_has_no_interval_is_named(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
+
+
+def test_confidence_is_a_share():
+    with pytest.raises(ConfigError, match=r"confidence=95 must lie between 0 and 1, such as 0\.95"):
+        intervals.share(1, 2, confidence=95)

@@ -1,0 +1,96 @@
+"""The learning curve, and the test that there is something to learn."""
+
+import numpy as np
+import pytest
+
+from tfxfer.errors import ConfigError, DataError
+from tfxfer.scores import curves, permutation
+
+
+def _problem(examples: int, signal: float, width: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    labels = generator.permutation(np.arange(examples) % 4)
+    centres = generator.normal(size=(4, width))
+    return signal * centres[labels] + generator.normal(size=(examples, width)), labels
+
+
+def test_the_fit_finds_a_curve_that_is_one():
+    sizes = np.array([25, 50, 100, 200, 400])
+    exact = np.stack([0.05 + 2 * sizes**-0.5, 0.4 * sizes**-0.3, np.full(5, 0.2)])
+    found = curves._fitted(sizes, exact)
+    np.testing.assert_allclose(found[0], [0.05, 2, 0.5], atol=1e-8)
+    np.testing.assert_allclose(found[1], [0, 0.4, 0.3], atol=1e-8)
+    assert found[2, 0] + found[2, 1] * 1000 ** -found[2, 2] == pytest.approx(0.2)
+
+
+def test_a_rising_error_is_no_gain():
+    found = curves._fitted(np.array([25, 50, 100]), np.array([[0.1, 0.2, 0.3]]))
+    np.testing.assert_allclose(found[0, 1], 0)
+
+
+def test_more_labels_help_where_few_are_there():
+    features, labels = _problem(200, 0.35, width=60)
+    curve = curves.learning_curve(features, labels, draws=100)
+    assert curve.right.shape == (5, 200)
+    np.testing.assert_array_equal(curve.sizes, [20, 40, 80, 160, 199])
+    found = curve.forecast(800)
+    assert found.gain.low > 0.01
+    assert found.accuracy.value == pytest.approx(1 - curve.error(800)[0])
+    assert found.gain.low <= found.gain.value <= found.gain.high
+    assert curve.forecast(200).gain.value == 0
+    assert curve.accuracies[0].value < curve.accuracies[-1].value
+
+
+def test_each_part_has_its_share_of_each_class():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    order = curves.stratified(labels, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(order), np.arange(100))
+    np.testing.assert_allclose(np.bincount(labels[order[:50]]), [30, 15, 5], atol=1)
+
+
+def test_a_class_of_one_example_and_more_classes_than_a_part_holds():
+    features, labels = _problem(40, 1.0)
+    labels = np.concatenate([labels[:-1], [9]])
+    assert curves.learning_curve(features, labels, draws=20).right.shape == (5, 40)
+    many = np.arange(40) // 2
+    assert curves.learning_curve(features, many, draws=20).right.shape == (5, 40)
+
+
+def test_what_makes_no_curve_is_named():
+    features, labels = _problem(40, 1.0)
+    with pytest.raises(DataError, match="39 examples make no learning curve; at least 40"):
+        curves.learning_curve(features[1:], labels[1:])
+    with pytest.raises(ConfigError, match=r"shares=\(0\.5, 0\.25\) must ascend"):
+        curves.learning_curve(features, labels, shares=(0.5, 0.25))
+    curve = curves.learning_curve(features, labels, draws=20)
+    with pytest.raises(ConfigError, match="examples=39 is fewer than the 40 there are"):
+        curve.forecast(39)
+
+
+def test_labels_with_a_meaning_are_learnable_and_shuffled_ones_are_not():
+    features, labels = _problem(120, 0.5)
+    found = permutation.learnable(features, labels, permutations=199)
+    assert found.p_value == 1 / 200
+    assert found.agreement > found.by_chance + 0.1
+    assert found.by_chance == pytest.approx(0.25, abs=0.02)
+    assert permutation.learnable(features, np.random.default_rng(1).permutation(labels)).p_value > 0.05
+
+
+def test_the_p_value_is_uniform_where_there_is_nothing_to_learn():
+    """However many depths are looked at: the share of p ≤ 0.1 is about that, and not that of eight looks."""
+    generator = np.random.default_rng(0)
+    depths = [generator.normal(size=(40, 5)) for _ in range(8)]
+    labels = np.arange(40) % 2
+    found = [
+        permutation.learnable(depths, generator.permutation(labels), permutations=99, seed=seed).p_value
+        for seed in range(100)
+    ]
+    assert 0.03 <= np.mean(np.array(found) <= 0.1) <= 0.19  # 0.1 ± 3 standard errors
+
+
+def test_what_cannot_be_tested_is_named():
+    with pytest.raises(ConfigError, match="permutations=10 is too few"):
+        permutation.learnable(np.eye(4), [0, 1, 0, 1], permutations=10)
+    with pytest.raises(DataError, match="nothing to tell apart"):
+        permutation.learnable(np.eye(4), [0, 0, 0, 0])
+    assert permutation.learnable(np.ones((6, 2)), [0, 1, 0, 1, 0, 1]).p_value > 0.5

@@ -1,0 +1,84 @@
+"""H-score, LEEP, NCE and similarity, against sums done by hand or dense matrices."""
+
+import numpy as np
+import pytest
+import sklearn.covariance
+
+from tfxfer.errors import DataError
+from tfxfer.scores import hscore, similarity, source_head
+
+
+@pytest.mark.parametrize("shape", [(50, 6), (12, 12), (10, 40)])
+def test_h_score_equals_dense_matrices_with_scikit_learns_shrinkage(shape):
+    generator = np.random.default_rng(0)
+    labels = np.arange(shape[0]) % 3
+    features = generator.normal(size=shape) * np.arange(1, shape[1] + 1) + labels[:, None]
+    centred = features - features.mean(axis=0)
+    covariance, s = sklearn.covariance.ledoit_wolf(centred, assume_centered=True)
+    means = np.stack([centred[labels == one].mean(axis=0) for one in labels])
+    expected = (1 - s) * np.trace(np.linalg.solve(covariance, means.T @ means / shape[0]))
+    assert hscore.shrunk_h_score(features, labels) == pytest.approx(expected, rel=1e-8)
+
+
+def test_h_score_of_classes_apart_comes_near_classes_minus_one():
+    labels = np.arange(300) % 3
+    apart = np.eye(3)[labels] + 1e-3 * np.random.default_rng(0).normal(size=(300, 3))
+    assert hscore.shrunk_h_score(apart, labels) == pytest.approx(2, abs=0.05)
+    assert hscore.shrunk_h_score(np.random.default_rng(1).normal(size=(300, 3)), labels) < 0.2
+
+
+def test_h_score_of_constant_features_is_refused():
+    with pytest.raises(DataError, match="the same for all examples"):
+        hscore.shrunk_h_score(np.ones((4, 2)), [0, 1, 0, 1])
+
+
+def test_leep_by_hand():
+    """Two source classes. P(y=0|z=0) = 1.4/1.6 and P(y=0|z=1) = 0.6/2.4 from the rows below."""
+    theta = np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9], [0.1, 0.9]])
+    first = 1.4 / 1.6 * np.array([0.8, 0.6]) + 0.6 / 2.4 * np.array([0.2, 0.4])
+    second = 0.2 / 1.6 * 0.1 + 1.8 / 2.4 * 0.9
+    expected = (np.log(first).sum() + 2 * np.log(second)) / 4
+    assert source_head.leep(theta, [0, 0, 1, 1]) == pytest.approx(expected)
+
+
+def test_leep_and_nce_are_zero_where_source_classes_are_the_labels_and_alike_for_certain_sources():
+    labels = np.array([2, 0, 1, 1, 0])
+    assert source_head.leep(np.eye(3)[labels], labels) == pytest.approx(0)
+    assert source_head.nce(labels, labels) == pytest.approx(0)
+    source = np.array([0, 0, 0, 1, 1])
+    # Of source 0 three examples with three labels, of source 1 two with two: −(3 ln 3 + 2 ln 2) / 5.
+    assert source_head.nce(source, labels) == pytest.approx(-(3 * np.log(3) + 2 * np.log(2)) / 5)
+    assert source_head.leep(np.eye(2)[source], labels) == pytest.approx(source_head.nce(source, labels))
+
+
+def test_logits_are_no_probabilities():
+    with pytest.raises(DataError, match="Logits become such by"):
+        source_head.leep([[3.0, -1.0], [0.0, 1.0]], [0, 1])
+    with pytest.raises(DataError, match=r"labels have shape \(2,\)"):
+        source_head.nce([0, 1, 1], [0, 1])
+
+
+def test_divergence_by_hand():
+    """Unit variance against 2 and 1, a mean moved by 1 in the second: ½(1 − ln 2) and ½, but for epsilon."""
+    found = similarity.divergence([0, 0], [1, 1], [0, 1], [2, 1], epsilon=1e-12)
+    assert found == pytest.approx((0.5 * (2 - 1 - np.log(2)) + 0.5) / 2)
+    assert similarity.divergence([3.0], [2.0], [3.0], [2.0]) == 0
+    # A channel that stands still in both counts as alike, and one that wakes is finite.
+    assert similarity.divergence([0.0], [0.0], [0.0], [0.0]) == 0
+    assert similarity.divergence([0.0], [0.0], [0.0], [1.0], epsilon=1e-3) == pytest.approx(0.5 * (1000 - np.log(1001)))
+
+
+def test_summary_takes_medians_of_thirds():
+    found = similarity.summary([1, 2, 9, 4, 5, 6])
+    assert (found.early, found.middle, found.late, found.all) == (1.5, 6.5, 5.5, 4.5)
+    assert similarity.summary([0.0]).similarity == 1.0
+    assert similarity.summary([0.1]).late == 0.1
+    with pytest.raises(DataError, match="no batch norm"):
+        similarity.summary([])
+
+
+def test_moments_of_other_shapes_are_refused():
+    with pytest.raises(DataError, match=r"mean \(1,\), variance \(2,\)"):
+        similarity.divergence([0, 0], [1, 1], [0], [1, 1])
+    with pytest.raises(DataError, match="variances ≥ 0"):
+        similarity.divergence([0], [-1], [0], [1])

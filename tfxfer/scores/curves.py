@@ -1,0 +1,178 @@
+"""How much more labels would help: the error of a probe on parts of the examples, continued.
+
+error(n) = a + b · n^−c, after Hestness et al. 2017, "Deep Learning Scaling is Predictable, Empirically". Each part is
+measured on the same examples, each of them once, so that the luck of the test examples cancels in differences.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tfxfer.errors import ConfigError, DataError
+from tfxfer.scores import inputs, intervals, ridge
+
+SHARES = (0.125, 0.25, 0.5, 1.0)
+# Examples are tested in so many parts; what is fitted comes from the others.
+_FOLDS = 5
+# Powers that the curve may have. Measured ones lie within; a wider range makes forecasts from few points wilder.
+_POWERS = np.linspace(0.3, 1.0, 29)
+_LEAST_EXAMPLES = 40
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a probe is expected to do with more examples; shares in [0, 1], with 95 % intervals.
+
+    Attributes:
+        examples: how many there would be, in all.
+        accuracy: then.
+        gain: accuracy then less accuracy now, ≥ 0.
+    """
+
+    examples: int
+    accuracy: intervals.Estimate
+    gain: intervals.Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningCurve:
+    """Accuracy against the number of examples.
+
+    Attributes:
+        sizes: examples that were fitted to, ascending, int64 `[sizes]`.
+        right: whether each example was classified rightly by a fit to so many others, bool `[sizes, examples]`.
+        curves: a, b and c of error(n) = a + b · n^−c, float64 `[1 + draws, 3]`: of the examples as they are, then of
+            sets drawn from them with replacement.
+    """
+
+    sizes: np.ndarray
+    right: np.ndarray
+    curves: np.ndarray
+
+    @property
+    def examples(self) -> int:
+        """How many there are now."""
+        return self.right.shape[1]
+
+    @property
+    def accuracies(self) -> tuple[intervals.Estimate, ...]:
+        """What was measured for each of `sizes`."""
+        return tuple(intervals.share(int(row.sum()), self.examples) for row in self.right)
+
+    def error(self, examples: int) -> np.ndarray:
+        """Returns the error of each curve for so many examples, float64 `[1 + draws]`, in [0, 1]."""
+        a, b, c = self.curves.T
+        return np.clip(a + b * float(examples) ** -c, 0, 1)
+
+    def forecast(self, examples: int, *, confidence: float = intervals.CONFIDENCE) -> Forecast:
+        """Returns what is expected of so many examples in all.
+
+        The intervals hold the luck of these examples. They do not hold that the curve may have another form: up to four
+        times the examples were tried, beyond that nobody has looked.
+
+        Raises:
+            ConfigError: fewer examples than there are.
+        """
+        inputs.share(confidence, name="confidence")
+        if examples < self.examples:
+            raise ConfigError(f"examples={examples!r} is fewer than the {self.examples} there are.")
+        then, gain = 1 - self.error(examples), self.error(self.examples) - self.error(examples)
+        return Forecast(examples=int(examples), accuracy=_estimate(then, confidence), gain=_estimate(gain, confidence))
+
+
+def learning_curve(
+    features: ArrayLike,
+    labels: ArrayLike,
+    *,
+    shares: Sequence[float] = SHARES,
+    draws: int = 500,
+    seed: int = 0,
+) -> LearningCurve:
+    """Returns the learning curve of a ridge classifier on features.
+
+    >>> print(learning_curve(features, labels).forecast(2 * len(labels)).gain)
+
+    Args:
+        features: `[examples, width]`, at least 40 examples.
+        labels: whole numbers `[examples]`, at least two different ones.
+        shares: of four fifths of the examples, ascending, in (0, 1]; all examples but one come on top.
+        draws: sets drawn for intervals.
+        seed: of parts and draws.
+
+    Raises:
+        DataError: other shapes, NaN, one class alone, or too few examples.
+        ConfigError: shares that are none.
+    """
+    matrix = inputs.features_of(features)
+    numbers, classes = inputs.labels_of(labels, len(matrix))
+    inputs.at_least_two_classes(numbers)
+    if len(matrix) < _LEAST_EXAMPLES:
+        raise DataError(f"{len(matrix)} examples make no learning curve; at least {_LEAST_EXAMPLES} are needed.")
+    if not shares or any(not 0 < one <= 1 for one in shares) or list(shares) != sorted(set(shares)):
+        raise ConfigError(f"shares={tuple(shares)!r} must ascend within (0, 1]: (0.25, 0.5, 1.0).")
+    generator = np.random.default_rng(seed)
+    order = stratified(numbers, generator)
+    right = np.zeros((len(shares) + 1, len(matrix)), bool)
+    sizes = np.zeros(len(shares) + 1, np.int64)
+    for fold in range(_FOLDS):
+        tested, rest = order[fold::_FOLDS], np.delete(order, np.s_[fold::_FOLDS])
+        # Drawn anew, or each part would begin with the same ones.
+        rest = rest[stratified(numbers[rest], generator)]
+        for number, one in enumerate(shares):
+            some = rest[: max(2, round(one * len(rest)))]
+            sizes[number] = len(some)
+            right[number, tested] = _classified(matrix, numbers, classes, some, tested) == numbers[tested]
+    sizes[-1] = len(matrix) - 1
+    right[-1] = ridge.classify(matrix, numbers, classes=classes).predicted == numbers
+    drawn = generator.multinomial(len(matrix), np.full(len(matrix), 1 / len(matrix)), draws)
+    weights = np.concatenate([np.ones((1, len(matrix))), drawn]) / len(matrix)
+    return LearningCurve(sizes, right, _fitted(sizes, 1 - weights @ right.T))
+
+
+def stratified(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Returns a random order, int64 `[examples]`, in which every part has about its share of each class."""
+    shuffled = generator.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels)
+    place = np.concatenate([(np.arange(count) + generator.random()) / count for count in counts if count])
+    return by_class[np.argsort(place, kind="stable")]
+
+
+def _classified(features, labels, classes, some, tested) -> np.ndarray:
+    """Returns the classes that a fit to `some` gives `tested`."""
+    if labels[some].min() == labels[some].max():
+        return np.full(len(tested), labels[some][0])
+    return ridge.classify(features[some], labels[some], classes=classes).classify(features[tested])
+
+
+def _fitted(sizes: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Returns a, b ≥ 0 and c of the curves through errors `[curves, sizes]`, float64 `[curves, 3]`, by least squares.
+
+    Larger parts count more, by the root of their size: the draw of few examples is luck, and the curve is for more.
+    """
+    weights = np.sqrt(sizes.astype(np.float64))
+    best, chosen = np.full(len(errors), np.inf), np.zeros((len(errors), 3))
+    mean = errors @ weights / weights.sum()
+    for c in _POWERS:
+        powers = sizes**-c
+        centre = powers @ weights / weights.sum()
+        b = (errors @ (weights * (powers - centre))) / ((powers - centre) ** 2 @ weights)
+        a = mean - b * centre
+        # Where the best a or b is below 0, the best one at its bound.
+        through_zero = errors @ (weights * powers) / (powers**2 @ weights)
+        b = np.where(a < 0, through_zero, b)
+        a = np.where(a < 0, 0, a)
+        a, b = np.where(b < 0, mean, a), np.maximum(b, 0)
+        loss = ((a[:, None] + b[:, None] * powers - errors) ** 2) @ weights
+        better = loss < best
+        best = np.where(better, loss, best)
+        chosen[better] = np.stack([a, b, np.full_like(a, c)], axis=1)[better]
+    return chosen
+
+
+def _estimate(figures: np.ndarray, confidence: float) -> intervals.Estimate:
+    low, high = np.quantile(figures[1:], [0.5 - confidence / 2, 0.5 + confidence / 2])
+    value = float(figures[0])
+    return intervals.Estimate(value=value, low=min(value, float(low)), high=max(value, float(high)))

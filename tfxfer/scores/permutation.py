@@ -1,0 +1,78 @@
+"""Whether there is anything to learn: how often shuffled labels look as learnable as the given ones."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tfxfer.errors import ConfigError
+from tfxfer.scores import inputs, neighbours
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Learnable:
+    """A test of the hypothesis that labels have nothing to do with features.
+
+    Attributes:
+        p_value: how probable labels without any meaning are to look as learnable, in (0, 1]; its least value is
+            1 / (1 + permutations).
+        agreement: share of nearest neighbours that have the same label, in [0, 1], at the depth where it stands out
+            most; `by_chance` what shuffled labels have there on average.
+        by_chance: see there.
+        permutations: how often labels were shuffled.
+    """
+
+    p_value: float
+    agreement: float
+    by_chance: float
+    permutations: int
+
+
+def learnable(
+    features: ArrayLike | Sequence[ArrayLike],
+    labels: ArrayLike,
+    *,
+    k: int = neighbours.NEIGHBOURS,
+    permutations: int = 999,
+    seed: int = 0,
+) -> Learnable:
+    """Tests whether labels agree among nearest neighbours more than shuffled labels do.
+
+    Schilling 1986, "Multivariate two-sample tests based on nearest neighbors". Neighbours do not depend on labels, so
+    a shuffle costs a lookup. Of several depths the one that stands out most counts, in standard deviations, for the
+    given labels as for the shuffled ones: so that looking at many depths makes no label learnable.
+
+    Args:
+        features: `[examples, width]`, or a sequence of such, one for each depth.
+        labels: whole numbers `[examples]`, at least two different ones.
+        k: neighbours that are looked at.
+        permutations: how often labels are shuffled, ≥ 19.
+        seed: of the shuffles.
+
+    Raises:
+        ConfigError: too few permutations for a p-value of 0.05.
+        DataError: other shapes, NaN, one class alone.
+    """
+    if permutations < 19:
+        raise ConfigError(f"permutations={permutations!r} is too few: with fewer than 19 no p-value is below 0.05.")
+    depths = list(features) if isinstance(features, list | tuple) and np.ndim(features[0]) == 2 else [features]
+    found = [neighbours.nearest(one, k)[0] for one in depths]
+    numbers, _ = inputs.labels_of(labels, len(found[0]))
+    inputs.at_least_two_classes(numbers)
+    generator = np.random.default_rng(seed)
+    orders = [numbers, *(generator.permutation(numbers) for _ in range(permutations))]
+    agreement = np.array([[(order[near] == order[:, None]).mean() for near in found] for order in orders])
+    spread = agreement.std(axis=0)
+    # Of all, the given labels among them, so that each order is treated alike: what makes the test exact.
+    distinct = (agreement - agreement.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    highest = distinct.max(axis=1)
+    # A hair of slack: equal agreements may differ in their last digit.
+    as_high = int((highest[1:] >= highest[0] - 1e-9).sum())
+    at = int(distinct[0].argmax())
+    return Learnable(
+        p_value=(1 + as_high) / (1 + permutations),
+        agreement=float(agreement[0, at]),
+        by_chance=float(agreement[1:, at].mean()),
+        permutations=permutations,
+    )

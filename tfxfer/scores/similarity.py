@@ -1,0 +1,93 @@
+"""How like the pictures of pretraining some pictures are to a network, without any of the former.
+
+Each batch norm keeps mean and variance of what it was given in pretraining. The further the moments on new pictures are
+from these, the less the network knows such pictures.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tfxfer.errors import DataError
+from tfxfer.scores import inputs
+
+# exp(−5 · divergence): puts photographs near ¾ and digits near ⅒, so that the scale is used from end to end.
+_STEEPNESS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """How far pictures are from those of pretraining: medians over batch norms, nats a channel, ≥ 0; 0 is alike.
+
+    Attributes:
+        all: over all batch norms.
+        early: over the third nearest the input: light, edges, texture; `middle`; `late`: what things mean.
+        middle: see there.
+        late: see there.
+        layers: of each batch norm, input first.
+    """
+
+    all: float
+    early: float
+    middle: float
+    late: float
+    layers: tuple[float, ...]
+
+    @property
+    def similarity(self) -> float:
+        """exp(−5 · `all`), in (0, 1]: 1 is alike."""
+        return float(np.exp(-_STEEPNESS * self.all))
+
+
+def divergence(
+    stored_mean: ArrayLike, stored_variance: ArrayLike, mean: ArrayLike, variance: ArrayLike, *, epsilon: float = 1e-3
+) -> float:
+    """Returns the divergence of one batch norm, nats a channel, ≥ 0.
+
+    That of a normal distribution with the measured moments from one with the stored moments (Kullback & Leibler 1951):
+    ½ [(variance + (mean − stored mean)²) / stored variance − 1 − ln(variance / stored variance)], averaged over
+    channels; ε is added to both variances, as the layer does, or channels that stand still would count most.
+
+    Args:
+        stored_mean: `[channels]`, what the layer keeps; `stored_variance` likewise, ≥ 0.
+        stored_variance: see there.
+        mean: `[channels]`, of what the layer is given; `variance` likewise, ≥ 0.
+        variance: see there.
+        epsilon: of the layer, > 0.
+
+    Raises:
+        DataError: other shapes, NaN, or a variance below 0.
+    """
+    names = ("stored_mean", "stored_variance", "mean", "variance")
+    given = (stored_mean, stored_variance, mean, variance)
+    rows = [inputs.features_of(np.atleast_2d(one), name=name)[0] for name, one in zip(names, given, strict=True)]
+    if len({row.shape for row in rows}) > 1 or (rows[1] < 0).any() or (rows[3] < 0).any() or not epsilon > 0:
+        shapes = ", ".join(f"{name} {row.shape}" for name, row in zip(names, rows, strict=True))
+        raise DataError(f"{shapes}, epsilon {epsilon}: expected [channels] four times, variances ≥ 0 and epsilon > 0.")
+    old, new = rows[1] + epsilon, rows[3] + epsilon
+    apart = (new + (rows[2] - rows[0]) ** 2) / old - 1 - np.log(new / old)
+    return float(0.5 * apart.mean())
+
+
+def summary(layers: Sequence[float]) -> Divergence:
+    """Returns the divergences of a network's batch norms, input first, as one.
+
+    Medians, since single layers are far off for reasons of their own.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not len(layers):
+        raise DataError("the network has no batch norm, so nothing tells what it was pretrained on.")
+    thirds = np.array_split(np.asarray(layers, np.float64), 3)
+    # Of one or two batch norms some thirds have none: the nearest stands for them.
+    early, middle, late = (third if len(third) else thirds[0] for third in thirds)
+    return Divergence(
+        all=float(np.median(layers)),
+        early=float(np.median(early)),
+        middle=float(np.median(middle)),
+        late=float(np.median(late)),
+        layers=tuple(float(one) for one in layers),
+    )
