@@ -31,6 +31,7 @@ _HOMES = {
     "Searching": "tfxfer.recipes",
     "Stage": "tfxfer.recipes",
     "WhenStalled": "tfxfer.recipes",
+    "advise": "tfxfer.advice",
     "batch_norm_momentum": "tfxfer.models.batch_norm",
     "cached_prefix": "tfxfer.activations.prefix",
     "check_pixel_scale": "tfxfer.pixels",

@@ -48,6 +48,14 @@ def test_each_part_has_its_share_of_each_class():
     np.testing.assert_allclose(np.bincount(labels[order[:50]]), [30, 15, 5], atol=1)
 
 
+@pytest.mark.parametrize("classes", [2, 5, 10])
+def test_no_class_is_missing_from_what_is_fitted(classes):
+    """Also where the number of folds divides that of classes."""
+    labels = np.arange(100) % classes
+    curve = curves.learning_curve(np.eye(classes)[labels] + 0.01 * np.arange(100)[:, None], labels, draws=20)
+    assert curve.right[-2].mean() > 0.95
+
+
 def test_a_class_of_one_example_and_more_classes_than_a_part_holds():
     features, labels = _problem(40, 1.0)
     labels = np.concatenate([labels[:-1], [9]])

@@ -81,24 +81,19 @@ def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> 
         if norms:
             means, variances = (part.astype(np.float64) for part in of_norms)
             seen.add(len(batch), means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0))
-    widths = np.cumsum([sum(tensor.shape[-1] for tensor in tensors) for _, tensors in ends])[:-1]
+    widths = np.cumsum([tensor.shape[-1] for _, tensor in ends])[:-1]
     features = np.split(np.concatenate(rows), widths, axis=1)
     names = tuple(name for name, _ in ends)
     return Depths(names, tuple(np.ascontiguousarray(part) for part in features), _compared(norms, seen))
 
 
-def _ends(flat: keras.Model) -> list[tuple[str, tuple[keras.KerasTensor, ...]]]:
-    """Returns the groups that can be cut behind with the tensors there; the model's output stands at the end."""
-    ends = [(group.name, group.outputs) for group in graph.layer_groups(flat) if group.outputs]
-    if not ends or ends[-1][1] != (flat.output,):
+def _ends(flat: keras.Model) -> list[tuple[str, keras.KerasTensor]]:
+    """Returns the groups that a head can be put behind with the tensor there; the model's output stands at the end."""
+    ends = [(group.name, group.outputs[0]) for group in graph.layer_groups(flat) if len(group.outputs) == 1]
+    if not ends or ends[-1][1] is not flat.output:
         # Of a SavedModel, whose groups have no ends, this is all.
-        ends.append(("output", (flat.output,)))
-    return [(name, tensors) for name, tensors in ends if all(_is_pooled(tensor) for tensor in tensors)]
-
-
-def _is_pooled(tensor: keras.KerasTensor) -> bool:
-    """Whether a mean over positions makes features of it: they are numbers of a known width."""
-    return len(tensor.shape) >= 2 and tensor.shape[-1] is not None and "float" in tensor.dtype
+        ends.append(("output", flat.output))
+    return [(name, tensor) for name, tensor in ends if tensor.shape[-1] is not None and "float" in tensor.dtype]
 
 
 def _norms(flat: keras.Model) -> list[tuple[keras.layers.BatchNormalization, keras.KerasTensor]]:
@@ -116,7 +111,7 @@ def _looked_at(ends, norms) -> list[keras.KerasTensor]:
 
     Three tensors, since each one costs a copy to the host.
     """
-    pooled = [_over_positions(keras.ops.mean, tensor) for _, tensors in ends for tensor in tensors]
+    pooled = [_over_positions(keras.ops.mean, tensor) for _, tensor in ends]
     outputs = [_joined(pooled)]
     if norms:
         outputs += [

@@ -21,6 +21,7 @@ _BUG, _STOPPED = 70, 75
 _COMMANDS = {
     "train": "fine-tune a pretrained network on labelled images, measure it, write a bundle",
     "plan": "show what train would do, without training",
+    "advise": "measure what transfer learning is worth on some images, before anything trains",
     "lr-find": "suggest a learning rate for a stage of the plan",
     "evaluate": "measure a bundle on labelled images",
     "predict": "label images with a bundle",

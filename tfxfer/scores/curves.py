@@ -18,7 +18,7 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 _FOLDS = 5
 # Powers that the curve may have. Measured ones lie within; a wider range makes forecasts from few points wilder.
 _POWERS = np.linspace(0.3, 1.0, 29)
-_LEAST_EXAMPLES = 40
+LEAST_EXAMPLES = 40
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,12 +108,13 @@ def learning_curve(
     matrix = inputs.features_of(features)
     numbers, classes = inputs.labels_of(labels, len(matrix))
     inputs.at_least_two_classes(numbers)
-    if len(matrix) < _LEAST_EXAMPLES:
-        raise DataError(f"{len(matrix)} examples make no learning curve; at least {_LEAST_EXAMPLES} are needed.")
+    if len(matrix) < LEAST_EXAMPLES:
+        raise DataError(f"{len(matrix)} examples make no learning curve; at least {LEAST_EXAMPLES} are needed.")
     if not shares or any(not 0 < one <= 1 for one in shares) or list(shares) != sorted(set(shares)):
         raise ConfigError(f"shares={tuple(shares)!r} must ascend within (0, 1]: (0.25, 0.5, 1.0).")
     generator = np.random.default_rng(seed)
-    order = stratified(numbers, generator)
+    # In the order of classes each fold gets its share of each; in a stratified one classes take turns, as folds do.
+    order = _by_class(numbers, generator)
     right = np.zeros((len(shares) + 1, len(matrix)), bool)
     sizes = np.zeros(len(shares) + 1, np.int64)
     for fold in range(_FOLDS):
@@ -133,11 +134,16 @@ def learning_curve(
 
 def stratified(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Returns a random order, int64 `[examples]`, in which every part has about its share of each class."""
-    shuffled = generator.permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    by_class = _by_class(labels, generator)
     counts = np.bincount(labels)
     place = np.concatenate([(np.arange(count) + generator.random()) / count for count in counts if count])
     return by_class[np.argsort(place, kind="stable")]
+
+
+def _by_class(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Returns a random order, int64 `[examples]`, in which classes come one behind the other."""
+    shuffled = generator.permutation(len(labels))
+    return shuffled[np.argsort(labels[shuffled], kind="stable")]
 
 
 def _classified(features, labels, classes, some, tested) -> np.ndarray:

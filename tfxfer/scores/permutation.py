@@ -60,19 +60,31 @@ def learnable(
     found = [neighbours.nearest(one, k)[0] for one in depths]
     numbers, _ = inputs.labels_of(labels, len(found[0]))
     inputs.at_least_two_classes(numbers)
+    return agreement(found, numbers, permutations, seed)
+
+
+def agreement(found: Sequence[np.ndarray], labels: np.ndarray, permutations: int, seed: int) -> Learnable:
+    """Does what `learnable` does where neighbours are known already.
+
+    Args:
+        found: for each depth, int64 `[examples, k]` of `neighbours.nearest`.
+        labels: int64 `[examples]`.
+        permutations: how often labels are shuffled.
+        seed: of the shuffles.
+    """
     generator = np.random.default_rng(seed)
-    orders = [numbers, *(generator.permutation(numbers) for _ in range(permutations))]
-    agreement = np.array([[(order[near] == order[:, None]).mean() for near in found] for order in orders])
-    spread = agreement.std(axis=0)
+    orders = [labels, *(generator.permutation(labels) for _ in range(permutations))]
+    agree = np.array([[(order[near] == order[:, None]).mean() for near in found] for order in orders])
+    spread = agree.std(axis=0)
     # Of all, the given labels among them, so that each order is treated alike: what makes the test exact.
-    distinct = (agreement - agreement.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    distinct = (agree - agree.mean(axis=0)) / np.where(spread > 0, spread, 1)
     highest = distinct.max(axis=1)
     # A hair of slack: equal agreements may differ in their last digit.
     as_high = int((highest[1:] >= highest[0] - 1e-9).sum())
     at = int(distinct[0].argmax())
     return Learnable(
         p_value=(1 + as_high) / (1 + permutations),
-        agreement=float(agreement[0, at]),
-        by_chance=float(agreement[1:, at].mean()),
+        agreement=float(agree[0, at]),
+        by_chance=float(agree[1:, at].mean()),
         permutations=permutations,
     )

@@ -1,0 +1,70 @@
+"""Advice for a recipe: its data, its backbone and its pixels as training would have them."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfxfer import data as examples_of
+from tfxfer import pipeline, recipes
+from tfxfer.advice import concluding, measuring
+from tfxfer.advice.result import Advice
+
+
+def advise(
+    recipe: recipes.Recipe,
+    *,
+    data: Any = None,
+    class_names: Sequence[str] | None = None,
+    show: Callable[[str], None] = lambda line: None,
+) -> Advice:
+    """Returns what transfer learning is worth on a recipe's data, measured before anything trains.
+
+    >>> print(tfxfer.advise(tfxfer.Recipe(data="folder:photos")))
+
+    Training examples alone are looked at. Nothing is written, and nothing trains but closed-form classifiers of frozen
+    features. Seeds and op determinism are set for the whole process, as by `tfxfer.run`.
+
+    Args:
+        recipe: of which data, backbone, image size and seed are used, its stages are not.
+        data: examples for a recipe without a source, as for `tfxfer.run`.
+        class_names: names of the labels 0, 1, … of `data`.
+        show: called with a line before what takes a while.
+
+    Raises:
+        TfxferError: with what was wrong and what to type instead.
+    """
+    prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
+    examples, what = prepared.examples, prepared.plan.what
+    train = examples.indices(examples_of.TRAIN)
+    pixels = examples.pixels(what.image_size, what.resize)
+    # Copies of a picture give each other away.
+    _, copies = np.unique([examples.keys[index] for index in train], return_inverse=True)
+    measured = measuring.measure(
+        prepared.backbone,
+        pixels[train],
+        examples.labels[train],
+        groups=copies if copies.max() + 1 < len(train) else None,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        show=show,
+    )
+    verdict = concluding.verdict_of(measured)
+    helps = verdict == "transfer_helps"
+    return Advice(
+        data=examples.facts,
+        backbone=recipe.backbone.handle,
+        measured=measured,
+        verdict=verdict,
+        quarter=concluding.quarter_of(measured),
+        conclusions=concluding.conclude(measured),
+        at=concluding.cut_of(measured) if helps else "",
+        stages=concluding.stages_of(measured) if helps else "scratch",
+    )
+
+
+def advised(recipe: recipes.Recipe, advice: Advice) -> recipes.Recipe:
+    """Returns the recipe with the advised cut and stages."""
+    backbone = dataclasses.replace(recipe.backbone, at=advice.at or recipe.backbone.at)
+    return dataclasses.replace(recipe, backbone=backbone, stages=advice.stages)

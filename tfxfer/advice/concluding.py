@@ -1,0 +1,173 @@
+"""From what was measured to advice: pure rules, each with its reason and its number.
+
+Which stages train is the textbook's table, with measured answers to "small?" and "similar?"; that they are the best of
+several was not tried, and the advice says so.
+"""
+
+import math
+
+from tfxfer.advice import references
+from tfxfer.advice.result import Conclusion, Measurements, Verdict
+
+# Above this p-value labels look like noise.
+SIGNIFICANT = 0.05
+# Two classifiers differ where one is better with at least this probability.
+CERTAIN = 0.975
+# "Small": twice the labels are expected to bring so much accuracy or more. A prior.
+SMALL_GAIN = 0.02
+# From here on more labels come first: the gain expected of twice as many, of which half must be certain. A prior.
+LABELS_FIRST_GAIN = 0.03
+# One part of the network diverges more than another if by this factor.
+_UNEVEN = 1.5
+
+
+def verdict_of(measured: Measurements) -> Verdict:
+    """Returns in a word whether features of the network are worth anything here."""
+    if measured.learnable.p_value > SIGNIFICANT:
+        return "nothing_learnable"
+    if measured.best_against_pixels.second_is_better < CERTAIN:
+        return "transfer_does_not_help"
+    return "transfer_helps"
+
+
+def cut_of(measured: Measurements) -> str:
+    """Returns the layer group to cut the network behind: where features are better than at its end for certain."""
+    return measured.best if measured.best_against_last.second_is_better >= CERTAIN else ""
+
+
+def is_small(measured: Measurements) -> bool:
+    """Whether twice the labels are expected to help; where there are too few for a forecast, they would."""
+    return not measured.forecasts or measured.forecasts[0].gain.value >= SMALL_GAIN
+
+
+def is_similar(measured: Measurements) -> bool:
+    """Whether pictures are as near to those of pretraining as photographs are; not, where nothing tells."""
+    found = measured.similarity
+    return found is not None and references.is_similar(found.all, measured.image_size)
+
+
+def quarter_of(measured: Measurements) -> str:
+    """Returns which of the four cases of the textbook table this is; "" where similarity is not known."""
+    if measured.similarity is None:
+        return ""
+    size = "small" if is_small(measured) else "large"
+    alike = "similar to" if is_similar(measured) else "different from"
+    return f"{size} data, {alike} what the network was pretrained on"
+
+
+def stages_of(measured: Measurements) -> str:
+    """Returns the preset that the table has for the case, where transfer helps.
+
+    Small and similar: the head alone. Small and different: later groups, too. Large: everything.
+    """
+    if not is_small(measured):
+        return "full"
+    return "feature_extraction" if is_similar(measured) else "partial"
+
+
+def conclude(measured: Measurements) -> tuple[Conclusion, ...]:
+    """Returns what to do, the most important first."""
+    verdict = verdict_of(measured)
+    if verdict == "nothing_learnable":
+        return (_nothing_learnable(measured),)
+    found = [_no_transfer(measured)] if verdict == "transfer_does_not_help" else [_transfer(measured)]
+    if (labels := _labels(measured)) is not None:
+        found.insert(0 if verdict == "transfer_helps" else 1, labels)
+    if verdict == "transfer_helps":
+        found += [_depth(measured), _stages(measured)]
+    return tuple(found)
+
+
+def _nothing_learnable(measured: Measurements) -> Conclusion:
+    test = measured.learnable
+    return Conclusion(
+        advice="Nothing is learnable from these features: the labels look like noise. Check the labels before "
+        "anything trains.",
+        reason=f"{_percent(test.agreement)} of nearest neighbours agree in their label, {_percent(test.by_chance)} do "
+        f"by chance; labels shuffled {test.permutations} times look as learnable with p = {test.p_value:.2g}",
+    )
+
+
+def _no_transfer(measured: Measurements) -> Conclusion:
+    compared = measured.best_against_pixels
+    return Conclusion(
+        advice="Transfer does not help here: no depth of this network beats the pixels themselves. Try another "
+        "backbone, or a small network from scratch (--stages=scratch).",
+        reason=f"a linear classifier has {measured.pixels} right on 16×16 pixels and "
+        f"{measured.depth(measured.best).linear} on the best features; these are better with probability "
+        f"{compared.second_is_better:.2f}, and {CERTAIN} would be needed",
+    )
+
+
+def _transfer(measured: Measurements) -> Conclusion:
+    return Conclusion(
+        advice="Transfer helps: start from the pretrained weights.",
+        reason=f"a linear classifier on frozen features has {measured.depth(measured.best).linear} right, on 16×16 "
+        f"pixels {measured.pixels}; the most frequent class is {_percent(measured.frequent)}",
+    )
+
+
+def _labels(measured: Measurements) -> Conclusion | None:
+    """Returns that labels come first, where they do."""
+    if not measured.forecasts:
+        return None
+    twice = measured.forecasts[0]
+    if twice.gain.value < LABELS_FIRST_GAIN or twice.gain.low < LABELS_FIRST_GAIN / 2:
+        return None
+    return Conclusion(
+        advice=f"You need labels, not tuning: {twice.examples - measured.examples:,} more are expected to bring "
+        f"{_points(twice)}.",
+        reason=f"the learning curve of a linear classifier at {measured.best} still rises: "
+        + ", ".join(
+            f"{_percent(one.value)} with {size:,}" for size, one in zip(measured.sizes, measured.curve, strict=True)
+        ),
+    )
+
+
+def _depth(measured: Measurements) -> Conclusion:
+    compared, last = measured.best_against_last, measured.depths[-1]
+    both = f"{last.linear} at the end, {measured.depth(measured.best).linear} at {measured.best}"
+    if measured.best == last.name:
+        return Conclusion(advice="Use the whole network.", reason=f"no depth has better features: {both}")
+    if not cut_of(measured):
+        return Conclusion(
+            advice="Use the whole network; cut it only to make it smaller.",
+            reason=f"{both}: a tie, the latter better with probability {compared.second_is_better:.2f}",
+        )
+    return Conclusion(
+        advice=f"Cut the network behind {measured.best} (--config.backbone.at={measured.best}): it gets smaller and "
+        "better.",
+        reason=f"{both}; on the same examples {compared.only_second} are right there alone, {compared.only_first} at "
+        "the end alone",
+    )
+
+
+def _stages(measured: Measurements) -> Conclusion:
+    quarter = quarter_of(measured) or f"{'small' if is_small(measured) else 'large'} data; similarity is not known"
+    named = {"feature_extraction": "the head alone", "partial": "the head and the later groups", "full": "everything"}
+    stages = stages_of(measured)
+    where = _where_it_differs(measured)
+    return Conclusion(
+        advice=f"Train {named[stages]} (--stages={stages}).",
+        reason=f"{quarter}{where}: the textbook's table says so; other strategies were not tried out",
+    )
+
+
+def _where_it_differs(measured: Measurements) -> str:
+    found = measured.similarity
+    if found is None or is_similar(measured):
+        return ""
+    if found.early > _UNEVEN * found.late:
+        return ", most of all in early layers (how pictures look)"
+    if found.late > _UNEVEN * found.early:
+        return ", most of all in late layers (what they show)"
+    return ""
+
+
+def _points(forecast) -> str:
+    gain = forecast.gain
+    return f"{100 * gain.value:+.1f} points ({100 * gain.low:.1f} to {100 * gain.high:.1f})"
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.1f} %"

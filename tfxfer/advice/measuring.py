@@ -1,0 +1,147 @@
+"""Measures what a backbone's features are worth on labelled pictures: every depth, in one inference pass."""
+
+import concurrent.futures
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+
+from tfxfer.advice import depths
+from tfxfer.advice.result import Depth, Measurements
+from tfxfer.backbones import Backbone
+from tfxfer.scores import curves, inputs, intervals, neighbours, permutation, ridge, similarity
+
+# Of more examples so many are drawn: intervals are narrow then, and a decomposition costs their square.
+MOST_EXAMPLES = 2000
+# Height and width of what a classifier of plain pixels sees.
+_PIXELS = 16
+# Forecasts are for so many times the examples; nothing beyond was tried.
+_TIMES = (2, 4)
+
+
+def measure(
+    backbone: Backbone,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+    show: Callable[[str], None] = lambda line: None,
+) -> Measurements:
+    """Returns what is measured about a backbone on some labelled pictures.
+
+    Args:
+        backbone: for pictures, with one output.
+        images: uint8 `[pictures, height, width, channels]` of the backbone's size.
+        labels: whole numbers `[pictures]`, at least two different ones.
+        groups: whole numbers `[pictures]`, the same for copies of one picture; None: there are none.
+        batch_size: pictures at a time, ≥ 1.
+        seed: of all that is drawn.
+        show: called with a line before what takes a while.
+
+    Raises:
+        BackboneError: the backbone takes no pictures, or those of another size.
+        DataError: one class alone, or fewer than two pictures.
+    """
+    every, _ = inputs.labels_of(labels, len(images))
+    inputs.at_least_two_classes(every)
+    at = np.sort(curves.stratified(every, np.random.default_rng(seed))[:MOST_EXAMPLES])
+    numbers = np.unique(every[at], return_inverse=True)[1]
+    parts = None if groups is None else np.unique(np.asarray(groups)[at], return_inverse=True)[1]
+    start = time.monotonic()
+    show(f"computing features of {len(at):,} pictures at every depth")
+    found = depths.measure(backbone, images[at], batch_size=batch_size)
+    between = time.monotonic()
+    show(f"scoring {len(found.names)} depths")
+    # Threads of a BLAS wait for each other by turning round and round: beside other programs two were measured to be
+    # twenty times as slow as one. So each decomposition has one thread, and several run at once.
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        scored = _score(found, _small(images[at]), numbers, parts, seed)
+    return Measurements(
+        image_size=images.shape[1],
+        examples=len(at),
+        frequent=float(np.bincount(numbers).max() / len(at)),
+        seconds=between - start,
+        scoring_seconds=time.monotonic() - between,
+        **scored,
+    )
+
+
+def _score(found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups, seed: int) -> dict[str, Any]:
+    """Returns what features and labels tell, as fields of `Measurements`."""
+
+    def linear(features: np.ndarray) -> ridge.Probe:
+        return ridge.classify(features, labels, groups=groups)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        # The widest come last and take longest.
+        *probes, of_pixels = reversed(list(pool.map(linear, [pixels, *reversed(found.features)])))
+        near = list(pool.map(neighbours.nearest, found.features))
+    voted = [neighbours.vote(*one, labels, int(labels.max()) + 1) for one in near]
+    right = [((a.predicted == labels).mean(), (b == labels).mean()) for a, b in zip(probes, voted, strict=True)]
+    # Both scores together chose depths better than either alone; see `tools/bench_advise.py --only=depth`.
+    best = int(np.argmax([sum(both) for both in right]))
+    curve = _curve(found.features[best], labels, seed)
+    return {
+        "pixels": of_pixels.accuracy,
+        "depths": tuple(map(_depth, found.names, found.features, probes, voted)),
+        "best": found.names[best],
+        "best_against_last": _paired(probes[-1], probes[best]),
+        "best_against_pixels": _paired(of_pixels, probes[best]),
+        "learnable": permutation.agreement([one for one, _ in near], labels, _permutations(len(labels)), seed),
+        "similarity": _similarity(found.norms),
+        "sizes": () if curve is None else tuple(curve.sizes.tolist()),
+        "curve": () if curve is None else curve.accuracies,
+        "forecasts": () if curve is None else tuple(curve.forecast(times * len(labels)) for times in _TIMES),
+    }
+
+
+def _depth(name: str, features: np.ndarray, probe: ridge.Probe, near: np.ndarray) -> Depth:
+    return Depth(
+        name=name,
+        width=features.shape[1],
+        linear=probe.accuracy,
+        balanced=probe.balanced_accuracy,
+        neighbours=intervals.accuracy(near, probe.labels),
+    )
+
+
+def _paired(first: ridge.Probe, second: ridge.Probe) -> intervals.Compared:
+    return intervals.paired(first.predicted == first.labels, second.predicted == second.labels)
+
+
+def _similarity(norms: tuple[depths.NormInputs, ...]) -> similarity.Divergence | None:
+    if not norms:
+        return None
+    each = [
+        similarity.divergence(
+            norm.stored_mean, norm.stored_variance, norm.mean, norm.variance, epsilon=max(norm.epsilon, 1e-12)
+        )
+        for norm in norms
+    ]
+    return similarity.summary(each)
+
+
+def _curve(features: np.ndarray, labels: np.ndarray, seed: int) -> curves.LearningCurve | None:
+    if len(labels) < curves.LEAST_EXAMPLES:
+        return None
+    return curves.learning_curve(features, labels, seed=seed)
+
+
+def _permutations(examples: int) -> int:
+    """Returns how often labels are shuffled: a p-value of 0.001 where that costs nothing, of 0.005 for many."""
+    return 999 if examples <= 1000 else 199
+
+
+def _small(images: np.ndarray) -> np.ndarray:
+    """Returns pictures as numbers of 16×16 means, float32 `[pictures, 16 · 16 · channels]`."""
+    count, height, width, _ = images.shape
+    rows, columns = (np.linspace(0, extent, _PIXELS + 1).round().astype(int)[:-1] for extent in (height, width))
+    rows, columns = np.unique(rows), np.unique(columns)
+    sums = np.add.reduceat(np.add.reduceat(images, rows, axis=1, dtype=np.float32), columns, axis=2)
+    sizes = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
+    return (sums / sizes[None, :, :, None]).reshape(count, -1)

@@ -1,0 +1,86 @@
+"""Advice as text of a terminal's width: facts, which case this is, what was measured, what to do and why."""
+
+import textwrap
+
+from tfxfer.advice import references
+from tfxfer.advice.result import Advice, Measurements
+from tfxfer.display import clean, duration_text
+
+_WIDTH = 100
+_BAR = 30
+
+
+def page(advice: Advice) -> str:
+    """Returns the page that `tfxfer advise` prints."""
+    measured = advice.measured
+    parts = [_facts(advice), _depths(measured), _more_labels(measured), _similarity(measured), _conclusions(advice)]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _facts(advice: Advice) -> list[str]:
+    data, measured = advice.data, advice.measured
+    fewest = min(data.train_counts)
+    smallest = data.class_names[data.train_counts.index(fewest)]
+    some = "" if measured.examples == data.train_examples else f", of which {measured.examples:,} were drawn"
+    test = measured.learnable
+    return [
+        f"data        {clean(data.source)}: {data.train_examples:,} training examples{some}, {len(data.class_names)} "
+        f"classes; fewest {fewest:,}, of {clean(smallest)}",
+        f"backbone    {clean(advice.backbone)} at {measured.image_size}×{measured.image_size} pixels",
+        f"labels      {100 * test.agreement:.1f} % of nearest neighbours agree, by chance "
+        f"{100 * test.by_chance:.1f} %; p = {test.p_value:.2g} for labels without meaning",
+        f"without it  most frequent class {100 * measured.frequent:.1f} %, 16×16 pixels {measured.pixels}",
+        f"case        {advice.quarter or 'similarity to pretraining is not known: no batch norm can be seen'}",
+        f"seconds     {duration_text(measured.seconds)} for one inference pass, "
+        f"{duration_text(measured.scoring_seconds)} for all that was taken from it",
+    ]
+
+
+def _depths(measured: Measurements) -> list[str]:
+    width = max(len("features of"), *(len(clean(depth.name)) for depth in measured.depths)) + 2
+    lines = [f"{'features of':<{width}}{'width':>6}  {'linear, left out (95 %)':<26}{'5 neighbours':<14}"]
+    for depth in measured.depths:
+        mark = "  ← best" if depth.name == measured.best else ""
+        bar = "█" * round(_BAR * depth.linear.value)
+        lines.append(
+            f"{clean(depth.name):<{width}}{depth.width:>6}  {depth.linear!s:<26}"
+            f"{f'{100 * depth.neighbours.value:.1f} %':<14}{bar}{mark}"
+        )
+    return lines
+
+
+def _more_labels(measured: Measurements) -> list[str]:
+    if not measured.forecasts:
+        return []
+    points = [f"{size:,}: {100 * one.value:.1f} %" for size, one in zip(measured.sizes, measured.curve, strict=True)]
+    lines = [f"fitted to   {', '.join(points)} (at {clean(measured.best)})"]
+    for forecast in measured.forecasts:
+        gain, more = forecast.gain, forecast.examples - measured.examples
+        lines.append(
+            f"+{more:,} labels: {100 * gain.value:+.1f} points ({100 * gain.low:.1f} to {100 * gain.high:.1f}), to "
+            f"{forecast.accuracy}"
+        )
+    return lines
+
+
+def _similarity(measured: Measurements) -> list[str]:
+    found = measured.similarity
+    if found is None:
+        return []
+    scale = [*references.scale(measured.image_size), ("this data", found.all)]
+    shown = ", ".join(
+        f"→ {name} {value:.2f} ←" if name == "this data" else f"{name} {value:.2f}"
+        for name, value in sorted(scale, key=lambda one: one[1])
+    )
+    return [
+        *textwrap.wrap(f"divergence from pretraining: {shown} (others measured on EfficientNet-Lite0)", _WIDTH),
+        f"early layers {found.early:.2f}, middle {found.middle:.2f}, late {found.late:.2f}",
+    ]
+
+
+def _conclusions(advice: Advice) -> list[str]:
+    lines = []
+    for number, one in enumerate(advice.conclusions, start=1):
+        lines += textwrap.wrap(f"{number}. {clean(one.advice)}", _WIDTH, subsequent_indent="   ")
+        lines += textwrap.wrap(f"because {clean(one.reason)}", _WIDTH, initial_indent="   ", subsequent_indent="   ")
+    return lines

@@ -1,0 +1,110 @@
+"""What was measured about some data and a backbone, and what follows from it. Values only."""
+
+import dataclasses
+from typing import Literal
+
+from tfxfer.facts import DataFacts
+from tfxfer.scores import Compared, Divergence, Estimate, Forecast, Learnable
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Depth:
+    """What the features at the end of one layer group are worth, on examples that were left out.
+
+    Attributes:
+        name: of the layer group.
+        width: of the features.
+        linear: accuracy of a ridge classifier on them.
+        balanced: likewise, mean recall over classes.
+        neighbours: accuracy of the five nearest neighbours.
+    """
+
+    name: str
+    width: int
+    linear: Estimate
+    balanced: Estimate
+    neighbours: Estimate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurements:
+    """Everything that was measured, on training examples alone.
+
+    Attributes:
+        image_size: height and width that the network saw, pixels.
+        examples: how many were looked at; of more than `measuring.MOST_EXAMPLES` some are drawn.
+        frequent: share of the most frequent class, which an answer without looking has right.
+        pixels: accuracy of a ridge classifier on 16×16 pixels, without any network.
+        depths: input first.
+        best: name of the depth to read features from.
+        best_against_last: the last depth and the best one, on the same examples.
+        best_against_pixels: the pixels and the best depth.
+        learnable: whether labels mean anything.
+        similarity: to what the network was pretrained on; none where nothing tells.
+        sizes: examples that the learning curve has accuracies for, at the best depth; () where there are too few.
+        curve: the accuracies.
+        forecasts: for more examples.
+        seconds: of the inference pass; `scoring_seconds` of all that came behind it.
+        scoring_seconds: see there.
+    """
+
+    image_size: int
+    examples: int
+    frequent: float
+    pixels: Estimate
+    depths: tuple[Depth, ...]
+    best: str
+    best_against_last: Compared
+    best_against_pixels: Compared
+    learnable: Learnable
+    similarity: Divergence | None
+    sizes: tuple[int, ...]
+    curve: tuple[Estimate, ...]
+    forecasts: tuple[Forecast, ...]
+    seconds: float
+    scoring_seconds: float
+
+    def depth(self, name: str) -> Depth:
+        """Returns the depth of that name."""
+        return next(depth for depth in self.depths if depth.name == name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What to do, in a sentence, and the measured reason."""
+
+    advice: str
+    reason: str
+
+
+Verdict = Literal["nothing_learnable", "transfer_does_not_help", "transfer_helps"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What transfer learning from one backbone is worth on some data.
+
+    Attributes:
+        data: facts about the examples.
+        backbone: handle.
+        measured: everything that was measured.
+        verdict: in a word.
+        quarter: which of the four cases of the textbook table this is, in words; "" where nothing tells.
+        conclusions: in the order in which they matter.
+        at: layer group to cut the network behind; "" for all of it.
+        stages: preset of `tfxfer.presets` to train with.
+    """
+
+    data: DataFacts
+    backbone: str
+    measured: Measurements
+    verdict: Verdict
+    quarter: str
+    conclusions: tuple[Conclusion, ...]
+    at: str
+    stages: str
+
+    def __str__(self) -> str:
+        from tfxfer.advice.page import page
+
+        return page(self)

@@ -1,0 +1,36 @@
+"""`tfxfer advise`."""
+
+import pathlib
+
+from tfxfer import checks
+from tfxfer.cli import quiet
+from tfxfer.cli.command import Command, Values
+
+
+def _advise(values: Values) -> int:
+    recipe = values.recipe()
+    checks.check_recipe(recipe)
+    checks.check_alone(recipe.running)
+    checks.check_environment()
+    from tfxfer import advice
+
+    written = pathlib.Path(values.given["write"]) if "write" in values.given else None
+    if written is not None:
+        advice.check_new(written)
+    quiet.load_tensorflow(recipe.running)
+    found = advice.advise(recipe, show=lambda line: print(f"… {line}", flush=True))
+    print(f"\n{found}")
+    if written is not None and found.verdict != "nothing_learnable":
+        why = [text for one in found.conclusions for text in (one.advice, f"  because {one.reason}")]
+        advice.write_recipe(advice.advised(recipe, found), written, why)
+        print(f"\nrecipe: tfxfer train --config={written} --workdir=runs/advised")
+    return 0
+
+
+COMMAND = Command(
+    usage="--data=SOURCE [--write=FILE.py] [flags], or --config=FILE.py …",
+    own_flags={"write": ("FILE.py", "also write the advised recipe there, which train takes as --config")},
+    action=_advise,
+    example="tfxfer advise --data=folder:photos --write=advised.py",
+    takes_recipe=True,
+)
