@@ -51,7 +51,6 @@ def advise(
         show=show,
     )
     verdict = concluding.verdict_of(measured)
-    helps = verdict == "transfer_helps"
     return Advice(
         data=examples.facts,
         backbone=recipe.backbone.handle,
@@ -59,12 +58,14 @@ def advise(
         verdict=verdict,
         quarter=concluding.quarter_of(measured),
         conclusions=concluding.conclude(measured),
-        at=concluding.cut_of(measured) if helps else "",
-        stages=concluding.stages_of(measured) if helps else "scratch",
+        at=concluding.cut_of(measured) if verdict == "transfer_helps" else "",
+        stages=concluding.stages_of(measured),
     )
 
 
 def advised(recipe: recipes.Recipe, advice: Advice) -> recipes.Recipe:
-    """Returns the recipe with the advised cut and stages."""
+    """Returns the recipe with the advised cut and stages; as it is where nothing is to be trained."""
+    if not advice.stages:
+        return recipe
     backbone = dataclasses.replace(recipe.backbone, at=advice.at or recipe.backbone.at)
     return dataclasses.replace(recipe, backbone=backbone, stages=advice.stages)

@@ -9,8 +9,8 @@ import math
 from tfxfer.advice import references
 from tfxfer.advice.result import Conclusion, Measurements, Verdict
 
-# Above this p-value labels look like noise.
-SIGNIFICANT = 0.05
+# Above this p-value labels look like noise. Of labels that are noise one in a hundred passes.
+SIGNIFICANT = 0.01
 # Two classifiers differ where one is better with at least this probability.
 CERTAIN = 0.975
 # "Small": twice the labels are expected to bring so much accuracy or more. A prior.
@@ -56,10 +56,14 @@ def quarter_of(measured: Measurements) -> str:
 
 
 def stages_of(measured: Measurements) -> str:
-    """Returns the preset that the table has for the case, where transfer helps.
+    """Returns the preset that the table has for the case; "" where nothing is to be trained.
 
-    Small and similar: the head alone. Small and different: later groups, too. Large: everything.
+    Small and similar: the head alone. Small and different: later groups, too. Large: everything. Where transfer does not
+    help, a network from scratch.
     """
+    verdict = verdict_of(measured)
+    if verdict != "transfer_helps":
+        return "scratch" if verdict == "transfer_does_not_help" else ""
     if not is_small(measured):
         return "full"
     return "feature_extraction" if is_similar(measured) else "partial"

@@ -76,7 +76,7 @@ def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> 
         batch = images[start : start + batch_size]
         # Every batch has the same size, the last one is padded: one trace, and the same rounding in all rows.
         given = models.predict_on_batch(looking, batch[np.arange(batch_size) % len(batch)])
-        features, *of_norms = [np.asarray(part)[: len(batch)] for part in given]
+        features, *of_norms = [part[: len(batch)] for part in (given if norms else [given])]
         rows.append(features)
         if norms:
             means, variances = (part.astype(np.float64) for part in of_norms)

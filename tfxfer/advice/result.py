@@ -92,7 +92,7 @@ class Advice:
         quarter: which of the four cases of the textbook table this is, in words; "" where nothing tells.
         conclusions: in the order in which they matter.
         at: layer group to cut the network behind; "" for all of it.
-        stages: preset of `tfxfer.presets` to train with.
+        stages: preset of `tfxfer.presets` to train with; "" where nothing is to be trained.
     """
 
     data: DataFacts

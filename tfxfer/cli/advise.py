@@ -20,7 +20,9 @@ def _advise(values: Values) -> int:
     quiet.load_tensorflow(recipe.running)
     found = advice.advise(recipe, show=lambda line: print(f"… {line}", flush=True))
     print(f"\n{found}")
-    if written is not None and found.verdict != "nothing_learnable":
+    if written is not None and not found.stages:
+        print(f"\n{written} was not written: there is nothing to train.")
+    elif written is not None:
         why = [text for one in found.conclusions for text in (one.advice, f"  because {one.reason}")]
         advice.write_recipe(advice.advised(recipe, found), written, why)
         print(f"\nrecipe: tfxfer train --config={written} --workdir=runs/advised")

@@ -1,0 +1,99 @@
+"""Advice as people ask for it: the program, and `tfxfer.advise`."""
+
+import numpy as np
+import pytest
+
+import tfxfer
+from tfxfer import values
+from tfxfer.advice import advised
+from tfxfer.advice.result import Advice
+from tfxfer.cli.main import main
+from tfxfer.errors import DataError
+
+pytestmark = pytest.mark.usefixtures("plugin")
+
+
+@pytest.fixture
+def ask(colours, capsys):
+    """Asks for advice on the colours; returns exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["advise", f"--data=folder:{colours}", "--backbone=tiny:cnn", *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_it_tells_what_was_measured_and_writes_a_recipe_that_is_taken(ask, tmp_path, capsys):
+    written = tmp_path / "advised.py"
+    code, shown, errors = ask(f"--write={written}")
+    assert (code, errors) == (0, "")
+    assert "… computing features of 42 pictures at every depth" in shown
+    assert "3 classes; fewest 14" in shown
+    assert "p = 0.001 for labels without meaning" in shown
+    assert f"recipe: tfxfer train --config={written}" in shown
+    assert main(["plan", f"--config={written}"]) == 0
+    assert "tiny:cnn" in capsys.readouterr().out
+
+
+def test_a_file_that_exists_is_refused_before_anything_is_measured(ask, tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    code, shown, errors = ask(f"--write={tmp_path / 'mine.py'}")
+    assert (code, shown) == (1, "")
+    assert "exists and is not overwritten" in errors
+
+
+def _arrays(meaning: bool, examples: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of two brightnesses; the labels are these, or have nothing to do with them."""
+    generator = np.random.default_rng(0)
+    bright = np.arange(examples) % 2
+    pictures = generator.integers(0, 100, (examples, 24, 24, 3)) + 120 * bright[:, None, None, None]
+    return pictures.astype(np.uint8), bright if meaning else generator.permutation(bright)
+
+
+def _advise(data, **settings) -> Advice:
+    recipe = tfxfer.Recipe(backbone="tiny:cnn", image_size=24, **settings)
+    return tfxfer.advise(recipe, data=data)
+
+
+def test_noise_is_said_to_be_noise():
+    found = _advise(_arrays(meaning=False))
+    assert found.verdict == "nothing_learnable"
+    assert found.measured.learnable.p_value > 0.01
+    assert f"p = {found.measured.learnable.p_value:.2g}" in str(found)
+    assert found.stages == ""
+    assert advised(tfxfer.Recipe(), found) == tfxfer.Recipe()
+
+
+def test_transfer_does_not_help_where_pixels_tell_it_all():
+    found = _advise(_arrays(meaning=True))
+    assert found.measured.pixels.value == 1.0
+    assert found.verdict == "transfer_does_not_help"
+    assert (found.at, found.stages) == ("", "scratch")
+    assert advised(tfxfer.Recipe(), found).stages == "scratch"
+
+
+def test_advice_is_a_value():
+    found = _advise(_arrays(meaning=True))
+    assert values.from_json(Advice, values.to_json(found)) == found
+
+
+def test_copies_do_not_give_each_other_away():
+    """Each picture of noise is there twice with one label: the copy alone would tell it."""
+    generator = np.random.default_rng(0)
+    pictures = np.repeat(generator.integers(0, 256, (60, 24, 24, 3)), 2, axis=0).astype(np.uint8)
+    labels = np.repeat(generator.permutation(np.arange(60) % 2), 2)
+    found = _advise((pictures, labels))
+    assert found.measured.depth(found.measured.best).linear.low < 0.6
+
+
+def test_few_examples_have_no_curve_and_one_of_a_class_is_no_error():
+    pictures, labels = _arrays(meaning=True, examples=20)
+    found = _advise((pictures, labels))
+    assert found.measured.forecasts == ()
+
+
+def test_one_class_is_refused():
+    with pytest.raises(DataError, match="one class only"):
+        _advise((_arrays(meaning=True)[0], np.zeros(90, int)))

@@ -1,0 +1,165 @@
+"""Which advice follows from which measurements: made up here, one reason at a time."""
+
+import dataclasses
+
+import pytest
+import sample_facts
+
+from tfxfer.advice import concluding, references
+from tfxfer.advice.page import page
+from tfxfer.advice.result import Advice, Depth, Measurements
+from tfxfer.scores import Compared, Divergence, Estimate, Forecast, Learnable
+
+
+def _estimate(value: float) -> Estimate:
+    return Estimate(value=value, low=value - 0.02, high=value + 0.02)
+
+
+def _compared(difference: float, probability: float) -> Compared:
+    return Compared(
+        difference=_estimate(difference), second_is_better=probability, only_first=3, only_second=30, examples=200
+    )
+
+
+def _forecast(gain: float) -> Forecast:
+    return Forecast(
+        examples=400, accuracy=_estimate(0.9 + gain), gain=Estimate(value=gain, low=0.8 * gain, high=1.5 * gain)
+    )
+
+
+def _divergence(value: float, early: float = 1.0, late: float = 1.0) -> Divergence:
+    return Divergence(all=value, early=early * value, middle=value, late=late * value, layers=(value,))
+
+
+def _measured(**changes) -> Measurements:
+    """Features at `block1` have 90 % right and at the end 80 %; pixels 60 %; labels mean something."""
+    depths = (("stem", 0.5), ("block1", 0.9), ("block2", 0.8))
+    settings = {
+        "image_size": 128,
+        "examples": 200,
+        "frequent": 0.4,
+        "pixels": _estimate(0.6),
+        "depths": tuple(
+            Depth(name=name, width=8, linear=_estimate(x), balanced=_estimate(x), neighbours=_estimate(x))
+            for name, x in depths
+        ),
+        "best": "block1",
+        "best_against_last": _compared(0.1, 0.999),
+        "best_against_pixels": _compared(0.3, 0.999),
+        "learnable": Learnable(p_value=0.001, agreement=0.8, by_chance=0.3, permutations=999),
+        "similarity": _divergence(0.4),
+        "sizes": (20, 199),
+        "curve": (_estimate(0.7), _estimate(0.9)),
+        "forecasts": (_forecast(0.01),),
+        "seconds": 1.0,
+        "scoring_seconds": 2.0,
+    }
+    return Measurements(**{**settings, **changes})
+
+
+def _advice(measured: Measurements) -> list[str]:
+    return [one.advice for one in concluding.conclude(measured)]
+
+
+def test_transfer_helps_with_a_cut_where_the_end_is_worse():
+    measured = _measured()
+    first, cut, stages = concluding.conclude(measured)
+    assert first.advice == "Transfer helps: start from the pretrained weights."
+    assert "90.0 % (88.0 to 92.0 %) right, on 16×16 pixels 60.0 %" in first.reason
+    assert cut.advice.startswith("Cut the network behind block1 (--config.backbone.at=block1)")
+    assert "30 are right there alone, 3 at the end alone" in cut.reason
+    assert stages.advice == "Train everything (--stages=full)."
+    assert concluding.cut_of(measured) == "block1"
+
+
+def test_a_tie_with_the_end_is_no_cut():
+    measured = _measured(best_against_last=_compared(0.01, 0.9))
+    assert concluding.cut_of(measured) == ""
+    assert "Use the whole network; cut it only to make it smaller." in _advice(measured)
+    assert "Use the whole network." in _advice(_measured(best="block2", best_against_last=_compared(0.0, 0.5)))
+
+
+def test_labels_that_are_noise_are_named_with_the_p_value_and_nothing_else_is_said():
+    measured = _measured(learnable=Learnable(p_value=0.37, agreement=0.31, by_chance=0.3, permutations=999))
+    [only] = concluding.conclude(measured)
+    assert only.advice.startswith("Nothing is learnable from these features: the labels look like noise.")
+    assert "p = 0.37" in only.reason
+    assert concluding.verdict_of(measured) == "nothing_learnable"
+
+
+def test_transfer_does_not_help_where_pixels_are_as_good():
+    measured = _measured(best_against_pixels=_compared(0.01, 0.7))
+    assert concluding.verdict_of(measured) == "transfer_does_not_help"
+    [only] = concluding.conclude(measured)
+    assert only.advice.startswith("Transfer does not help here")
+    assert "probability 0.70" in only.reason
+
+
+def test_you_need_labels_where_the_curve_rises():
+    first, *_ = concluding.conclude(_measured(forecasts=(_forecast(0.05),)))
+    assert first.advice == ("You need labels, not tuning: 200 more are expected to bring +5.0 points (4.0 to 7.5).")
+    assert "70.0 % with 20, 90.0 % with 199" in first.reason
+
+
+@pytest.mark.parametrize(
+    ("gain", "divergence", "quarter", "stages"),
+    [
+        (0.025, 0.04, "small data, similar to", "feature_extraction"),
+        (0.025, 0.4, "small data, different from", "partial"),
+        (0.01, 0.04, "large data, similar to", "full"),
+        (0.01, 0.4, "large data, different from", "full"),
+    ],
+)
+def test_the_four_cases(gain, divergence, quarter, stages):
+    measured = _measured(forecasts=(_forecast(gain),), similarity=_divergence(divergence))
+    assert concluding.quarter_of(measured) == f"{quarter} what the network was pretrained on"
+    assert concluding.stages_of(measured) == stages
+
+
+def test_what_is_not_known_is_said():
+    measured = _measured(similarity=None, forecasts=(), sizes=(), curve=())
+    assert concluding.quarter_of(measured) == ""
+    assert concluding.is_small(measured)
+    assert "similarity is not known" in concluding.conclude(measured)[-1].reason
+
+
+def test_where_it_differs_is_said():
+    early, late = (_measured(similarity=_divergence(0.4, **one)) for one in ({"early": 2.0}, {"late": 2.0}))
+    assert "most of all in early layers (how pictures look)" in concluding.conclude(early)[-1].reason
+    assert "most of all in late layers (what they show)" in concluding.conclude(late)[-1].reason
+
+
+def test_references_ascend_and_are_read_at_the_nearest_size():
+    for size, scale in references.REFERENCES.items():
+        values = [value for _, value in scale]
+        assert values == sorted(values)
+        for name, value in scale:
+            assert references.nearest(value, size) == name
+    assert references.scale(140) == references.REFERENCES[128]
+    assert references.is_similar(0.03, 128)
+    assert not references.is_similar(0.2, 128)
+    assert references.nearest(0.0, 128) == "photographs"
+
+
+def test_the_page_has_every_figure_and_fits_a_terminal():
+    measured = _measured(forecasts=(_forecast(0.05),))
+    data = dataclasses.replace(sample_facts.data_facts(), class_names=("cat", "dog\x1b[31m", "fox"))
+    shown = page(
+        Advice(
+            data=data,
+            backbone="tiny:net",
+            measured=measured,
+            verdict="transfer_helps",
+            quarter=concluding.quarter_of(measured),
+            conclusions=concluding.conclude(measured),
+            at="block1",
+            stages="partial",
+        )
+    )
+    assert "210 training examples, of which 200 were drawn" in shown
+    assert "block1" in next(line for line in shown.splitlines() if "← best" in line)
+    assert "+200 labels: +5.0 points (4.0 to 7.5), to 95.0 % (93.0 to 97.0 %)" in shown
+    assert "→ this data 0.40 ←" in " ".join(shown.split())
+    assert "1. You need labels, not tuning" in shown
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= 125

@@ -1,0 +1,67 @@
+"""What the one pass gives, against the network cut by hand and moments taken by NumPy."""
+
+import keras
+import numpy as np
+import pytest
+
+import tfxfer
+from tfxfer import graph
+from tfxfer.advice import depths
+from tfxfer.errors import BackboneError, DataError
+
+pytestmark = pytest.mark.usefixtures("plugin")
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (11, 24, 24, 3)).astype(np.uint8)
+
+
+def _backbone(name: str = "cnn"):
+    backbone = tfxfer.load_backbone(f"tiny:{name}", image_size=24)
+    for layer in backbone.model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(np.arange(8.0) / 8)
+            layer.moving_variance.assign(np.arange(1.0, 9.0))
+    return backbone
+
+
+def test_features_are_those_of_the_network_cut_there(images):
+    backbone = _backbone()
+    found = depths.measure(backbone, images, batch_size=4)  # the last batch is padded
+    assert found.names == tuple(group.name for group in backbone.groups)
+    for name, features in zip(found.names, found.features, strict=True):
+        cut = keras.Model(backbone.model.input, graph.feature_tensor(backbone.model, name))
+        np.testing.assert_allclose(features, cut.predict(images, verbose=0).mean(axis=(1, 2)), atol=1e-5)
+    np.testing.assert_allclose(found.features[-1], backbone.features(images), atol=1e-5)
+
+
+def test_moments_are_those_of_all_that_batch_norm_reads(images):
+    backbone = _backbone()
+    found = depths.measure(backbone, images, batch_size=4)
+    assert [norm.name for norm in found.norms] == ["block1_bn", "block2_bn"]
+    for norm in found.norms:
+        read = keras.Model(backbone.model.input, backbone.model.get_layer(norm.name).input).predict(images, verbose=0)
+        np.testing.assert_allclose(norm.mean, read.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(norm.variance, read.var(axis=(0, 1, 2), dtype=np.float64), rtol=1e-4)
+        np.testing.assert_array_equal(norm.stored_variance, np.arange(1.0, 9.0))
+        assert norm.epsilon == pytest.approx(1e-3)
+
+
+def test_a_network_without_batch_norm_has_no_moments(images):
+    assert depths.measure(_backbone("plain"), images).norms == ()
+
+
+def test_nothing_in_the_network_changes(images):
+    backbone = _backbone()
+    before = [variable.numpy() for variable in backbone.model.variables]
+    depths.measure(backbone, images)
+    for old, variable in zip(before, backbone.model.variables, strict=True):
+        np.testing.assert_array_equal(old, variable.numpy())
+
+
+def test_other_pictures_are_refused(images):
+    with pytest.raises(BackboneError, match=r"images have shape \(11, 20, 24, 3\)"):
+        depths.measure(_backbone(), images[:, :20])
+    with pytest.raises(DataError, match="no pictures"):
+        depths.measure(_backbone(), images[:0])
