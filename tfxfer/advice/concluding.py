@@ -58,8 +58,8 @@ def quarter_of(measured: Measurements) -> str:
 def stages_of(measured: Measurements) -> str:
     """Returns the preset that the table has for the case; "" where nothing is to be trained.
 
-    Small and similar: the head alone. Small and different: later groups, too. Large: everything. Where transfer does not
-    help, a network from scratch.
+    Small and similar: the head alone. Small and different: later groups, too. Large: everything. Where transfer does
+    not help, a network from scratch.
     """
     verdict = verdict_of(measured)
     if verdict != "transfer_helps":

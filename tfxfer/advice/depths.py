@@ -15,6 +15,7 @@ from tfxfer.backbones import Backbone
 from tfxfer.errors import BackboneError, DataError
 from tfxfer.models.statistics import Moments
 from tfxfer.pixels import check_pixel_scale
+from tfxfer.scores import similarity
 
 _FLOAT = "float32"
 
@@ -38,6 +39,13 @@ class NormInputs:
     mean: np.ndarray
     variance: np.ndarray
     epsilon: float
+
+    @property
+    def divergence(self) -> float:
+        """How far the pictures are from those of pretraining here, nats a channel; see `scores.divergence`."""
+        # An epsilon of 0 would divide by the variance of channels that stand still.
+        epsilon = max(self.epsilon, 1e-12)
+        return similarity.divergence(self.stored_mean, self.stored_variance, self.mean, self.variance, epsilon=epsilon)
 
 
 @dataclasses.dataclass(frozen=True)

