@@ -280,7 +280,7 @@ def _divergence(images: np.ndarray) -> float:
     from tfxfer.advice import depths
 
     found = depths.measure(tfxfer.load_backbone(_LITE0, image_size=images.shape[1]), images, batch_size=25)
-    return similarity.summary([norm.divergence for norm in found.norms]).all
+    return similarity.summary(found.divergences).all
 
 
 def _digits(count: int) -> tuple[np.ndarray, np.ndarray]:

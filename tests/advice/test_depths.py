@@ -36,20 +36,20 @@ def test_features_are_those_of_the_network_cut_there(images):
     np.testing.assert_allclose(found.features[-1], backbone.features(images), atol=1e-5)
 
 
-def test_moments_are_those_of_all_that_batch_norm_reads(images):
+def test_divergences_are_those_of_what_each_batch_norm_reads(images):
     backbone = _backbone()
     found = depths.measure(backbone, images, batch_size=4)
-    assert [norm.name for norm in found.norms] == ["block1_bn", "block2_bn"]
-    for norm in found.norms:
-        read = keras.Model(backbone.model.input, backbone.model.get_layer(norm.name).input).predict(images, verbose=0)
-        np.testing.assert_allclose(norm.mean, read.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(norm.variance, read.var(axis=(0, 1, 2), dtype=np.float64), rtol=1e-4)
-        np.testing.assert_array_equal(norm.stored_variance, np.arange(1.0, 9.0))
-        assert norm.epsilon == pytest.approx(1e-3)
+    expected = []
+    for name in ("block1_bn", "block2_bn"):
+        read = keras.Model(backbone.model.input, backbone.model.get_layer(name).input).predict(images, verbose=0)
+        old, new = np.arange(1.0, 9.0) + 1e-3, read.var(axis=(1, 2), dtype=np.float64) + 1e-3
+        off = read.mean(axis=(1, 2), dtype=np.float64) - np.arange(8.0) / 8
+        expected.append(0.5 * ((new + off**2) / old - 1 - np.log(new / old)).mean())
+    np.testing.assert_allclose(found.divergences, expected, rtol=1e-4)
 
 
-def test_a_network_without_batch_norm_has_no_moments(images):
-    assert depths.measure(_backbone("plain"), images).norms == ()
+def test_a_network_without_batch_norm_has_no_divergences(images):
+    assert depths.measure(_backbone("plain"), images).divergences == ()
 
 
 def test_nothing_in_the_network_changes(images):

@@ -68,17 +68,23 @@ def test_divergence_by_hand():
     assert similarity.divergence([0.0], [0.0], [0.0], [1.0], epsilon=1e-3) == pytest.approx(0.5 * (1000 - np.log(1001)))
 
 
+def test_one_picture_does_not_make_up_for_another():
+    both = similarity.divergence([0.0], [1.0], [[-1.0], [1.0]], [[1.0], [1.0]])
+    alone = [similarity.divergence([0.0], [1.0], [mean], [1.0]) for mean in (-1.0, 1.0)]
+    assert both == pytest.approx(np.mean(alone))
+    assert both > similarity.divergence([0.0], [1.0], [0.0], [2.0])  # their moments as one set
+
+
 def test_summary_takes_medians_of_thirds():
     found = similarity.summary([1, 2, 9, 4, 5, 6])
     assert (found.early, found.middle, found.late, found.all) == (1.5, 6.5, 5.5, 4.5)
-    assert similarity.summary([0.0]).similarity == 1.0
     assert similarity.summary([0.1]).late == 0.1
     with pytest.raises(DataError, match="no batch norm"):
         similarity.summary([])
 
 
 def test_moments_of_other_shapes_are_refused():
-    with pytest.raises(DataError, match=r"mean \(1,\), variance \(2,\)"):
+    with pytest.raises(DataError, match=r"mean \(1, 1\), variance \(1, 2\)"):
         similarity.divergence([0, 0], [1, 1], [0], [1, 1])
     with pytest.raises(DataError, match="variances ≥ 0"):
         similarity.divergence([0], [-1], [0], [1])

@@ -1,8 +1,8 @@
 """What a backbone computes on pictures at every depth, in one inference pass: pooled features and inputs of batch norm.
 
 Features are means over positions at the end of each layer group that the network can be cut behind. For batch norm
-the pass takes the moments of what it is given, to be held against its stored statistics, which say what it was given in
-pretraining.
+the pass takes the moments of what it is given, picture by picture, and holds them against its stored statistics, which
+say what it was given in pretraining.
 """
 
 import dataclasses
@@ -13,39 +13,10 @@ import numpy as np
 from tfxfer import graph, models
 from tfxfer.backbones import Backbone
 from tfxfer.errors import BackboneError, DataError
-from tfxfer.models.statistics import Moments
 from tfxfer.pixels import check_pixel_scale
 from tfxfer.scores import similarity
 
 _FLOAT = "float32"
-
-
-@dataclasses.dataclass(frozen=True)
-class NormInputs:
-    """What one batch normalisation was given, in pretraining and on some pictures: moments of each channel.
-
-    Attributes:
-        name: of the layer.
-        stored_mean: float64 `[channels]`, as the layer keeps it; `stored_variance` likewise.
-        stored_variance: see there.
-        mean: float64 `[channels]`, on the pictures; `variance` likewise.
-        variance: see there.
-        epsilon: what the layer adds to a variance.
-    """
-
-    name: str
-    stored_mean: np.ndarray
-    stored_variance: np.ndarray
-    mean: np.ndarray
-    variance: np.ndarray
-    epsilon: float
-
-    @property
-    def divergence(self) -> float:
-        """How far the pictures are from those of pretraining here, nats a channel; see `scores.divergence`."""
-        # An epsilon of 0 would divide by the variance of channels that stand still.
-        epsilon = max(self.epsilon, 1e-12)
-        return similarity.divergence(self.stored_mean, self.stored_variance, self.mean, self.variance, epsilon=epsilon)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +26,13 @@ class Depths:
     Attributes:
         names: of the layer groups that the network can be cut behind, input first.
         features: for each of them, float32 `[pictures, width]`; the last are what the backbone gives.
-        norms: of each batch norm, input first; () where there is none that can be seen.
+        divergences: of each batch norm, input first, from its stored statistics, the mean over pictures, nats a
+            channel (see `scores.divergence`); () where there is none that can be seen.
     """
 
     names: tuple[str, ...]
     features: tuple[np.ndarray, ...]
-    norms: tuple[NormInputs, ...]
+    divergences: tuple[float, ...]
 
 
 def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> Depths:
@@ -79,7 +51,7 @@ def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> 
     flat = graph.inlined(backbone.model)
     ends, norms = _ends(flat), _norms(flat)
     looking = keras.Model(graph.input_of(flat), _looked_at(ends, norms))
-    rows, seen = [], Moments()
+    rows, apart = [], np.zeros(len(norms))
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
         # Every batch has the same size, the last one is padded: one trace, and the same rounding in all rows.
@@ -87,12 +59,11 @@ def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> 
         features, *of_norms = [part[: len(batch)] for part in (given if norms else [given])]
         rows.append(features)
         if norms:
-            means, variances = (part.astype(np.float64) for part in of_norms)
-            seen.add(len(batch), means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0))
+            apart += len(batch) * _divergences(norms, *of_norms)
     widths = np.cumsum([tensor.shape[-1] for _, tensor in ends])[:-1]
     features = np.split(np.concatenate(rows), widths, axis=1)
     names = tuple(name for name, _ in ends)
-    return Depths(names, tuple(np.ascontiguousarray(part) for part in features), _compared(norms, seen))
+    return Depths(names, tuple(np.ascontiguousarray(part) for part in features), tuple((apart / len(images)).tolist()))
 
 
 def _ends(flat: keras.Model) -> list[tuple[str, keras.KerasTensor]]:
@@ -141,21 +112,21 @@ def _joined(tensors: list[keras.KerasTensor]) -> keras.KerasTensor:
     return keras.ops.concatenate(tensors, axis=1) if len(tensors) > 1 else tensors[0]
 
 
-def _compared(norms, seen: Moments) -> tuple[NormInputs, ...]:
-    if not norms:
-        return ()
+def _divergences(norms, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Returns the divergence of each batch norm on a batch, float64 `[norms]`."""
     ends = np.cumsum([layer.moving_mean.shape[0] for layer, _ in norms])[:-1]
-    parts = zip(norms, np.split(seen.mean, ends), np.split(seen.variance, ends), strict=True)
-    return tuple(
-        NormInputs(
-            layer.name,
-            layer.moving_mean.numpy().astype(np.float64),
-            layer.moving_variance.numpy().astype(np.float64),
-            mean,
-            variance,
-            float(layer.epsilon),
-        )
-        for (layer, _), mean, variance in parts
+    parts = zip(norms, np.split(means, ends, axis=1), np.split(variances, ends, axis=1), strict=True)
+    return np.array(
+        [
+            similarity.divergence(
+                layer.moving_mean.numpy(),
+                layer.moving_variance.numpy(),
+                mean,
+                variance,
+                epsilon=max(float(layer.epsilon), 1e-12),  # 0 would divide by channels that stand still
+            )
+            for (layer, _), mean, variance in parts
+        ]
     )
 
 

@@ -92,7 +92,7 @@ def _score(found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups,
         "best_against_last": _paired(probes[-1], probes[best]),
         "best_against_pixels": _paired(of_pixels, probes[best]),
         "learnable": permutation.agreement([one for one, _ in near], labels, _permutations(len(labels)), seed),
-        "similarity": _similarity(found.norms),
+        "similarity": similarity.summary(found.divergences) if found.divergences else None,
         "sizes": () if curve is None else tuple(curve.sizes.tolist()),
         "curve": () if curve is None else curve.accuracies,
         "forecasts": () if curve is None else tuple(curve.forecast(times * len(labels)) for times in _TIMES),
@@ -124,12 +124,6 @@ def _depth(name: str, features: np.ndarray, probe: ridge.Probe, near: np.ndarray
 
 def _paired(first: ridge.Probe, second: ridge.Probe) -> intervals.Compared:
     return intervals.paired(first.predicted == first.labels, second.predicted == second.labels)
-
-
-def _similarity(norms: tuple[depths.NormInputs, ...]) -> similarity.Divergence | None:
-    if not norms:
-        return None
-    return similarity.summary([norm.divergence for norm in norms])
 
 
 def _curve(features: np.ndarray, labels: np.ndarray, seed: int) -> curves.LearningCurve | None:

@@ -148,7 +148,7 @@ def up_to(limit: int | None, batches: Iterable) -> Iterator:
 
 
 @dataclasses.dataclass
-class Moments:
+class _Moments:
     """Mean and variance of numbers that come in batches, in float64 (Chan et al. 1979: no difference of squares)."""
 
     count: float = 0.0
@@ -157,11 +157,9 @@ class Moments:
 
     @property
     def variance(self) -> np.ndarray:
-        """Of all that came, divided by their number."""
         return self.squares / self.count
 
     def add(self, count: float, mean: np.ndarray, variance: np.ndarray) -> None:
-        """Takes a batch of `count` numbers a channel, with their moments, float64 `[channels]`."""
         if not count:  # all masked
             return
         total, distance = self.count + count, mean - self.mean
@@ -181,7 +179,7 @@ def _call(layer: BatchNorm, own_call: Callable, tell: Tell | None, inputs, train
     return outputs
 
 
-def _measure(model, layers, dataset, limit) -> tuple[dict[int, Moments], int, int]:
+def _measure(model, layers, dataset, limit) -> tuple[dict[int, _Moments], int, int]:
     called: list[BatchNorm] = []  # in the order of the tensors; filled while tracing, once
     told: list[tuple[tf.Tensor, ...]] = []
 
@@ -197,7 +195,7 @@ def _measure(model, layers, dataset, limit) -> tuple[dict[int, Moments], int, in
         # Three tensors, since each one costs a copy to the host.
         return [tf.stack(counts), tf.concat(means, 0), tf.concat(variances, 0)] if told else []
 
-    measured: dict[int, Moments] = {}
+    measured: dict[int, _Moments] = {}
     concrete, examples, seen = None, 0, 0
     for batch in up_to(limit, dataset):
         inputs = tf.nest.map_structure(tf.convert_to_tensor, keras.utils.unpack_x_y_sample_weight(batch)[0])
@@ -209,7 +207,7 @@ def _measure(model, layers, dataset, limit) -> tuple[dict[int, Moments], int, in
         ends = np.cumsum([layer.moving_mean.shape[0] for layer in called])[:-1]
         parts = zip(results[0], *(np.split(values, ends) for values in results[1:]), strict=True) if results else ()
         for layer, moments in zip(called, parts, strict=True):
-            measured.setdefault(id(layer), Moments()).add(*moments)
+            measured.setdefault(id(layer), _Moments()).add(*moments)
     if not seen:
         raise DataError("the dataset has no batches, so there is nothing to measure statistics on.")
     return measured, examples, seen
@@ -229,7 +227,7 @@ def _statistics(layer: BatchNorm) -> list[keras.Variable]:
     return [layer.moving_mean, layer.moving_variance, *([] if deviation is None else [deviation])]
 
 
-def _assign(layer: BatchNorm, moments: Moments) -> float:
+def _assign(layer: BatchNorm, moments: _Moments) -> float:
     """Writes new statistics; returns how far the mean has moved."""
     old_mean, old_variance = layer.moving_mean.numpy().astype(np.float64), layer.moving_variance.numpy()
     layer.moving_mean.assign(moments.mean.astype(np.float32))
@@ -239,7 +237,7 @@ def _assign(layer: BatchNorm, moments: Moments) -> float:
     return float(np.sqrt(np.mean((moments.mean - old_mean) ** 2 / (old_variance.astype(np.float64) + layer.epsilon))))
 
 
-def _check_finite(layer: BatchNorm, moments: Moments) -> None:
+def _check_finite(layer: BatchNorm, moments: _Moments) -> None:
     if not (np.isfinite(moments.mean).all() and np.isfinite(moments.variance).all()):
         raise DataError(
             f"batch norm {layer.name!r} is given NaN or infinite numbers: the weights below it or the inputs hold "

@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike
 from tfxfer.errors import DataError
 from tfxfer.scores import inputs
 
-# exp(−5 · divergence): puts photographs near ¾ and digits near ⅒, so that the scale is used from end to end.
-_STEEPNESS = 5.0
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """How far pictures are from those of pretraining: medians over batch norms, nats a channel, ≥ 0; 0 is alike.
+    """How far pictures are from those of pretraining: medians over batch norms, nats a channel, ≥ 0.
+
+    Pictures as in pretraining are not at 0, since a single one has not the moments of all; what is near is read off
+    from pictures that are known.
 
     Attributes:
         all: over all batch norms.
@@ -35,11 +35,6 @@ class Divergence:
     late: float
     layers: tuple[float, ...]
 
-    @property
-    def similarity(self) -> float:
-        """exp(−5 · `all`), in (0, 1]: 1 is alike."""
-        return float(np.exp(-_STEEPNESS * self.all))
-
 
 def divergence(
     stored_mean: ArrayLike, stored_variance: ArrayLike, mean: ArrayLike, variance: ArrayLike, *, epsilon: float = 1e-3
@@ -48,12 +43,17 @@ def divergence(
 
     That of a normal distribution with the measured moments from one with the stored moments (Kullback & Leibler 1951):
     ½ [(variance + (mean − stored mean)²) / stored variance − 1 − ln(variance / stored variance)], averaged over
-    channels; ε is added to both variances, as the layer does, or channels that stand still would count most.
+    channels and pictures; ε is added to both variances, as the layer does, or channels that stand still would count
+    most.
+
+    Give the moments of each picture, over its positions. With those of a whole set one picture makes up for another:
+    photographs of which half are inverted would be nearer to pretraining than all of them as they were, and pictures
+    that are much alike farther, for that alone.
 
     Args:
         stored_mean: `[channels]`, what the layer keeps; `stored_variance` likewise, ≥ 0.
         stored_variance: see there.
-        mean: `[channels]`, of what the layer is given; `variance` likewise, ≥ 0.
+        mean: `[pictures, channels]`, of what the layer is given; `variance` likewise, ≥ 0. `[channels]`: of one.
         variance: see there.
         epsilon: of the layer, > 0.
 
@@ -62,10 +62,15 @@ def divergence(
     """
     names = ("stored_mean", "stored_variance", "mean", "variance")
     given = (stored_mean, stored_variance, mean, variance)
-    rows = [inputs.features_of(np.atleast_2d(one), name=name)[0] for name, one in zip(names, given, strict=True)]
-    if len({row.shape for row in rows}) > 1 or (rows[1] < 0).any() or (rows[3] < 0).any() or not epsilon > 0:
+    rows = [inputs.features_of(np.atleast_2d(one), name=name) for name, one in zip(names, given, strict=True)]
+    of_layer, of_pictures = {row.shape for row in rows[:2]}, {row.shape for row in rows[2:]}
+    fits = of_layer == {(1, rows[2].shape[1])} and len(of_pictures) == 1
+    if not fits or (rows[1] < 0).any() or (rows[3] < 0).any() or not epsilon > 0:
         shapes = ", ".join(f"{name} {row.shape}" for name, row in zip(names, rows, strict=True))
-        raise DataError(f"{shapes}, epsilon {epsilon}: expected [channels] four times, variances ≥ 0 and epsilon > 0.")
+        raise DataError(
+            f"{shapes}, epsilon {epsilon}: expected [channels] twice, then [pictures, channels] twice, variances ≥ 0 "
+            "and epsilon > 0."
+        )
     old, new = rows[1] + epsilon, rows[3] + epsilon
     apart = (new + (rows[2] - rows[0]) ** 2) / old - 1 - np.log(new / old)
     return float(0.5 * apart.mean())
