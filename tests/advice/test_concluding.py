@@ -136,8 +136,8 @@ def test_references_ascend_and_are_read_at_the_nearest_size():
         for name, value in scale:
             assert references.nearest(value, size) == name
     assert references.scale(140) == references.REFERENCES[128]
-    assert references.is_similar(0.03, 128)
-    assert not references.is_similar(0.2, 128)
+    assert references.is_similar(0.2, 128)
+    assert not references.is_similar(0.3, 128)
     assert references.nearest(0.0, 128) == "photographs"
 
 

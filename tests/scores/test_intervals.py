@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.stats
 
 from tfxfer.errors import ConfigError, DataError
 from tfxfer.scores import intervals
@@ -25,7 +26,26 @@ def test_balanced_accuracy_is_the_mean_recall_and_one_class_is_a_share():
     found = intervals.balanced_accuracy([0, 0, 0, 1, 1, 0], [0, 0, 0, 0, 1, 1])
     assert found.value == pytest.approx((3 / 4 + 1 / 2) / 2)
     alone = intervals.balanced_accuracy([0, 0, 1], [0, 0, 0])
-    assert alone == intervals.share(2, 3)
+    share = intervals.share(2, 3)
+    assert (alone.value, alone.low, alone.high) == pytest.approx((share.value, share.low, share.high))
+
+
+def test_macro_f1_by_hand():
+    """Of three classes the third has no example. F1 of the first 2·3 / (2·3 + 1 + 1), of the second 2 / (2 + 1 + 2)."""
+    found = intervals.macro_f1(np.array([[3, 1, 0], [1, 1, 1], [0, 0, 0]]))
+    assert found.value == pytest.approx((6 / 8 + 2 / 5) / 2)
+    assert 0 <= found.low < found.value < found.high <= 1
+    one = intervals.macro_f1(np.array([[4, 1], [0, 0]]))  # the share itself, but for √2
+    low, high = (2 * bound / (1 + bound) for bound in (intervals.share(4, 5).low, intervals.share(4, 5).high))
+    assert one.low == pytest.approx(8 / 9 - np.sqrt(2) * (8 / 9 - low))
+    assert one.high == pytest.approx(min(1, 8 / 9 + np.sqrt(2) * (high - 8 / 9)))
+
+
+def test_wilsons_intervals_of_several_shares_are_those_of_each():
+    low, high = intervals.wilson(np.array([0, 8, 5]), np.array([5, 10, 5]))
+    for right, total, a, b in zip([0, 8, 5], [5, 10, 5], low, high, strict=True):
+        known = scipy.stats.binomtest(right, total).proportion_ci(0.95, method="wilson")
+        assert (a, b) == pytest.approx((known.low, known.high), abs=1e-12)
 
 
 def test_pairs_by_hand():
@@ -73,6 +93,7 @@ def test_bootstrap_is_wider_than_percentiles_for_few():
         (lambda: intervals.bootstrap(lambda at: 0.0, 1), "at least two are needed"),
         (lambda: intervals.bootstrap(lambda at: np.nan, 5), "not a number"),
         (lambda: intervals.balanced_accuracy([], []), "no examples"),
+        (lambda: intervals.macro_f1(np.zeros((2, 2), int)), "no examples"),
     ],
 )
 def test_what_has_no_interval_is_named(call, message):

@@ -38,7 +38,7 @@ def advise(
     prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
     examples, what = prepared.examples, prepared.plan.what
     train = examples.indices(examples_of.TRAIN)
-    pixels = examples.pixels(what.image_size, what.resize)
+    pixels = examples.pixels(what.image_size, what.framing)
     # Copies of a picture give each other away.
     _, copies = np.unique([examples.keys[index] for index in train], return_inverse=True)
     measured = measuring.measure(

@@ -61,17 +61,31 @@ class Compared:
 def share(right: int, total: int, *, confidence: float = CONFIDENCE) -> Estimate:
     """Returns a share of independent cases, such as an accuracy, with Wilson's score interval.
 
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". It is right for small
-    numbers and near 0 and 1 too, where the share ± 1.96 standard errors is not.
-
     Raises:
         DataError: no cases, or more right ones than there are.
     """
     inputs.share(confidence, name="confidence")
     if total < 1 or not 0 <= right <= total:
         raise DataError(f"{right} of {total} cases is no share: expected 0 ≤ right ≤ total and at least one case.")
-    found = scipy.stats.binomtest(int(right), int(total)).proportion_ci(confidence, method="wilson")
-    return Estimate(value=right / total, low=float(found.low), high=float(found.high))
+    low, high = wilson(np.array([right]), np.array([total]), confidence=confidence)
+    return Estimate(value=right / total, low=float(low[0]), high=float(high[0]))
+
+
+def wilson(right: np.ndarray, total: np.ndarray, *, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the bounds of Wilson's score intervals of shares, float64 `[shares]` twice.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". It is right for small
+    numbers and near 0 and 1 too, where the share ± 1.96 standard errors is not.
+
+    Args:
+        right: whole numbers `[shares]`; `total` likewise, ≥ 1.
+        total: see there.
+        confidence: share of such intervals that hold the truth.
+    """
+    found, z = right / total, scipy.stats.norm.ppf(0.5 + confidence / 2)
+    middle, half = found + z**2 / (2 * total), z * np.sqrt(found * (1 - found) / total + z**2 / (4 * total**2))
+    low, high = (middle - half) / (1 + z**2 / total), (middle + half) / (1 + z**2 / total)
+    return np.where(right == 0, 0.0, low), np.where(right == total, 1.0, high)
 
 
 def accuracy(predicted: ArrayLike, labels: ArrayLike, *, confidence: float = CONFIDENCE) -> Estimate:
@@ -83,25 +97,53 @@ def accuracy(predicted: ArrayLike, labels: ArrayLike, *, confidence: float = CON
 def balanced_accuracy(predicted: ArrayLike, labels: ArrayLike, *, confidence: float = CONFIDENCE) -> Estimate:
     """Returns the mean recall over the classes that have examples, with an interval for given counts of classes.
 
-    The classes are independent, so the distances of their Wilson intervals add up as squares: "method of variance
-    estimates recovery", Zou & Donner 2008, "Construction of confidence limits about effect measures".
-
     Args:
         predicted: whole numbers `[examples]`; `labels` likewise.
         labels: see there.
         confidence: share of such intervals that hold the truth.
+
+    Raises:
+        DataError: no examples.
     """
     predicted, labels = np.asarray(predicted), np.asarray(labels)
-    of_class = [
-        share(int((predicted[labels == one] == one).sum()), int((labels == one).sum()), confidence=confidence)
-        for one in np.unique(labels)
-    ]
-    if not of_class:
+    classes, total = np.unique(labels, return_counts=True)
+    right = np.array([(predicted[labels == one] == one).sum() for one in classes])
+    return mean_recall(right, total, confidence=confidence)
+
+
+def mean_recall(right: np.ndarray, total: np.ndarray, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Returns balanced accuracy from counts of each class, whole numbers `[classes]`; classes without examples are out.
+
+    Raises:
+        DataError: no class has examples.
+    """
+    inputs.share(confidence, name="confidence")
+    right, total = right[total > 0], total[total > 0]
+    if not total.size:
         raise DataError("there are no examples to take an accuracy of.")
-    value = float(np.mean([one.value for one in of_class]))
-    below = float(np.sqrt(sum((one.value - one.low) ** 2 for one in of_class))) / len(of_class)
-    above = float(np.sqrt(sum((one.high - one.value) ** 2 for one in of_class))) / len(of_class)
-    return Estimate(value=value, low=max(0.0, value - below), high=min(1.0, value + above))
+    return _of_mean(right / total, *wilson(right, total, confidence=confidence))
+
+
+def macro_f1(confusion: np.ndarray, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Returns the mean F1 over the classes that have examples.
+
+    F1 is 2s / (1 + s) for the share s of right ones among the examples that are of a class or taken for it. A mistake
+    is in two such shares, so these are not independent: the interval is √2 as wide as if they were.
+
+    Args:
+        confusion: whole numbers `[classes, classes]`, of class row that were classified as class column.
+        confidence: share of such intervals that hold the truth.
+
+    Raises:
+        DataError: no class has examples.
+    """
+    inputs.share(confidence, name="confidence")
+    right, seen = np.diag(confusion), confusion.sum(axis=1) > 0
+    if not seen.any():
+        raise DataError("there are no examples to take F1 of.")
+    right, either = right[seen], (confusion.sum(axis=0) + confusion.sum(axis=1) - right)[seen]
+    f1, low, high = (2 * one / (1 + one) for one in (right / either, *wilson(right, either, confidence=confidence)))
+    return _of_mean(f1, low, high, wider=np.sqrt(2))
 
 
 def paired(first_right: ArrayLike, second_right: ArrayLike, *, confidence: float = CONFIDENCE) -> Compared:
@@ -192,3 +234,14 @@ def bootstrap(
     tail = scipy.stats.norm.sf(wide)
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Estimate(value=value, low=float(low), high=float(high))
+
+
+def _of_mean(values: np.ndarray, low: np.ndarray, high: np.ndarray, *, wider: float = 1.0) -> Estimate:
+    """Returns the mean of independent figures between 0 and 1, with an interval from theirs.
+
+    Their distances add up as squares: "method of variance estimates recovery", Zou & Donner 2008, "Construction of
+    confidence limits about effect measures".
+    """
+    value, scale = float(values.mean()), wider / len(values)
+    below, above = (float(scale * np.linalg.norm(bound - values)) for bound in (low, high))
+    return Estimate(value=value, low=max(0.0, value - below), high=min(1.0, value + above))
