@@ -35,10 +35,21 @@ def test_macro_f1_by_hand():
     found = intervals.macro_f1(np.array([[3, 1, 0], [1, 1, 1], [0, 0, 0]]))
     assert found.value == pytest.approx((6 / 8 + 2 / 5) / 2)
     assert 0 <= found.low < found.value < found.high <= 1
-    one = intervals.macro_f1(np.array([[4, 1], [0, 0]]))  # the share itself, but for √2
+    one = intervals.macro_f1(np.array([[4, 1], [0, 0]]))  # a share of its own
     low, high = (2 * bound / (1 + bound) for bound in (intervals.share(4, 5).low, intervals.share(4, 5).high))
-    assert one.low == pytest.approx(8 / 9 - np.sqrt(2) * (8 / 9 - low))
-    assert one.high == pytest.approx(min(1, 8 / 9 + np.sqrt(2) * (high - 8 / 9)))
+    assert (one.low, one.high) == pytest.approx((low, high))
+    right = intervals.macro_f1(np.diag([5, 5]))
+    assert right.high == 1
+    assert right.low < 0.85
+
+
+def test_two_classes_share_their_mistakes():
+    """By hand, times the 100 cases of each class: a right one moves its F1 by 2 − 2·0.8, a mistake both by −0.8."""
+    counts = np.array([[40, 10], [10, 40]])
+    independent = 0.8 * 0.4**2 + 0.2 * (0.8**2 + 0.8**2)
+    together = 0.8 * 0.4**2 + 0.2 * 1.6**2
+    found = intervals._dependence(counts, np.arange(2), np.array([0.8, 0.8]))
+    assert found == pytest.approx(np.sqrt(together / independent))
 
 
 def test_wilsons_intervals_of_several_shares_are_those_of_each():
@@ -54,7 +65,7 @@ def test_pairs_by_hand():
     found = intervals.paired(first, second)
     assert (found.only_first, found.only_second, found.examples) == (2, 10, 100)
     assert found.difference.value == pytest.approx(0.08)
-    p, q = 11 / 102, 3 / 102
+    p, q = 10.5 / 102, 2.5 / 102
     half = 1.959964 * np.sqrt((p + q - (p - q) ** 2) / 102)
     assert (found.difference.low, found.difference.high) == pytest.approx((p - q - half, p - q + half))
     assert found.second_is_better == pytest.approx(0.9918, abs=2e-3)

@@ -128,7 +128,8 @@ def macro_f1(confusion: np.ndarray, *, confidence: float = CONFIDENCE) -> Estima
     """Returns the mean F1 over the classes that have examples.
 
     F1 is 2s / (1 + s) for the share s of right ones among the examples that are of a class or taken for it. A mistake
-    is in two such shares, so these are not independent: the interval is √2 as wide as if they were.
+    is in two such shares, so these are not independent: what that makes of the interval is taken from the counts, by
+    how each example moves each F1 (delta method).
 
     Args:
         confusion: whole numbers `[classes, classes]`, of class row that were classified as class column.
@@ -143,15 +144,32 @@ def macro_f1(confusion: np.ndarray, *, confidence: float = CONFIDENCE) -> Estima
         raise DataError("there are no examples to take F1 of.")
     right, either = right[seen], (confusion.sum(axis=0) + confusion.sum(axis=1) - right)[seen]
     f1, low, high = (2 * one / (1 + one) for one in (right / either, *wilson(right, either, confidence=confidence)))
-    return _of_mean(f1, low, high, wider=np.sqrt(2))
+    return _of_mean(f1, low, high, wider=_dependence(confusion, np.flatnonzero(seen), f1))
+
+
+def _dependence(confusion: np.ndarray, classes: np.ndarray, f1: np.ndarray) -> float:
+    """Returns the deviation of the sum of F1 over that which it would have if they were independent."""
+    examples = confusion.sum()
+    rows, columns = np.indices(confusion.shape)
+    moves = np.stack(
+        [
+            (2 * ((rows == one) & (columns == one)) - of * ((rows == one).astype(float) + (columns == one)))
+            / (confusion[one].sum() + confusion[:, one].sum())
+            for one, of in zip(classes, f1, strict=True)
+        ]
+    )
+    shares = confusion / examples
+    independent = (shares * np.square(moves)).sum()
+    together = (shares * np.square(moves.sum(axis=0))).sum()
+    return float(np.sqrt(together / independent)) if independent > 0 else 1.0
 
 
 def paired(first_right: ArrayLike, second_right: ArrayLike, *, confidence: float = CONFIDENCE) -> Compared:
     """Compares two classifiers on the same examples: on which one was right and the other wrong.
 
-    Sources: the interval is Bonett & Price 2012, "Adjusted Wald confidence interval for a difference of binomial
-    proportions based on paired data"; the probability is that of a Beta(½ + n, ½ + m) above ½ (Jeffreys' prior), n and
-    m being the examples that the second and the first alone have right.
+    Sources: the interval is Agresti & Min 2005, "Simple improved confidence intervals for comparing matched
+    proportions", half an example added to each of the four cases; the probability is that of a Beta(½ + n, ½ + m)
+    above ½ (Jeffreys' prior), n and m being the examples that the second and the first alone have right.
 
     Args:
         first_right: whether each example was classified rightly, bool `[examples]`; `second_right` likewise.
@@ -168,7 +186,7 @@ def paired(first_right: ArrayLike, second_right: ArrayLike, *, confidence: float
     total = first.size
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     width = scipy.stats.norm.ppf(0.5 + confidence / 2)
-    p, q = (only_second + 1) / (total + 2), (only_first + 1) / (total + 2)
+    p, q = (only_second + 0.5) / (total + 2), (only_first + 0.5) / (total + 2)
     half = float(width * np.sqrt((p + q - (p - q) ** 2) / (total + 2)))
     return Compared(
         difference=Estimate(
