@@ -31,8 +31,8 @@ class Measured:
             truth in 93 to 94 % of simulated tests. None in reports of older versions; the next two likewise.
         macro_f1: mean over these classes of the harmonic mean of precision and recall.
         macro_f1_interval: 95 % interval of it, from Wilson's of each class's share of right ones in all that are of it
-            or taken for it, which F1 is a function of; wider as a mistake counts in two classes. It held the truth in 94
-            to 95 % of simulated tests.
+            or taken for it, which F1 is a function of; wider as a mistake counts in two classes. It held the truth in
+            94 to 95 % of simulated tests.
         cross_entropy: mean negative log probability of the right class, nats.
         classes: in the order of the logits.
         confusion: examples of class row that were classified as class column.
