@@ -95,6 +95,15 @@ def test_transfer_does_not_help_where_pixels_are_as_good():
     assert "probability 0.70" in only.reason
 
 
+def test_few_examples_do_not_show_that_transfer_does_not_help():
+    measured = _measured(best_against_pixels=_compared(0.04, 0.9))  # up to 6 points may be gained
+    assert concluding.verdict_of(measured) == "undecided"
+    first, *_ = concluding.conclude(measured)
+    assert first.advice.startswith("Too few examples to tell whether transfer helps")
+    assert "2.0 to 6.0 points more" in first.reason
+    assert concluding.stages_of(measured) == "full"
+
+
 def test_you_need_labels_where_the_curve_rises():
     first, *_ = concluding.conclude(_measured(forecasts=(_forecast(0.05),)))
     assert first.advice == ("You need labels, not tuning: 200 more are expected to bring +5.0 points (4.0 to 7.5).")

@@ -58,7 +58,7 @@ def advise(
         verdict=verdict,
         quarter=concluding.quarter_of(measured),
         conclusions=concluding.conclude(measured),
-        at=concluding.cut_of(measured) if verdict == "transfer_helps" else "",
+        at=concluding.cut_of(measured) if verdict in ("transfer_helps", "undecided") else "",
         stages=concluding.stages_of(measured),
     )
 

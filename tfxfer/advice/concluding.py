@@ -13,6 +13,8 @@ from tfxfer.advice.result import Conclusion, Measurements, Verdict
 SIGNIFICANT = 0.01
 # Two classifiers differ where one is better with at least this probability.
 CERTAIN = 0.975
+# Where as much or more may still be gained by transfer, it is not said that it does not help. A prior.
+WORTH = 0.05
 # "Small": twice the labels are expected to bring so much accuracy or more. A prior.
 SMALL_GAIN = 0.02
 # From here on more labels come first: the gain expected of twice as many, of which half must be certain. A prior.
@@ -25,9 +27,10 @@ def verdict_of(measured: Measurements) -> Verdict:
     """Returns in a word whether features of the network are worth anything here."""
     if measured.learnable.p_value > SIGNIFICANT:
         return "nothing_learnable"
-    if measured.best_against_pixels.second_is_better < CERTAIN:
-        return "transfer_does_not_help"
-    return "transfer_helps"
+    compared = measured.best_against_pixels
+    if compared.second_is_better >= CERTAIN:
+        return "transfer_helps"
+    return "undecided" if compared.difference.high >= WORTH else "transfer_does_not_help"
 
 
 def cut_of(measured: Measurements) -> str:
@@ -61,8 +64,7 @@ def stages_of(measured: Measurements) -> str:
     Small and similar: the head alone. Small and different: later groups, too. Large: everything. Where transfer does
     not help, a network from scratch.
     """
-    verdict = verdict_of(measured)
-    if verdict != "transfer_helps":
+    if (verdict := verdict_of(measured)) in ("nothing_learnable", "transfer_does_not_help"):
         return "scratch" if verdict == "transfer_does_not_help" else ""
     if not is_small(measured):
         return "full"
@@ -74,10 +76,11 @@ def conclude(measured: Measurements) -> tuple[Conclusion, ...]:
     verdict = verdict_of(measured)
     if verdict == "nothing_learnable":
         return (_nothing_learnable(measured),)
-    found = [_no_transfer(measured)] if verdict == "transfer_does_not_help" else [_transfer(measured)]
+    worth = {"transfer_does_not_help": _no_transfer, "undecided": _undecided, "transfer_helps": _transfer}
+    found = [worth[verdict](measured)]
     if (labels := _labels(measured)) is not None:
         found.insert(0 if verdict == "transfer_helps" else 1, labels)
-    if verdict == "transfer_helps":
+    if verdict != "transfer_does_not_help":
         found += [_depth(measured), _stages(measured)]
     return tuple(found)
 
@@ -99,7 +102,17 @@ def _no_transfer(measured: Measurements) -> Conclusion:
         "backbone, or a small network from scratch (--stages=scratch).",
         reason=f"a linear classifier has {measured.pixels} right on 16×16 pixels and "
         f"{measured.depth(measured.best).linear} on the best features; these are better with probability "
-        f"{compared.second_is_better:.2f}, and {CERTAIN} would be needed",
+        f"{compared.second_is_better:.2f}, by at most {100 * compared.difference.high:.1f} points",
+    )
+
+
+def _undecided(measured: Measurements) -> Conclusion:
+    found = measured.best_against_pixels.difference
+    low, high = 100 * found.low, 100 * found.high
+    return Conclusion(
+        advice="Too few examples to tell whether transfer helps; start from the pretrained weights, as is usual.",
+        reason=f"on {measured.examples:,} examples a linear classifier has {measured.pixels} right on 16×16 pixels and "
+        f"{measured.depth(measured.best).linear} on the best features: {low:.1f} to {high:.1f} points more",
     )
 
 

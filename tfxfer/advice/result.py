@@ -77,7 +77,7 @@ class Conclusion:
     reason: str
 
 
-Verdict = Literal["nothing_learnable", "transfer_does_not_help", "transfer_helps"]
+Verdict = Literal["nothing_learnable", "transfer_does_not_help", "undecided", "transfer_helps"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
