@@ -2,11 +2,10 @@ import pathlib
 
 import pytest
 
-from tfxfer import Data, Recipe, Stage, config, heads
+from tfxfer import Augment, Data, Recipe, Stage, config, heads
 from tfxfer.advice import recipe_file
 from tfxfer.errors import ConfigError, WorkdirError
 from tfxfer.recipes import Adam, Backbone
-from tfxfer.reuse import Augment
 
 RECIPES = [
     Recipe(),
@@ -15,7 +14,7 @@ RECIPES = [
         data=Data(source="csv:a.csv", label_column="breed"),
         head=heads.MLP(hidden=(8,)),
         stages=(Stage(train="head", epochs=3, optimizer=Adam()), Stage(train=2, steps=7)),
-        augment=Augment(flip=True) if "flip" in Augment.__dataclass_fields__ else Augment(),
+        augment=Augment(views=3),
     ),
 ]
 
