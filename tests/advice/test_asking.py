@@ -8,7 +8,7 @@ from tfxfer import values
 from tfxfer.advice import advised
 from tfxfer.advice.result import Advice
 from tfxfer.cli.main import main
-from tfxfer.errors import DataError
+from tfxfer.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("plugin")
 
@@ -97,3 +97,12 @@ def test_few_examples_have_no_curve_and_one_of_a_class_is_no_error():
 def test_one_class_is_refused():
     with pytest.raises(DataError, match="one class only"):
         _advise((_arrays(meaning=True)[0], np.zeros(90, int)))
+
+
+def test_a_task_without_classes_is_refused_with_what_to_use():
+    pictures, labels = _arrays(meaning=True)
+    with pytest.raises(ConfigError, match=r"the task is regression\. Closed-form probes for it: scores\.regress"):
+        tfxfer.advise(
+            tfxfer.Recipe(data=tfxfer.Data(task="regression"), backbone="tiny:cnn", image_size=24),
+            data=(pictures, labels * 1.5 + np.arange(90) / 7),
+        )

@@ -10,6 +10,7 @@ from tfxfer import data as examples_of
 from tfxfer import pipeline, recipes
 from tfxfer.advice import concluding, measuring
 from tfxfer.advice.result import Advice
+from tfxfer.errors import ConfigError
 
 
 def advise(
@@ -37,6 +38,11 @@ def advise(
     """
     prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
     examples, what = prepared.examples, prepared.plan.what
+    if not what.task.has_classes:
+        raise ConfigError(
+            f"advice is about one class for each picture, and the task is {what.task.kind}. Closed-form probes for it: "
+            "scores.regress(features, targets), with features of load_backbone(…).features(images)."
+        )
     train = examples.indices(examples_of.TRAIN)
     pixels = examples.pixels(what.image_size, what.framing)
     # Copies of a picture give each other away.

@@ -4,8 +4,8 @@ import numpy as np
 
 from tfxfer import answers
 from tfxfer.evaluation import intervals
-from tfxfer.evaluation.of_classes import wilson
 from tfxfer.evaluation.report import LabelResult, MeasuredLabels
+from tfxfer.scores import intervals as shares
 
 
 def measured_labels(logits: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> MeasuredLabels:
@@ -28,6 +28,7 @@ def measured_labels(logits: np.ndarray, labels: np.ndarray, names: tuple[str, ..
 
     whole, count = np.ones((1, len(labels))), len(labels)
     right = int((told == (labels > 0)).all(axis=1).sum())
+    exact = shares.share(right, count)
     wide = logits.astype(np.float64)
     entropy = np.logaddexp(0, wide) - wide * labels
     return MeasuredLabels(
@@ -38,8 +39,8 @@ def measured_labels(logits: np.ndarray, labels: np.ndarray, names: tuple[str, ..
         micro_f1_interval=intervals.bootstrap(micro, count),
         macro_f1=float(macro(whole)[0]),
         macro_f1_interval=intervals.bootstrap(macro, count),
-        exact=right / count,
-        exact_interval=tuple(map(float, wilson(right, count))),
+        exact=exact.value,
+        exact_interval=(exact.low, exact.high),
         cross_entropy=float(entropy.sum(axis=1).mean()),
         labels=tuple(
             LabelResult(
