@@ -160,11 +160,14 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
         "devices": "gpu:0", "workers": "a:1,b:2", "task_index": "1", "checkpoint_seconds": "5",
         "resume": "must", "profile_steps": "1:3", "precision": "mixed_float16", "jit_compile": "true",
         "deterministic": "false", "formats": "onnx,litert", "assert_accuracy_at_least": "0.9",
-        "hub_archive": "model.tar.gz",
+        "hub_archive": "model.tar.gz", "task": "multi_label", "label_separator": "|",
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
-    assert recipe.data == Data(source="csv:x", image_column="photo", label_column="breed", on_bad_image="skip")
+    assert recipe.data == Data(
+        source="csv:x", image_column="photo", label_column="breed", on_bad_image="skip", task="multi_label",
+        label_separator="|",
+    )  # fmt: skip
     assert recipe.backbone.handle == "keras:VGG16"
     assert (recipe.stages, recipe.image_size, recipe.batch_size, recipe.seed) == ("full", 96, 8, 3)
     assert recipe.backbone.allow_unsafe_model_code is True
