@@ -12,8 +12,9 @@ import pytest
 from conftest import tiny_recipe
 
 import tfxfer
-from tfxfer import export, exporting, files, formats, pipeline
+from tfxfer import assessment, export, exporting, files, formats, pipeline
 from tfxfer.cli.main import main
+from tfxfer.data import pictures
 from tfxfer.data.rows import Rows
 from tfxfer.errors import AccuracyError, BundleError, ConfigError, FormatError, WorkdirError
 from tfxfer.export import bundle as bundles
@@ -159,6 +160,23 @@ def test_a_format_beyond_its_limit_is_left_out(again, tmp_path, monkeypatch):
     report, _ = again(Export(formats=("safetensors",)), output=tmp_path / "new")
     assert "probabilities differ by up to 0.001, allowed are 1e-05" in report.left_out[0].reason
     assert not (tmp_path / "new" / "weights").exists()
+
+
+def test_only_what_is_looked_at_is_decoded(bundle, again, tmp_path, monkeypatch):
+    render, decoded = pictures.render, []
+
+    def counted(some, *rest):
+        decoded.append(len(some))
+        render(some, *rest)
+
+    monkeypatch.setattr(pictures, "render", counted)
+    monkeypatch.setattr(formats, "REPRESENTATIVE", 5)
+    report, _ = again(Export(formats=("safetensors",)), output=tmp_path / "new")
+    assert decoded == [5 + 12]
+    assert report.export[0].examples == 12
+    decoded.clear()
+    assessment.assess(bundle)
+    assert decoded == [12]
 
 
 def test_new_images_serve_to_check_where_the_old_ones_are_gone(bundle, again, colours, tmp_path, monkeypatch):

@@ -48,6 +48,7 @@ def assess(
         model = view_averaging.averaged(model, view_averaging.augment_of(bundle), tta)
     columns = {"image_column": image_column, "label_column": label_column}
     examples = open_examples(opened, source, on_bad_image=on_bad_image, **columns)
+    examples = examples.some(examples.indices(data.TEST))  # nothing else is decoded
     pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
     measured = evaluation.measure(model, examples.rows(pixels, data.TEST), opened.class_names)
     return dataclasses.replace(measured, views=tta) if tta > 1 else measured

@@ -54,6 +54,10 @@ def export_again(
     plan = values.from_json(Plan, files.read_json(bundle / "plan.json"))
     report = values.from_json(Report, files.read_json(bundle / "report.json"))
     examples = assessment.open_examples(opened, source, on_bad_image=on_bad_image)
+    train = examples.indices(data.TRAIN)
+    # Of training pictures those alone that ranges are measured on; no other is decoded.
+    train = train[evenly(len(train), formats.REPRESENTATIVE)] if len(train) else train
+    examples = examples.some(np.union1d(train, examples.indices(data.TEST)))
     pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
     test = examples.rows(pixels, data.TEST)
     checks.check_accuracy(asked, opened.task.kind)
