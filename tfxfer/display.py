@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import rich.box
@@ -35,6 +35,23 @@ def plan_text(plan: Plan, data: DataFacts, backbone: BackboneFacts, *, colour: b
         backbone: what the network starts from.
         colour: whether to use a terminal's colours.
     """
+    console = console_with(_facts(plan, data, backbone), colour=colour)
+    console.print(_stages(plan, backbone))
+    console.print(_speeds(plan, backbone))
+    if plan.reasons:
+        console.print()
+    for reason in plan.reasons:
+        console.print(rich.text.Text(f"· {clean(reason)}"))
+    return text_of(console)
+
+
+def console_with(facts: Iterable[tuple[str, str]], *, colour: bool = False) -> rich.console.Console:
+    """Returns a page 100 characters wide that begins with facts by name; `text_of` gives it back.
+
+    Args:
+        facts: of each its name and what it is.
+        colour: whether to use a terminal's colours.
+    """
     console = rich.console.Console(
         file=io.StringIO(),
         width=_WIDTH,
@@ -42,16 +59,15 @@ def plan_text(plan: Plan, data: DataFacts, backbone: BackboneFacts, *, colour: b
         color_system="standard" if colour else None,
         highlight=False,
     )
-    facts = rich.table.Table.grid(padding=(0, 2))
-    for name, text in _facts(plan, data, backbone):
-        facts.add_row(rich.text.Text(name, "bold"), rich.text.Text(clean(text)))
-    console.print(facts)
-    console.print(_stages(plan, backbone))
-    console.print(_speeds(plan, backbone))
-    if plan.reasons:
-        console.print()
-    for reason in plan.reasons:
-        console.print(rich.text.Text(f"· {clean(reason)}"))
+    table = rich.table.Table.grid(padding=(0, 2))
+    for name, text in facts:
+        table.add_row(rich.text.Text(name, "bold"), rich.text.Text(clean(text)))
+    console.print(table)
+    return console
+
+
+def text_of(console: rich.console.Console) -> str:
+    """Returns what was printed on a page, no line ending in blanks."""
     return "".join(line.rstrip() + "\n" for line in console.file.getvalue().splitlines())
 
 

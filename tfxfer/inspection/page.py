@@ -1,21 +1,18 @@
 """What `tfxfer data check` shows: one page, as text for a terminal and as HTML. Names are cleaned, and escaped."""
 
 import base64
-import io
 from collections.abc import Sequence
 
 import jinja2
 import rich.box
-import rich.console
 import rich.padding
 import rich.table
 import rich.text
 
-from tfxfer.display import clean
+from tfxfer.display import clean, console_with, text_of
 from tfxfer.inspection.findings import Finding
 from tfxfer.inspection.inspected import Inspected
 
-_WIDTH = 100
 # Of classes, on a terminal: the largest and the smallest.
 _ROWS = 30
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": ""}
@@ -23,17 +20,7 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": ""}
 
 def text_page(inspected: Inspected, findings: Sequence[Finding], *, colour: bool = False) -> str:
     """Returns the page for a terminal, 100 characters wide."""
-    console = rich.console.Console(
-        file=io.StringIO(),
-        width=_WIDTH,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-    )
-    facts = rich.table.Table.grid(padding=(0, 2))
-    for name, text in _facts(inspected):
-        facts.add_row(rich.text.Text(name, "bold"), rich.text.Text(clean(text)))
-    console.print(facts)
+    console = console_with(_facts(inspected), colour=colour)
     console.print(_classes(inspected))
     for finding in findings:
         line = rich.text.Text()
@@ -45,7 +32,7 @@ def text_page(inspected: Inspected, findings: Sequence[Finding], *, colour: bool
         if finding.fix:
             console.print(rich.padding.Padding(rich.text.Text(f"→ {finding.fix}"), (0, 0, 0, 2)))
     console.print(rich.text.Text(verdict(findings), "bold"))
-    return "".join(line.rstrip() + "\n" for line in console.file.getvalue().splitlines())
+    return text_of(console)
 
 
 def html_page(inspected: Inspected, findings: Sequence[Finding], sheet: bytes = b"") -> str:
