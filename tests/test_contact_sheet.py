@@ -7,8 +7,9 @@ import PIL.Image
 import pytest
 
 import tfxfer
-from tfxfer import contact_sheet, data, framing, testing
+from tfxfer import augmentation, contact_sheet, data, framing, tasks, testing
 from tfxfer.cli.main import main
+from tfxfer.data.rows import Rows
 from tfxfer.errors import WorkdirError
 
 pytestmark = pytest.mark.usefixtures("plugin")
@@ -39,6 +40,34 @@ def test_rows_are_pictures_views_and_batches_with_shares_of_labels(colours, tmp_
         assert image.width == 110 + 6 * 102 + 6
         tile = np.asarray(image)[6 : 6 + 96, 110 : 110 + 96]
     np.testing.assert_array_equal(tile[::4, ::4], raw.pictures[0])
+
+
+@pytest.mark.parametrize(
+    ("task", "targets", "texts"),
+    [
+        (tasks.Task(kind="multi_label"), np.array([[1, 0], [1, 1], [0, 0]] * 4, np.uint8), {"cat", "cat\ndog", "none"}),
+        (
+            tasks.Task(kind="regression", means=(2.0, 0.0), deviations=(0.5, 1.0)),
+            np.array([[1.5, -1], [2.5, 0.25], [2, 0]] * 4, np.float32),
+            {"1.5 cat\n-1 dog", "2.5 cat\n0.25 dog", "2 cat\n0 dog"},
+        ),
+        (tasks.Task(kind="ordinal"), np.array([0, 1] * 6, np.int32), {"cat", "dog"}),
+    ],
+)
+def test_below_each_picture_stands_what_its_task_is(task, targets, texts):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), np.uint8)
+    rows = Rows(pixels, targets, np.arange(12), 2, tuple(f"{n:064x}" for n in range(12)), task=task)
+    augment = augmentation.settled(tfxfer.Augment(preset="none", cutmix=1.0))
+    raw, mixed, *_ = contact_sheet._strips(rows, ("cat", "dog"), augment, 0, 6, 2)
+    assert set(raw.labels) == texts
+    assert raw.pictures.shape == mixed.pictures.shape
+    if task.kind == "regression":  # mixtures lie between what is mixed, in the units of the data
+        numbers = np.array([[float(line.split()[0]) for line in text.split("\n")] for text in mixed.labels])
+        assert (numbers.min(axis=0) >= [1.5, -1]).all()
+        assert (numbers.max(axis=0) <= [2.5, 0.25]).all()
+    else:
+        assert {line.split(" % ")[-1] for text in mixed.labels for line in text.split("\n")} <= {"cat", "dog", "none"}
+    contact_sheet.arranged((raw, mixed))
 
 
 def test_pictures_are_of_the_training_split_alone(colours, tmp_path):

@@ -124,7 +124,7 @@ def test_the_plan_has_a_row_for_each_stage():
 )  # fmt: skip
 def test_the_plan_tells_what_is_done_to_pictures(asked, said):
     text = shown(Recipe(stages=(Stage(epochs=20),), augment=Augment(**asked)))
-    assert row(text, "augmentation") == f"augmentation {said}"
+    assert row(text, "augment") == f"augment {said}"
 
 
 def test_the_plan_tells_what_is_computed_once_and_what_it_takes():

@@ -284,6 +284,28 @@ def test_slips_are_answered_before_anything_trains(table, monkeypatch, tmp_path,
     assert not list(tmp_path.rglob("*.*"))
 
 
+def test_labels_are_measured_on_tables_of_other_kinds(runs, table, tmp_path):
+    """Each image of a test may have one label, and what was trained from columns is measured on cells with several."""
+    rows = list(csv.reader((table / "t.csv").read_text().splitlines()))[1:]
+    names = [[str(table / row[0]), row[1]] for row in rows if row[1] in ("red", "blue")]
+    with (tmp_path / "one.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["image", "tags"], *names])
+    bundle = runs("multi_label") / "bundle"
+    assert assessment.assess(bundle, f"csv:{tmp_path / 'one.csv'}").examples == len(names)
+    columns = {"label_column": "red,blue"}
+    flags = assessment.assess(bundle, f"csv:{table / 't.csv'}", **columns)
+    recipe = files.read_json(bundle / "recipe.json")
+    other = shutil.copytree(bundle, tmp_path / "other")
+    recipe["data"] |= {"label_column": "red,blue", "label_separator": ""}
+    files.write_json(other / "recipe.json", recipe)
+    index = files.read_json(other / "bundle.json")
+    index["files"]["recipe.json"] = files.sha256(other / "recipe.json")
+    files.write_json(other / "bundle.json", index)
+    asked = {"label_column": "tags", "label_separator": "|"}
+    cells = assessment.assess(other, f"csv:{table / 't.csv'}", **asked)
+    assert (cells.examples, cells.micro_f1) == (flags.examples, flags.micro_f1)
+
+
 def test_views_are_averaged_of_single_labels_alone(runs):
     with pytest.raises(
         ConfigError, match=r"averages probabilities of single labels, and the network's task is ordinal"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -78,8 +79,24 @@ def test_the_plan_of_an_older_bundle_is_read(tmp_path):
     assert view_averaging.augment_of(tmp_path).rotation == 12.0
 
 
+def test_where_training_saw_each_picture_alone_there_are_no_views(network, tmp_path):
+    """Whatever they might have differed in: one view is the picture itself."""
+    old = {"views": 1, "live": False, "flip": True, "rotation": 12.0, "shift": 0.1, "zoom": 0.1, "mixup": 0.0}
+    files.write_json(tmp_path / "plan.json", {"what": {"augment": old}})
+    with pytest.raises(ConfigError, match="neither moved nor mirrored"):
+        view_averaging.averaged(network, view_averaging.augment_of(tmp_path), 2)
+    files.write_json(tmp_path / "plan.json", {"what": {"augment": old | {"live": True}}})
+    assert view_averaging.augment_of(tmp_path).flip == "horizontal"
+
+
 def test_evaluate_and_predict_say_that_they_average(trained, colours, tmp_path, capsys):
-    bundle = f"--bundle={trained / 'bundle'}"
+    folder = shutil.copytree(trained / "bundle", tmp_path / "bundle")
+    plan, index = (files.read_json(folder / name) for name in ("plan.json", "bundle.json"))
+    plan["what"]["augment"]["views"] = 4
+    files.write_json(folder / "plan.json", plan)
+    index["files"]["plan.json"] = files.sha256(folder / "plan.json")
+    files.write_json(folder / "bundle.json", index)
+    bundle = f"--bundle={folder}"
     assert main(["evaluate", bundle, "--tta=3", f"--output={tmp_path / 'r.json'}"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"accuracy \d+\.\d % on 12 examples .*, by the mean over 3 views of each picture", shown)

@@ -17,6 +17,7 @@ def assess(
     on_bad_image: str = "error",
     image_column: str = "",
     label_column: str = "",
+    label_separator: str = "",
     allow_unsafe_model_code: bool = False,
     tta: int = 1,
 ) -> AnyMeasured:
@@ -28,8 +29,10 @@ def assess(
             bundle was trained from, its test split.
         on_bad_image: "error" or "skip".
         image_column: where `source` is a table, the heading of its paths; "" for that of the bundle's recipe, where
-            that was one too, else for those that are known. `label_column` likewise, of its classes.
+            that was one too, else for those that are known. `label_column` likewise, of its classes, and
+            `label_separator`, what stands between several in one cell.
         label_column: see there.
+        label_separator: see there.
         allow_unsafe_model_code: whether ops of a SavedModel in its network may run that the scan refuses.
         tta: views of each picture, over which probabilities are averaged, ≥ 1; 1: the picture itself alone.
 
@@ -46,7 +49,7 @@ def assess(
     if tta > 1:
         view_averaging.check_task(opened.task.kind)
         model = view_averaging.averaged(model, view_averaging.augment_of(bundle), tta)
-    columns = {"image_column": image_column, "label_column": label_column}
+    columns = {"image_column": image_column, "label_column": label_column, "label_separator": label_separator}
     examples = open_examples(opened, source, on_bad_image=on_bad_image, **columns)
     examples = examples.some(examples.indices(data.TEST))  # nothing else is decoded
     pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
@@ -61,6 +64,7 @@ def open_examples(
     on_bad_image: str = "error",
     image_column: str = "",
     label_column: str = "",
+    label_separator: str = "",
 ) -> data.Examples:
     """Returns the examples to measure a bundle on, in the split `data.TEST`.
 
@@ -68,22 +72,24 @@ def open_examples(
         bundle: an opened one.
         source: labelled images, all of them in that split; None: those that the bundle was trained from.
         on_bad_image: "error" or "skip".
-        image_column: as in `assess`; `label_column` likewise.
+        image_column: as in `assess`; `label_column` and `label_separator` likewise.
         label_column: see there.
+        label_separator: see there.
 
     Raises:
         BundleError: the bundle was trained on arrays of a program, or its data has changed since.
         DataError: the data cannot be read, or has a class that the bundle does not know.
     """
     if source is not None:
-        columns = {"image_column": image_column, "label_column": label_column}
+        columns = {"image_column": image_column, "label_column": label_column, "label_separator": label_separator}
         asked = recipes.Data(source=source, on_bad_image=on_bad_image, **columns)
         kind = bundle.task.kind
         if asked.is_table:
             trained = _recipe(bundle).data
             columns = {name: heading or getattr(trained, name) for name, heading in columns.items()}
             several = len(headings_in(columns["label_column"])) > 1
-            columns["label_separator"] = "" if several or kind != "multi_label" else trained.label_separator
+            if several or kind != "multi_label":
+                columns["label_separator"] = ""
             asked = dataclasses.replace(asked, task=kind, **columns)
         elif kind != "single_label":
             asked = dataclasses.replace(asked, task=kind)

@@ -9,12 +9,13 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from tfxfer import augmentation, backbones, checks, data, files, plans, recipes
+from tfxfer import answers, augmentation, backbones, checks, data, files, plans, recipes
 from tfxfer.augmentation import Augment
 from tfxfer.data import batches, mixing, views
 from tfxfer.data.rows import Rows, evenly
 from tfxfer.display import clean
 from tfxfer.errors import WorkdirError
+from tfxfer.tasks import Task
 
 # Of the pictures on the sheet, in pixels: small ones are enlarged by a whole number, large ones made smaller.
 _LEAST, _MOST = 96, 160
@@ -101,7 +102,7 @@ def draw(recipe: recipes.Recipe, output: pathlib.Path, *, columns: int = 8, show
 def _strips(rows: Rows, class_names: tuple[str, ...], augment: Augment, seed: int, columns: int, shown: int):
     """Yields the rows of the sheet; its columns are every other one of the pictures that are mixed."""
     positions = np.unique(evenly(len(rows), columns))
-    names = tuple(_short(class_names[label]) for label in rows.labels[positions])
+    names = tuple(_told(target, rows.task, class_names) for target in rows.labels[positions])
     yield Strip("as they are", rows.take(positions), names)
     differs = augmentation.described(augment) != "nothing"
     with_views = views.with_views(rows, shown + 1 if differs else 1, augment, seed=seed)
@@ -115,7 +116,11 @@ def _strips(rows: Rows, class_names: tuple[str, ...], augment: Augment, seed: in
     steps = min(_BATCHES, -(-len(rows) // columns))
     mixed = batches.training_batches(with_views, batch_size=columns, start=0, steps=steps, seed=seed, stage=0, mix=mix)
     for number, (pixels, labels, *_weights) in enumerate(mixed, start=1):
-        yield Strip(f"mixed batch {number}", pixels.numpy(), tuple(_shares(row, class_names) for row in labels.numpy()))
+        if rows.task.kind == "regression":
+            names = tuple(_told(target, rows.task, class_names) for target in answers.meant(labels.numpy(), rows.task))
+        else:
+            names = tuple(_shares(row, class_names) for row in labels.numpy())
+        yield Strip(f"mixed batch {number}", pixels.numpy(), names)
 
 
 def arranged(strips: tuple[Strip, ...]) -> PIL.Image.Image:
@@ -148,10 +153,19 @@ def _tile(picture: np.ndarray, edge: int) -> PIL.Image.Image:
     return image.resize((edge, edge), PIL.Image.Resampling.NEAREST if larger else PIL.Image.Resampling.BOX)
 
 
+def _told(target: np.ndarray, task: Task, names: tuple[str, ...]) -> str:
+    """Returns the target of one example in words: its class, its labels or its numbers, one a line."""
+    if task.has_classes:
+        return _short(names[target])
+    if task.kind == "regression":
+        return "\n".join(f"{number:.4g} {_short(name)}" for number, name in zip(target, names, strict=True))
+    return "\n".join(_short(names[index]) for index in np.flatnonzero(target)) or "none"
+
+
 def _shares(labels: np.ndarray, class_names: tuple[str, ...]) -> str:
-    """Returns the shares of classes in words, the largest first, one a line."""
+    """Returns the shares of classes or labels in words, the largest first, one a line."""
     told = [index for index in np.argsort(-labels, kind="stable") if labels[index] >= _LEAST_SHARE]
-    return "\n".join(f"{100 * labels[index]:.0f} % {_short(class_names[index])}" for index in told)
+    return "\n".join(f"{100 * labels[index]:.0f} % {_short(class_names[index])}" for index in told) or "none"
 
 
 def _short(name: str) -> str:

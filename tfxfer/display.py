@@ -145,7 +145,7 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
         ("pixels", f"{what.image_size}×{what.image_size} ({what.framing}), {size_text(how.pixel_bytes)} in "
                    f"{how.pixel_store}; "
                    f"the network's own scale, {backbone.card.pixels}, is applied in its graph"),
-        ("augmentation", _augmentation(what.augment)),
+        ("augment", _augmentation(what.augment)),
         ("head", _head_text(what.head, "numbers" if what.task.kind == "regression" else "logits")),
         ("steps", f"of {what.batch_size} examples on {', '.join(how.devices)}{_share(plan)}, seed {what.seed}"),
         ("strategy", _strategy(plan)),

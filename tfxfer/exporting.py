@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfxfer import assessment, checks, data, display, evaluation, export, files, formats, runtime, values
+from tfxfer import assessment, augmentation, checks, data, display, evaluation, export, files, formats, runtime, values
 from tfxfer.data.rows import Rows, evenly
 from tfxfer.errors import AccuracyError, WorkdirError
 from tfxfer.evaluation import Report
@@ -50,7 +50,7 @@ def export_again(
         data.check_source(source)
     opened = export.open_bundle(bundle, allow_unsafe_model_code=allow_unsafe_model_code)
     runtime.check_environment()
-    recipe = values.from_json(Recipe, files.read_json(bundle / "recipe.json"))
+    recipe = values.from_json(Recipe, augmentation.of_now(files.read_json(bundle / "recipe.json")))
     plan = values.from_json(Plan, files.read_json(bundle / "plan.json"))
     report = values.from_json(Report, files.read_json(bundle / "report.json"))
     examples = assessment.open_examples(opened, source, on_bad_image=on_bad_image)

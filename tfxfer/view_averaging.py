@@ -23,6 +23,8 @@ def augment_of(bundle: pathlib.Path) -> Augment:
     planned = values.from_json(Augment, files.read_json(bundle / "plan.json")["what"]["augment"])
     nothing = augmentation.PRESETS["none"]
     settled = augmentation.settled(planned, "none")  # an older plan knows fewer fields
+    if settled.views == 1 and not settled.live:  # whatever views might have differed in, training saw none
+        return augmentation.settled(Augment(views=1), "none")
     still = {name: nothing[name] for name in augmentation.VIEW_FIELDS if name in nothing}
     moved = {name: getattr(settled, name) for name in augmentation.GEOMETRY_FIELDS}
     return dataclasses.replace(settled, **{**still, **moved})

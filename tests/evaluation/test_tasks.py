@@ -170,6 +170,15 @@ def test_what_is_said_of_one_number_and_of_labels():
     assert evaluation.worst(found) == "lowest average precision 100.0 % for label cat (1 examples)"
 
 
+def test_what_has_no_example_is_not_the_worst():
+    """A ready split may lack a class, which is told before."""
+    logits = np.array([[1.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    found = evaluation.compare(logits, np.array([0, 1, 1], np.int32), ("cat", "dog", "owl"), Task())
+    assert evaluation.worst(found) == "lowest recall 50.0 % for class dog (2 examples)"
+    found = evaluation.compare(np.array([[1.0], [-1.0]]), np.array([[0], [0]], np.uint8), ("cat",), LABELS)
+    assert evaluation.worst(found) == "no example of the test has a label, so that none was measured"
+
+
 def test_results_are_read_back_and_those_of_before_there_were_tasks_too(labelled):
     kinds = values.field_types(Report)
     for found in results(labelled):

@@ -208,7 +208,7 @@ def test_what_ships_computes_in_float32_and_the_plan_says_what_training_does(plu
         data=f"folder:{colours}", backbone="tiny:cnn", stages=(ALL,), batch_size=8, precision="mixed_bfloat16"
     )
     report = tfxfer.run(recipe, workdir=tmp_path / "run", show=lines.append)
-    assert "mixed_bfloat16; weights, head, loss and what ships in float32; " in lines[0]
+    assert "compute      mixed_bfloat16; weights, head, loss and what ships in float32; " in lines[0]
     model = keras.models.load_model(tmp_path / "run" / "bundle" / "model.keras")
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
     assert {variable.dtype for variable in model.variables} == {"float32"}

@@ -25,6 +25,7 @@ COLUMNS = {
         "NAME",
         "likewise, that of classes; default label, class, class_name or category; several by commas",
     ),
+    "label_separator": ("TEXT", "likewise, what stands between several labels in one cell: --label_separator='|'"),
 }
 # Flags that stand for one field of the recipe: the field, the value in words, and what it is.
 RECIPE_FLAGS = {
@@ -37,11 +38,7 @@ RECIPE_FLAGS = {
     "image_column": ("data.image_column", "NAME", COLUMNS["image_column"][1]),
     "label_column": ("data.label_column", "NAME", COLUMNS["label_column"][1]),
     "task": ("data.task", "NAME", "single_label, multi_label, regression or ordinal; default auto, by the columns"),
-    "label_separator": (
-        "data.label_separator",
-        "TEXT",
-        "what stands between several labels in one cell: --label_separator='|'",
-    ),
+    "label_separator": ("data.label_separator", "TEXT", COLUMNS["label_separator"][1]),
     "on_bad_image": ("data.on_bad_image", "error|skip", "what an unreadable image does"),
     "backbone": (
         "backbone.handle",

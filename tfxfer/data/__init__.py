@@ -98,22 +98,26 @@ def open_labelled(recipe: recipes.Data, class_names: tuple[str, ...], task: Task
     # The order of classes is the network's, and each of them need not be there.
     if task.kind == "ordinal":
         check_source(recipe.source)
-        found = dataclasses.replace(_of_source(recipe, None, None), kind="ordinal")
+        found = dataclasses.replace(_of_source(recipe, None, None, is_measured=True), kind="ordinal")
     else:
-        found = find(recipe)
+        found = find(recipe, is_measured=True)
     return for_test(found, class_names, on_bad_image=recipe.on_bad_image, task=task)
 
 
-def find(recipe: recipes.Data, data: Any = None, class_names: Sequence[str] | None = None) -> Found:
-    """Returns what a source has, before anything is decoded or decided; see `open_data`."""
+def find(
+    recipe: recipes.Data, data: Any = None, class_names: Sequence[str] | None = None, *, is_measured: bool = False
+) -> Found:
+    """Returns what a source has, before anything is decoded or decided; see `open_data` and `open_labelled`."""
     check_source(recipe.source)
-    found = conversion.as_asked(_of_source(recipe, data, class_names), recipe)
+    found = conversion.as_asked(_of_source(recipe, data, class_names, is_measured=is_measured), recipe)
     if recipe.group_by:
         found = dataclasses.replace(found, groups=groups.by_file_name(found.pictures, recipe.group_by, recipe.source))
     return found
 
 
-def _of_source(recipe: recipes.Data, data: Any, class_names: Sequence[str] | None) -> Found:
+def _of_source(
+    recipe: recipes.Data, data: Any, class_names: Sequence[str] | None, *, is_measured: bool = False
+) -> Found:
     kind, _, name = recipe.source.partition(":")
     if kind == "arrays":
         if data is None:
@@ -128,9 +132,9 @@ def _of_source(recipe: recipes.Data, data: Any, class_names: Sequence[str] | Non
     if kind == "folder":
         return folder.find(name)
     if kind == "csv":
-        return manifest.find_csv(name, recipe)
+        return manifest.find_csv(name, recipe, is_measured=is_measured)
     if kind == "parquet":
-        return manifest.find_parquet(name, recipe)
+        return manifest.find_parquet(name, recipe, is_measured=is_measured)
     if kind == "npz":
         return npz.find(name)
     if kind == "sample":

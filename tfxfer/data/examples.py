@@ -394,7 +394,7 @@ def _lacking(found: Found, decided: np.ndarray) -> str:
     for code, name in enumerate(splits.NAMES):
         counts = targets.count(found.labels[decided == code], found.kind, len(found.class_names))
         empty = [found.class_names[label] for label in np.flatnonzero(counts == 0)]
-        if code != splits.TRAIN and empty and counts.any():
+        if code != splits.TRAIN and empty and (decided == code).any():
             told += f"; no {name} example of {what} {splits.some(empty)}: add some, or nothing is measured of it"
     return told
 

@@ -58,12 +58,20 @@ class Reader(Protocol):
         """
 
 
-def reader_for(asked: recipes.Data, headings: tuple[str, ...]) -> Reader:
-    """Returns what reads the columns of labels of these headings for a task."""
+def reader_for(asked: recipes.Data, headings: tuple[str, ...], *, is_measured: bool = False) -> Reader:
+    """Returns what reads the columns of labels of these headings for a task.
+
+    Args:
+        asked: the task, and how cells hold labels.
+        headings: of the columns.
+        is_measured: whether a network that knows its labels is measured on the rows, each of which may have one.
+    """
     if asked.kind == "regression":
         return _Numbers(headings)
     if asked.kind == "multi_label":
-        return _Sets(headings, asked.label_separator) if asked.label_separator else _Flags(headings)
+        if asked.label_separator:
+            return _Sets(headings, asked.label_separator, may_be_absent=is_measured)
+        return _Flags(headings)
     return _Classes(headings, may_be_fractions=asked.kind == "ordinal")
 
 
@@ -129,9 +137,9 @@ class _Sets(_Spelled):
     may_be_empty = True
     what = "Write its labels"
 
-    def __init__(self, headings: tuple[str, ...], separator: str):
+    def __init__(self, headings: tuple[str, ...], separator: str, *, may_be_absent: bool = False):
         super().__init__(headings)
-        self._separator = separator
+        self._separator, self._may_be_absent = separator, may_be_absent
 
     def _labels(self, text: str) -> list[str]:
         return [label for label in map(str.strip, text.split(self._separator)) if label]
@@ -144,7 +152,7 @@ class _Sets(_Spelled):
                 first.setdefault(label, row)
         if not first:
             raise DataError(f"{path}, column {self._headings[0]}: no row has a label. Write them, such as cat|dog.")
-        if not any(self._separator in text for (text,) in self._spelled):
+        if not self._may_be_absent and not any(self._separator in text for (text,) in self._spelled):
             raise DataError(
                 f"{path}, column {self._headings[0]}: label_separator={self._separator!r} is in none of the cells, "
                 f"such as {next(text for (text,) in self._spelled if text)!r}. Write what separates their labels, or, "

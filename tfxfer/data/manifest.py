@@ -87,12 +87,13 @@ class _Named:
     weight: str
 
 
-def find_csv(file: str, asked: recipes.Data) -> Found:
+def find_csv(file: str, asked: recipes.Data, *, is_measured: bool = False) -> Found:
     """Returns the pictures that a CSV file names, one a row, paths being relative to its folder.
 
     Args:
         file: path of it.
         asked: the headings of its columns, where they are others than those that are known.
+        is_measured: as in `label_cells.reader_for`.
 
     Raises:
         DataError: no CSV, a column that is not there, or rows that cannot be used.
@@ -101,16 +102,18 @@ def find_csv(file: str, asked: recipes.Data) -> Found:
     with tables.open_csv(path) as table:
         columns = _choose(path, table.headings, asked)
         problems = tables.Problems()
-        rows = _of_csv(table, columns.places, problems)
-        return _found(f"csv:{file}", path, _named(table.headings, columns), asked, rows, problems)
+        rows, named = _of_csv(table, columns.places, problems), _named(table.headings, columns)
+        reader = label_cells.reader_for(asked, named.labels, is_measured=is_measured)
+        return _found(f"csv:{file}", path, named, reader, rows, problems)
 
 
-def find_parquet(file: str, asked: recipes.Data) -> Found:
+def find_parquet(file: str, asked: recipes.Data, *, is_measured: bool = False) -> Found:
     """Returns the pictures that a Parquet file names or holds, one a row.
 
     Args:
         file: path of it.
         asked: the headings of its columns, where they are others than those that are known.
+        is_measured: as in `label_cells.reader_for`.
 
     Raises:
         DataError: no Parquet, a column that is not there or holds something else, or rows that cannot be used.
@@ -126,8 +129,9 @@ def find_parquet(file: str, asked: recipes.Data) -> Found:
         else:
             inside = opened.pictures(columns.image)
     wanted = [columns.image if inside is None else None, *columns.places[1:]]
-    rows = _of_parquet(opened, wanted)
-    found = _found(f"parquet:{file}", path, _named(opened.headings, columns), asked, rows, tables.Problems())
+    rows, named = _of_parquet(opened, wanted), _named(opened.headings, columns)
+    reader = label_cells.reader_for(asked, named.labels, is_measured=is_measured)
+    found = _found(f"parquet:{file}", path, named, reader, rows, tables.Problems())
     if inside is None:
         return found
     if len(inside) != len(found.labels):
@@ -214,7 +218,7 @@ def _found(
     source: str,
     path: pathlib.Path,
     named: _Named,
-    asked: recipes.Data,
+    reader: label_cells.Reader,
     rows: Iterable[tuple[int, _Cells]],
     problems: tables.Problems,
 ) -> Found:
@@ -226,7 +230,6 @@ def _found(
     numbers, codes, weights = (array.array(kind) for kind in "ibd")
     names: list[str] = []
     groups: list[str] = []
-    reader = label_cells.reader_for(asked, named.labels)
     same: dict[str, str] = {}  # one text for a group, not one for each of its rows
     folder = str(path.parent)
     for number, cells in rows:

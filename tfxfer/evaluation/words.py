@@ -29,9 +29,12 @@ def headline(measured: AnyMeasured) -> str:
 
 
 def worst(measured: AnyMeasured) -> str:
-    """Returns which class, label or target is told worst."""
+    """Returns which class, label or target is told worst, of those that have examples."""
     if isinstance(measured, MeasuredLabels):
-        label = min((each for each in measured.labels if each.examples), key=lambda each: each.average_precision)
+        there = [each for each in measured.labels if each.examples]
+        if not there:
+            return "no example of the test has a label, so that none was measured"
+        label = min(there, key=lambda each: each.average_precision)
         return (
             f"lowest average precision {_percent(label.average_precision)} for label {clean(label.name)} "
             f"({label.examples} examples)"
@@ -42,7 +45,7 @@ def worst(measured: AnyMeasured) -> str:
             f"the mean of the training examples would be off by {target.mean_mae:.4g} for {clean(target.name)}, the "
             f"network is by {target.mae:.4g}"
         )
-    lowest = min(measured.classes, key=lambda result: result.recall)
+    lowest = min((each for each in measured.classes if each.examples), key=lambda each: each.recall)
     return f"lowest recall {_percent(lowest.recall)} for class {clean(lowest.name)} ({lowest.examples} examples)"
 
 
