@@ -265,7 +265,7 @@ def test_arrays_of_numbers_are_learned_from_python(tmp_path):
     [
         (("--label_column=tags", "--task=regression"), 1, "column tags: 'red' is no number"),
         (("--label_column=lux", "--label_separator=|"), 1, "label_separator='|' is in none of the cells, such as '10"),
-        (("--label_column=grade", "--task=ordinal"), 1, "Say the order, the lowest first"),
+        (("--label_column=grade", "--task=ordinal"), 1, "Say the order: --config.data.class_order=<lowest>,"),
         (("--label_column=lux,grade",), 1, "row 2: column lux: '1000' is neither 0 nor 1. Write one of them"),
         (
             ("--label_column=tags", "--label_separator=|", "--assert_accuracy_at_least=0.9"),

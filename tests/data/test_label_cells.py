@@ -114,7 +114,7 @@ def test_parquet_columns_of_truth_and_of_floats_are_read_too():
         (
             "image,label\na,good\nb,bad\n",
             {"task": "ordinal"},
-            "Say the order, the lowest first: --config.data.class_order=",
+            "Say the order: --config.data.class_order=<lowest>,…,<highest>",
         ),
         ("image,label\na,1\nb,1.0\n", {"task": "ordinal"}, "classes that are one number: 1 and 1.0"),
         (

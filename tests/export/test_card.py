@@ -11,6 +11,7 @@ import pytest
 from sample_facts import backbone_facts, data_facts, machine_facts
 
 from tfxfer import evaluation, files, plans, values
+from tfxfer.export import card as cards
 from tfxfer.export.card import write_card
 from tfxfer.recipes import Gradual, Recipe, Stage
 from tfxfer.training import History, StageRecord
@@ -89,6 +90,10 @@ def test_each_way_to_load_it_that_the_card_shows_works(trained, colours, program
         done = program(*command.split()[1:], *extra, cwd=bundle)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (tmp_path / "next" / "bundle" / "bundle.json").is_file()
+
+
+def test_names_act_on_no_terminal_and_no_page():
+    assert cards._line("\x1b[31m<script>\n red") == "�[31m&lt;script> red"
 
 
 def test_its_first_lines_are_the_keys_that_sites_read(trained):

@@ -59,10 +59,9 @@ def _in_order(found: Found, order: Sequence[str]) -> Found:
     if not order:
         words = [name for name in names if not NUMBER.fullmatch(name)]
         if words:
-            example = ",".join(names[:5]) + (",…" if len(names) > 5 else "")
             raise DataError(
                 f"task=ordinal, and the classes of {found.source} are no numbers, which would have an order: "
-                f"{', '.join(words[:5])}. Say the order, the lowest first: --config.data.class_order={example}"
+                f"{', '.join(words[:5])}. Say the order: --config.data.class_order=<lowest>,…,<highest>"
             )
         order = sorted(names, key=float)
         same = [pair for pair in itertools.pairwise(order) if float(pair[0]) == float(pair[1])]

@@ -235,4 +235,5 @@ def write_card(report: Report, plan: Plan) -> str:
 
 
 def _line(text: object) -> str:
-    return " ".join(str(text).split())
+    """Returns a name in one line of Markdown: what a terminal or a page would act on is only shown."""
+    return display.clean(" ".join(str(text).split())).replace("<", "&lt;")

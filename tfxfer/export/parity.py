@@ -169,9 +169,11 @@ def _lost(file: str, right: float, before: float, examples: int, *, is_numbers: 
             f"{file} has R² {right:.3f} on {examples:,} test pictures, the network in memory {before:.3f}; "
             f"{_LOST_ACCURACY:g} less is allowed."
         )
+    # One picture of so few is more than the point.
+    few = " One of so few is more: check it on more, by --data=." if examples < 1 / _LOST_ACCURACY else ""
     return (
         f"{file} is right for {100 * right:.1f} % of {examples:,} test pictures, the network in memory for "
-        f"{100 * before:.1f} %; a point less is allowed."
+        f"{100 * before:.1f} %; a point less is allowed.{few}"
     )
 
 
