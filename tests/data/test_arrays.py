@@ -229,3 +229,59 @@ def test_the_scale_is_seen_on_a_sample():
     many[3], many[4] = 0.0, 200.0
     with pytest.raises(DataError, match="look like fractions"):
         check_pixel_scale(many)
+
+
+@pytest.mark.parametrize(
+    ("labels", "class_names", "message"),
+    [
+        ([0, 1, 2**32], ["a", "b"], "labels lie between 0 and 4294967296, expected 0 to 1."),
+        ([0, 1, 2**64 - 1], ["a", "b"], "labels lie between 0 and 18446744073709551615, expected 0 to 1."),
+        ([0.0, 1.0, np.inf], None, "labels are infinite; classes are whole numbers from 0 or texts."),
+        (
+            np.zeros(3, "datetime64[s]"),
+            None,
+            "labels are datetime64[s]; classes are whole numbers from 0 or texts.",
+        ),
+        (
+            [0, 1, 2 * 10**8],
+            None,
+            "labels go up to 200,000,000, and the numbers from 0 on are the classes, of which at most 1,000,000 can be "
+            "told apart. Number those that are there: class_names, labels = np.unique(labels, return_inverse=True).",
+        ),
+        (
+            np.array(1),
+            None,
+            "labels are the one value array(1), expected one label for each image: [examples].",
+        ),
+        (1, None, "labels are the one value 1, expected one label for each image: [examples]."),
+        (
+            np.array([b"a", b"\xff", b"a"]),
+            None,
+            "the class np.bytes_(b'\\xff') is no UTF-8. Write texts of type str.",
+        ),
+        (
+            LABELS,
+            ["a", "b", "c", "a"],
+            "class_names has 'a' twice, expected another name for each class. Rename one.",
+        ),
+    ],
+)
+def test_labels_that_would_become_others(labels, class_names, message):
+    labels = np.array(labels, np.uint64) if isinstance(labels, list) and max(labels) == 2**64 - 1 else labels
+    assert refusal((IMAGES, labels), class_names) == message
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[2J", "\udcff"])
+def test_names_that_cannot_be_shown(name):
+    told = f"the class {name!r} is no name: expected printable text that is not empty."
+    assert refusal((IMAGES, [0, 1, 1]), ["a", name]).startswith(told)
+    assert refusal((IMAGES, ["a", "a", name]), None).startswith(told)
+
+
+def test_names_may_be_an_array_of_bytes():
+    assert arrays.find((IMAGES, [0, 1, 1]), np.array([b"cat", b"dog"])).class_names == ("cat", "dog")
+
+
+def test_there_are_at_most_so_many_classes(monkeypatch):
+    monkeypatch.setattr(arrays, "MOST_CLASSES", 2)
+    assert refusal((IMAGES, ["a", "b", "c"]), None) == "there are 3 classes, and at most 2 can be told apart."

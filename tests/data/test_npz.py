@@ -11,6 +11,7 @@ from tfxfer import data
 from tfxfer.data import npz
 from tfxfer.errors import DataError
 from tfxfer.recipes import Data
+from tfxfer.tasks import Task
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (20, 4, 5, 3), dtype=np.uint8)
@@ -111,6 +112,62 @@ def test_names_of_classes(save):
 def test_arrays_that_are_no_labelled_pictures(save, arrays, message):
     with pytest.raises(DataError, match=message):
         npz.find(save(**arrays))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": PICTURES, "y": np.array(1)}, r"y \[\], expected \[examples, height, width, 3\] and \[examples\]"),
+        ({"x": PICTURES, "y": LABELS + 2**32}, r"a\.npz: labels go up to 4,294,967,297, .* at most 1,000,000 can be"),
+        ({"x": PICTURES, "y": LABELS * 2 * 10**8}, r"a\.npz: labels go up to 200,000,000"),
+        ({"x": PICTURES, "y": LABELS, "class_names": np.array(["a", "a"])}, r"class_names has 'a' twice"),
+        ({"x": PICTURES, "y": LABELS, "class_names": np.array(["a", ""])}, r"the class '' is no name"),
+        ({"x": PICTURES, "y": LABELS, "class_names": np.array([b"a", b"\xff"])}, r"is no UTF-8"),
+    ],
+)
+def test_labels_and_names_that_cannot_be(save, arrays, message):
+    with pytest.raises(DataError, match=message):
+        npz.find(save(**arrays))
+
+
+def test_names_of_classes_as_bytes(save):
+    assert npz.find(save(x=PICTURES, y=LABELS, class_names=np.array([b"cat", b"dog"]))).class_names == ("cat", "dog")
+
+
+def opened(file, task, **more):
+    return data.open_data(Data(source=f"npz:{file}", task=task, **more), seed=0)
+
+
+def test_labels_of_other_tasks(save):
+    values = RNG.normal(size=20).astype(np.float32)
+    for y in (values, values[:, None]):
+        examples = opened(save(x=PICTURES, y=y), "regression")
+        assert examples.facts.class_names == ("target",)
+        assert examples.labels.tolist() == values[:, None].tolist()
+    two = np.stack([values, values**2], axis=1)
+    examples = opened(save(x=PICTURES, y=two, class_names=np.array(["p", "q"])), "regression")
+    assert (examples.facts.class_names, examples.labels.tolist()) == (("p", "q"), two.tolist())
+    tags = np.stack([LABELS, np.arange(20) % 3 > 0], axis=1)
+    examples = opened(save(x=PICTURES, y=tags, class_names=np.array(["p", "q"])), "multi_label")
+    assert (examples.facts.class_names, examples.labels.tolist()) == (("p", "q"), tags.tolist())
+    one = opened(save(x=PICTURES, y=tags[:, :1]), "multi_label")
+    assert one.labels.tolist() == tags[:, :1].tolist()
+    assert opened(save(x=PICTURES, y=LABELS), "ordinal").labels.tolist() == LABELS.tolist()
+    with pytest.raises(DataError, match=r"task=multi_label, and labels have shape \(20,\).* expected 0 and 1 as"):
+        opened(save(x=PICTURES, y=LABELS), "multi_label")
+
+
+def test_numbers_may_be_what_classes_are_called(save):
+    expected = [[(10.5, 20.5)[label]] for label in LABELS]
+    names = np.array(["10.5", "20.5"])
+    assert opened(save(x=PICTURES, y=LABELS, class_names=names), "regression").labels.tolist() == expected
+    assert opened(save(x=PICTURES, y=names[LABELS]), "regression").labels.tolist() == expected
+
+
+def test_a_network_of_numbers_is_measured_on_a_file(save):
+    task = Task(kind="regression", means=(0.0,), deviations=(1.0,))
+    recipe = Data(source=f"npz:{save(x=PICTURES, y=LABELS + 0.5)}", task="regression")
+    assert data.open_labelled(recipe, ("age",), task).labels.tolist() == (LABELS + 0.5)[:, None].tolist()
 
 
 class Bait:

@@ -1,6 +1,7 @@
 """Splits in proportion where examples are of no single class, and facts about their targets."""
 
 import collections
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tfxfer.data.arrays import find
 from tfxfer.data.examples import Found
 from tfxfer.data.groups import Groups
 from tfxfer.data.pictures import Arrays
+from tfxfer.data.splits import Rule
 from tfxfer.errors import DataError
 from tfxfer.framing import Framing
 from tfxfer.tasks import Task
@@ -238,3 +240,69 @@ def test_weights_are_of_any_task(kind):
     own = settled.weights[train].astype(np.float64)
     expected = own @ labels[train] if kind == "multi_label" else [own.sum()] * 2
     assert settled.facts.train_weights == pytest.approx(expected)
+
+
+def folds_of(given: Found, folds: int, **changes) -> list[np.ndarray]:
+    return [settle(given, rule=Rule(folds=folds, fold=fold), **changes).splits for fold in range(folds)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_folds_of_labels_are_a_partition_with_one_test(seed):
+    labels = np.zeros((200, 5), np.uint8)
+    labels[:, :2] = np.random.default_rng(seed).random((200, 2)) < 0.5
+    labels[0:7, 2] = labels[7:14, 3] = 1
+    labels[3:11, 4] = 1  # of eight images, each in the stratum of a rarer label
+    each = folds_of(found(labels, "multi_label"), 5, seed=seed)
+    assert all(np.array_equal(one == TEST, each[0] == TEST) for one in each)
+    validated = sum((one == VALIDATION).astype(int) for one in each)
+    assert np.array_equal(validated, (each[0] != TEST).astype(int))
+    assert labels[each[0] == TEST].any(axis=0).all()
+
+
+def test_a_label_on_fewer_images_than_folds_is_shared_out_and_told_of_where_it_lacks():
+    labels = tags(200, 0.5, 0.4, 0.0)
+    labels[[3, 50, 90, 160], 2] = 1
+    told = [settle(found(labels, "multi_label"), rule=Rule(folds=5, fold=fold)).facts for fold in range(5)]
+    lacking = [facts.validation_counts[2] == 0 for facts in told]
+    assert all(facts.train_counts[2] and facts.test_counts[2] for facts in told)
+    assert any(lacking)
+    assert [("; no validation example of label n2" in facts.split) for facts in told] == lacking
+
+
+def test_bins_are_enough_for_many_folds():
+    values = RANDOM.normal(size=(110, 1)).astype(np.float32)
+    each = folds_of(found(values, "regression"), 20)
+    assert np.array_equal(sum((one == VALIDATION).astype(int) for one in each), (each[0] != TEST).astype(int))
+    with pytest.raises(DataError, match="at least 21 a class are needed"):
+        folds_of(found(values[:20], "regression"), 20)
+    with pytest.raises(DataError, match=r"22 images leave none for validation\. Add images, or take fewer folds"):
+        folds_of(found(values[:22], "regression"), 20)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_shares_of_hashes_need_no_example_of_each_stratum(seed):
+    rule = Rule(proportions="hash")
+    values = RANDOM.normal(size=(100, 1)).astype(np.float32)
+    sizes = settle(found(values, "regression"), rule=rule, seed=seed).facts.sizes
+    assert min(sizes) > 0
+    settled = settle(found(tags(100, 0.5, 0.3, 0.1), "multi_label"), rule=rule, seed=seed)
+    assert all(settled.labels[settled.splits == split].any(axis=0).all() for split in (TRAIN, VALIDATION, TEST))
+
+
+def test_shares_of_hashes_that_leave_a_split_empty():
+    values = RANDOM.normal(size=(4, 1)).astype(np.float32)
+    with pytest.raises(DataError, match="shares of the range of hashes leave no example for validation"):
+        settle(found(values, "regression"), rule=Rule(proportions="hash"), validation_fraction=0.001)
+
+
+def test_the_rarest_label_takes_one_number_for_each_image():
+    has = np.random.default_rng(2).random((4000, 500)) < 0.02
+    counts = has.sum(axis=0)
+    expected = np.where(has, counts[None], len(has) + 1).argmin(axis=1)
+    tracemalloc.start()
+    rarest = strata._rarest(has, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(rarest[has.any(axis=1)], expected[has.any(axis=1)])
+    assert set(rarest[~has.any(axis=1)].tolist()) <= {500}
+    assert peak < has.nbytes

@@ -10,6 +10,7 @@ from tfxfer.data import images, tfds_source
 from tfxfer.data.tfds_source import Asked
 from tfxfer.errors import ConfigError, DataError
 from tfxfer.framing import Framing
+from tfxfer.inspection.inspect import inspect
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorflow_datasets' own imports
 
@@ -87,6 +88,23 @@ def test_a_part_to_train_on_alone_is_split_here():
     assert examples.facts.examples == 30
     assert "by content hash" in examples.facts.split
     assert examples.pixels(16, Framing()).shape == (30, 16, 16, 3)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_part_for_the_test_alone_is_measured_on_and_never_trained_on():
+    recipe = recipes.Data(source="tfds:tiny_speckles?test=test")
+    with pytest.raises(ConfigError, match=r"names parts for test and none to train on.*\?test=test&train=train"):
+        data.open_data(recipe, seed=0)
+    assert data.open_labelled(recipe, ("blue", "red")).facts.sizes is None
+    assert data.open_labelled(recipe, ("blue", "red")).facts.test_counts == (15, 15)
+    seen = inspect(recipe, seed=0)[0]
+    assert "has no images. Name a part to train on: tfds:tiny_speckles?train=" in seen.refused
+
+
+def test_no_part_to_train_on_is_found_before_anything_is_downloaded(monkeypatch):
+    monkeypatch.setattr(tfds_source, "_prepared", lambda *_: pytest.fail("it was prepared"))
+    with pytest.raises(ConfigError, match="names parts for validation and test and none to train on"):
+        data.open_data(recipes.Data(source="tfds:x?test=test&validation=val"), seed=0)
 
 
 @pytest.mark.usefixtures("here")

@@ -278,3 +278,24 @@ def test_without_room_for_a_copy_the_answer_is_where_to_put_it(flowers, monkeypa
     path.write_bytes(gzip.compress(path.read_bytes()))
     with pytest.raises(DataError, match=r"no room for a copy in .* \(No space left on device\)\. Set the variable TM"):
         tfrecords.find(str(path))
+
+
+def test_numbers_are_read_as_they_are(tmp_path):
+    values = [number + 0.25 for number in range(20)]
+    write(tmp_path / "a", [example(image=encoded(number), label=value) for number, value in enumerate(values)])
+    examples = data.open_data(Data(source=f"tfrecord:{tmp_path}/a", task="regression"), seed=0)
+    assert examples.facts.class_names == ("target",)
+    assert examples.labels[:, 0].tolist() == values
+    with pytest.raises(DataError, match=r"the label is 0\.25, expected a class"):
+        tfrecords.find(f"{tmp_path}/a")
+
+
+def test_numbers_may_be_whole(flowers):
+    write(flowers / "b", [example(image=encoded(number), label=number) for number in range(20)])
+    examples = data.open_data(Data(source=f"tfrecord:{flowers}/b", task="regression"), seed=0)
+    assert examples.labels[:, 0].tolist() == list(range(20))
+
+
+def test_several_labels_are_refused_with_what_can_be_done(flowers):
+    with pytest.raises(DataError, match=r"task=multi_label, and each record of tfrecord:.*--data=csv:.*--data=npz:"):
+        data.open_data(Data(source=f"tfrecord:{flowers}/flowers-*", task="multi_label"), seed=0)

@@ -66,9 +66,14 @@ def open_data(
         class_names: for the source `arrays:`, names of the labels.
 
     Raises:
-        ConfigError: an unknown source.
+        ConfigError: an unknown source, or one without a part to train on.
         DataError: examples that cannot be learned from as they are.
     """
+    kind, _, name = recipe.source.partition(":")
+    if kind == "tfds" and name:
+        from tfxfer.data import tfds_source
+
+        tfds_source.check_trains(name)
     return settle(
         find(recipe, data, class_names),
         on_bad_image=recipe.on_bad_image,
@@ -136,11 +141,11 @@ def _of_source(
     if kind == "parquet":
         return manifest.find_parquet(name, recipe, is_measured=is_measured)
     if kind == "npz":
-        return npz.find(name)
+        return npz.find(name, recipe.kind)
     if kind == "sample":
         return samples.find(name)
     if kind == "tfrecord":
-        return tfrecords.find(name)
+        return tfrecords.find(name, recipe.kind)
     from tfxfer.data import tfds_source
 
     return tfds_source.find(name)

@@ -1,5 +1,6 @@
 """Examples handed over from Python: arrays, or a `tf.data.Dataset` that is read once."""
 
+import collections
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from tfxfer.errors import DataError
 from tfxfer.pixels import check_pixel_scale
 from tfxfer.tasks import Kind
 
+# Each class has a name and an output of the network: more are a mistake, such as numbers of products for classes.
+MOST_CLASSES = 1_000_000
+
 
 def find(data: Any, class_names: Sequence[str] | None = None, kind: Kind = "single_label") -> Found:
     """Returns the examples of `(images, labels)`, `(images, labels, weights)`, or a `tf.data.Dataset` of either.
@@ -21,11 +25,12 @@ def find(data: Any, class_names: Sequence[str] | None = None, kind: Kind = "sing
             multi_label `[examples, labels]` of 0 and 1, for regression numbers, `[examples]` or `[examples, targets]`.
             `weights`: `[examples]` of numbers above 0, by which examples count in the loss. A dataset gives such pairs,
             or threes, one by one or in batches.
-        class_names: names of the labels 0, 1, …, or of the columns; by default the numbers, or the texts in order.
+        class_names: names of the labels 0, 1, …, or of the columns, each another one; by default the numbers, or the
+            texts in order.
         kind: of the task; classes may get an order afterwards.
 
     Raises:
-        DataError: shapes, scales, labels or weights that cannot be what they should be.
+        DataError: shapes, scales, labels, names or weights that cannot be what they should be.
     """
     if hasattr(data, "as_numpy_iterator"):
         images, labels, *weights = _materialise(data, kind)
@@ -36,6 +41,8 @@ def find(data: Any, class_names: Sequence[str] | None = None, kind: Kind = "sing
             f"data is a {type(data).__name__}. Give a pair (images, labels), or (images, labels, weights), or a "
             "tf.data.Dataset of such pairs."
         )
+    if getattr(labels, "ndim", 1) == 0 or not hasattr(labels, "__len__"):
+        raise DataError(f"labels are the one value {labels!r:.100}, expected one label for each image: [examples].")
     if len(images) != len(labels):
         raise DataError(f"there are {len(images)} images but {len(labels)} labels.")
     if len(images) == 0:
@@ -43,6 +50,7 @@ def find(data: Any, class_names: Sequence[str] | None = None, kind: Kind = "sing
     check_pixel_scale(images)
     pictures = Arrays([_to_rgb(image) for image in images])
     weighed = _weights(weights[0], len(labels)) if weights else None
+    class_names = None if class_names is None or len(class_names) == 0 else _names(class_names)
     if kind in ("multi_label", "regression"):
         targets, names = _columns(np.asarray(labels), class_names, kind)
         return Found("arrays:", pictures, targets, names, weights=weighed, kind=kind)
@@ -95,28 +103,72 @@ def _weights(weights: Any, count: int) -> np.ndarray:
     return weights
 
 
-def _number(labels: np.ndarray, class_names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _number(labels: np.ndarray, class_names: tuple[str, ...] | None) -> tuple[np.ndarray, tuple[str, ...]]:
     if labels.ndim != 1:
         hint = " One-hot labels become numbers by labels.argmax(axis=1)." if labels.ndim == 2 else ""
         raise DataError(f"labels have shape {labels.shape}, expected one label for each image: [examples].{hint}")
     if labels.dtype.kind in "OSU":
-        texts = [label.decode() if isinstance(label, bytes) else str(label) for label in labels]
-        names = tuple(class_names or sorted(set(texts)))
-        unknown = sorted(set(texts) - set(names))
+        texts = [_text(label) for label in labels]
+        names = class_names or _names(sorted(set(texts)))
+        places = {name: place for place, name in enumerate(names)}
+        unknown = sorted(set(texts) - set(places))
         if unknown:
             raise DataError(f"labels {unknown[:5]} are not in class_names {names}.")
-        return np.array([names.index(text) for text in texts], np.int32), names
+        return np.array([places[text] for text in texts], np.int32), names
+    if labels.dtype.kind not in "biuf":
+        raise DataError(f"labels are {labels.dtype}; classes are whole numbers from 0 or texts.")
+    if labels.dtype.kind == "f" and np.isinf(labels).any():
+        raise DataError("labels are infinite; classes are whole numbers from 0 or texts.")
     if labels.dtype.kind == "f" and not np.equal(labels, np.round(labels)).all():
         fraction = labels[np.not_equal(labels, np.round(labels))][0]
         raise DataError(f"labels are fractions such as {fraction}; classes are whole numbers from 0 or texts.")
-    numbers = labels.astype(np.int32)
-    count = len(class_names) if class_names else int(numbers.max()) + 1
-    if numbers.min() < 0 or numbers.max() >= count:
-        raise DataError(f"labels lie between {numbers.min()} and {numbers.max()}, expected 0 to {count - 1}.")
-    return numbers, tuple(class_names or (str(number) for number in range(count)))
+    lowest, highest = int(labels.min()), int(labels.max())  # before the type changes, in which large ones are others
+    count = len(class_names) if class_names else highest + 1
+    if lowest < 0 or highest >= count:
+        raise DataError(f"labels lie between {lowest} and {highest}, expected 0 to {count - 1}.")
+    if count > MOST_CLASSES:
+        raise DataError(
+            f"labels go up to {highest:,}, and the numbers from 0 on are the classes, of which at most "
+            f"{MOST_CLASSES:,} can be told apart. Number those that are there: "
+            "class_names, labels = np.unique(labels, return_inverse=True)."
+        )
+    return labels.astype(np.int32), class_names or tuple(map(str, range(count)))
 
 
-def _columns(labels: np.ndarray, class_names: Sequence[str] | None, kind: Kind) -> tuple[np.ndarray, tuple[str, ...]]:
+def _text(given: Any) -> str:
+    """Returns a label or a name as a text.
+
+    Raises:
+        DataError: its bytes are none.
+    """
+    try:
+        return given.decode() if isinstance(given, bytes) else str(given)
+    except UnicodeDecodeError:
+        raise DataError(f"the class {given!r:.100} is no UTF-8. Write texts of type str.") from None
+
+
+def _names(given: Sequence[Any]) -> tuple[str, ...]:
+    """Returns the names of classes, labels or targets.
+
+    Raises:
+        DataError: one that cannot be shown, one that stands there twice, or too many.
+    """
+    if len(given) > MOST_CLASSES:
+        raise DataError(f"there are {len(given):,} classes, and at most {MOST_CLASSES:,} can be told apart.")
+    names = tuple(map(_text, given))
+    wrong = next((name for name in names if not name.strip() or not name.isprintable()), None)
+    if wrong is not None:
+        raise DataError(
+            f"the class {wrong!r:.100} is no name: expected printable text that is not empty. Rename it in class_names "
+            "and labels."
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in collections.Counter(names).items() if count > 1)
+        raise DataError(f"class_names has {twice!r:.100} twice, expected another name for each class. Rename one.")
+    return names
+
+
+def _columns(labels: np.ndarray, class_names: tuple[str, ...] | None, kind: Kind) -> tuple[np.ndarray, tuple[str, ...]]:
     """Returns labels of 0 and 1, uint8, or numbers, float32, `[examples, columns]`, and what the columns are called."""
     is_numbers = kind == "regression"
     if is_numbers and labels.ndim == 1:
@@ -134,8 +186,7 @@ def _columns(labels: np.ndarray, class_names: Sequence[str] | None, kind: Kind) 
             f"{'a finite number of float32' if is_numbers else '0 or 1'} ({(~right).any(axis=1).sum():,} examples)."
         )
     count = labels.shape[1]
-    plain = ("target",) if is_numbers and count == 1 else tuple(map(str, range(count)))
-    names = tuple(class_names or plain)
+    names = class_names or (("target",) if is_numbers and count == 1 else tuple(map(str, range(count))))
     if len(names) != count:
         raise DataError(f"class_names has {len(names)} names, and labels have {count} columns.")
     return labels.astype(np.float32 if is_numbers else np.uint8), names

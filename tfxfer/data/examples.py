@@ -342,10 +342,10 @@ def _check_classes(found: Found, labels: np.ndarray, skipped: int) -> None:
 
 def _check_training(found: Found, labels: np.ndarray) -> None:
     if len(labels) == 0:
-        raise DataError(
-            f"the split train of {found.source} has no images. Put them into train/<class>/, or "
-            "write train into the column of splits."
-        )
+        how = "Put them into train/<class>/, or write train into the column of splits."
+        if found.source.startswith("tfds:"):
+            how = f"Name a part to train on: {found.source.partition('?')[0]}?train=train[:90%]&test=…"
+        raise DataError(f"the split train of {found.source} has no images. {how}")
     counts = targets.count(labels, found.kind, len(found.class_names))
     untrained = [found.class_names[label] for label in np.flatnonzero(counts == 0)]
     if untrained:
@@ -369,7 +369,7 @@ def _decide_splits(
     if ready is None:
         decided = _assigned(found, keys, np.arange(len(keys)), seed, fractions, rule)
         how = f"by {by} with seed {seed}, {_STRATIFIED[rule.proportions]}{_STRATA.get(found.kind, '')}"
-        return decided, f"{how}; {told}" if rule.folds is not None else how
+        return decided, f"{how}; {told}{_lacking(found, decided)}" if rule.folds is not None else how
     if groups is not None:
         splits.check_groups(groups.names, found.pictures.name, ready, groups.by)
     missing = [name for code, name in enumerate(splits.NAMES) if code and not (ready == code).any()]
@@ -404,18 +404,27 @@ def _assigned(
 ) -> np.ndarray:
     """Returns the splits of the examples at these positions, by strata of their targets.
 
+    With folds these are the same for each fold: labels are brought into the test alone, from all that is not for it.
+
     Raises:
-        DataError: a stratum is too small to be in every split, or a label is missing in one.
+        DataError: a stratum is too small to be in every split, or a label is missing in one other than a fold.
     """
     groups = None if found.groups is None else found.groups.at(at).names
     some = [keys[index] for index in at]
     together = some if groups is None else [group or key for group, key in zip(groups, some, strict=True)]
     labels, names = found.labels[at], found.class_names
-    strata_of, called = strata.strata(labels, names, found.kind, together)
-    decided = splits.assign(some, strata_of, called, seed=seed, groups=groups, rule=rule, **fractions)
+    parts = strata.parts(rule, fractions["test_fraction"])
+    strata_of, called = strata.strata(labels, names, found.kind, together, parts)
+    are_classes = found.kind in ("single_label", "ordinal")
+    decided = splits.assign(
+        some, strata_of, called, seed=seed, groups=groups, rule=rule, are_classes=are_classes, **fractions
+    )
     if found.kind == "multi_label":
         wanted = [split for split, name in enumerate(splits.NAMES) if fractions.get(f"{name}_fraction", 0) > 0]
-        decided = strata.with_every_label(decided, labels, together, wanted, seed=seed)
+        pool = (splits.TRAIN,)
+        if rule.folds is not None:
+            wanted, pool = [split for split in wanted if split == splits.TEST], (splits.TRAIN, splits.VALIDATION)
+        decided = strata.with_every_label(decided, labels, together, wanted, seed=seed, pool=pool)
         if lacking := strata.lacking(decided, labels, names, (splits.TRAIN, *wanted)):
             raise DataError(
                 "labels without an example in a split, where they could not be learned or measured: "

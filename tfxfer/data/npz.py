@@ -12,12 +12,14 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from tfxfer.data import arrays, splits, tables
 from tfxfer.data.examples import Found
 from tfxfer.errors import DataError
+from tfxfer.tasks import Kind
 
 # Names of the pictures and of the labels, which go together.
 PAIRS = (("x", "y"), ("images", "labels"), ("image", "label"), ("data", "labels"), ("X", "y"))
@@ -43,13 +45,18 @@ class _Array:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def find(file: str) -> Found:
+def find(file: str, kind: Kind = "single_label") -> Found:
     """Returns the pictures and labels of a file.
 
     Known are `x` and `y`, `images` and `labels`, or one of these with a split, on either side: `x_train`, `y_test`,
     `val_images` (`PAIRS`, `splits.BY_NAME`). Pictures are uint8, or float on 0..255, `[examples, height, width]`,
-    `[…, 1]` or `[…, 3]`; labels `[examples]` or `[examples, 1]`, whole numbers or texts. An array `class_names` names
-    the labels 0, 1, ….
+    `[…, 1]` or `[…, 3]`; labels `[examples]` or `[examples, 1]`, whole numbers or texts; for multi_label 0 and 1
+    `[examples, labels]`, for regression numbers, `[examples]` or `[examples, targets]`. An array `class_names` names
+    the labels 0, 1, …, or the columns.
+
+    Args:
+        file: a path.
+        kind: of the task; classes may get an order afterwards, and become numbers where they are called so.
 
     Raises:
         DataError: no such file, none of `numpy.savez`, a damaged or hostile one, or arrays that are no labelled
@@ -65,11 +72,13 @@ def find(file: str) -> Found:
         read = {name: _read(path, opened, there[name]) for name in sorted(wanted)}
     images, labels, codes = [], [], []
     for split, (image_name, label_name) in pairs.items():
-        pictures, classes = read[image_name], _flat(read[label_name])
-        if pictures.ndim < 3 or len(pictures) != len(classes):
+        pictures, classes = read[image_name], read[label_name]
+        classes = classes if kind == "multi_label" else _flat(classes)
+        if pictures.ndim < 3 or classes.ndim < 1 or len(pictures) != len(classes):
+            expected = "[examples, labels]" if kind == "multi_label" else "[examples]"
             raise DataError(
                 f"{path}: {image_name} has shape {list(pictures.shape)} and {label_name} {list(classes.shape)}, "
-                "expected [examples, height, width, 3] and [examples]."
+                f"expected [examples, height, width, 3] and {expected}."
             )
         images.extend(np.asarray(pictures))  # slices of a map are slow
         labels.append(classes)
@@ -77,9 +86,10 @@ def find(file: str) -> Found:
     kinds = {array.dtype.kind in "OSU" for array in labels}
     if len(kinds) > 1:
         raise DataError(f"{path}: labels are numbers in one split and texts in another. Write them alike.")
-    names = [str(name) for name in read[CLASS_NAMES].ravel()] if CLASS_NAMES in read else None
+    names = list(read[CLASS_NAMES].ravel()) if CLASS_NAMES in read else None
     try:
-        found = arrays.find((images, np.concatenate(labels)), names)
+        together = np.concatenate(labels)
+        found = arrays.find((images, together), names, _handed(kind, together, names))
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     ready = np.array(codes, np.int8) if len(pairs) > 1 else None
@@ -184,6 +194,13 @@ def _read(path: pathlib.Path, opened: zipfile.ZipFile, array: _Array) -> np.ndar
             raise zipfile.BadZipFile("a member begins without its mark")
         begin = stream.tell() + name + extra + array.header_bytes
     return np.memmap(path, array.dtype, "r", begin, array.shape, order)
+
+
+def _handed(kind: Kind, labels: np.ndarray, names: Sequence[Any] | None) -> Kind:
+    """Returns the kind that the labels are for as they lie there: numbers may be told by what classes are called."""
+    is_place = labels.ndim == 1 and labels.dtype.kind in "iu" and names is not None and len(names) > 1
+    is_called = labels.dtype.kind in "SU" or is_place
+    return "single_label" if kind == "regression" and is_called else kind
 
 
 def _flat(labels: np.ndarray) -> np.ndarray:

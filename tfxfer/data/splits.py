@@ -50,6 +50,7 @@ def assign(
     test_fraction: float,
     groups: Sequence[str | None] | None = None,
     rule: Rule = STRATIFIED,
+    are_classes: bool = True,
 ) -> np.ndarray:
     """Returns the split of each example, int8 `[examples]`: 0 train, 1 validation, 2 test.
 
@@ -72,9 +73,10 @@ def assign(
         groups: for each example, what must stay together; None for one that stands alone.
         rule: how the shares become splits. With folds, each example that is not for the test is in the validation of
             one of them, and `validation_fraction` says nothing.
+        are_classes: whether each split must have an example of each; of strata that are none it must have any.
 
     Raises:
-        DataError: a class is too small to be in every split that is asked for.
+        DataError: a class is too small to be in every split that is asked for, or a split is left empty.
     """
     together = keys if groups is None else [group or key for group, key in zip(groups, keys, strict=True)]
     places = _places(together, seed)
@@ -92,7 +94,10 @@ def assign(
     splits[codes == len(shares) - 1 - (rule.fold if rule.folds else 0)] = VALIDATION
     splits[codes == len(shares)] = TEST
     wanted = [TRAIN, *_wanted(validation_fraction if rule.folds is None else 1, test_fraction)]
-    _check_every_split(splits, labels, class_names, wanted, rule, has_groups=groups is not None)
+    if are_classes:
+        _check_every_split(splits, labels, class_names, wanted, rule, has_groups=groups is not None)
+    else:
+        _check_none_empty(splits, wanted, rule)
     return splits
 
 
@@ -282,6 +287,22 @@ def _check_every_split(
         f"{what} that stand in several classes stay together, which leaves these classes without an example in a "
         f"split: {some(lacking)}. Take another --seed, add {more}, or give a column split of your own."
     )
+
+
+def _check_none_empty(splits: np.ndarray, wanted: Sequence[int], rule: Rule) -> None:
+    """Refuses splits of which one has nothing, by chance, or since there are fewer examples than folds.
+
+    Raises:
+        DataError: the message lists them.
+    """
+    empty = " and ".join(NAMES[split] for split in wanted if not (splits == split).any())
+    if empty and rule.proportions == "hash":
+        raise DataError(
+            f"shares of the range of hashes leave no example for {empty}. Take another --seed, add images, or write "
+            "--config.data.proportions=class."
+        )
+    if empty:
+        raise DataError(f"{len(splits):,} images leave none for {empty}. Add images, or take fewer folds.")
 
 
 def _keep_together(places: np.ndarray, splits: np.ndarray) -> None:

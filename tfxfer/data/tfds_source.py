@@ -68,6 +68,21 @@ def parse(text: str) -> Asked:
     return Asked(name, parts)
 
 
+def check_trains(text: str) -> None:
+    """Refuses parts none of which is to be trained on, before anything is downloaded.
+
+    Raises:
+        ConfigError: says which to name.
+    """
+    parts = parse(text).parts
+    if parts and splits.TRAIN not in parts:
+        named = " and ".join(splits.NAMES[code] for code in sorted(parts))
+        raise ConfigError(
+            f"data='tfds:{text}' names parts for {named} and none to train on, and a part for {named} is never trained "
+            f"on. Name one: tfds:{text}&train=train"
+        )
+
+
 def find(text: str) -> Found:
     """Returns the examples of a data set that has the features `image` and `label`.
 
@@ -101,6 +116,8 @@ def find(text: str) -> Found:
     if min(labels, default=0) < 0:
         raise DataError(f"tfds:{text} has examples without a class (label -1). Choose another split: {SYNTAX}.")
     files = np.array(which, np.int32)
+    # A part for the test alone is no whole to cut splits from.
+    has_splits = len(set(which)) > 1 or (asked.parts and splits.TRAIN not in asked.parts)
     names = [f"{part}, example" for part in parts.values()]
     note = (
         f"a data set of tfds has no random access: its pictures were copied for this run "
@@ -111,7 +128,7 @@ def find(text: str) -> Found:
         copying.pictures(names, files, np.array(numbers, np.int64)),
         np.array(labels, np.int32),
         tuple(builder.info.features["label"].names),
-        np.array(list(parts), np.int8)[files] if len(set(files.tolist())) > 1 else None,
+        np.array(list(parts), np.int8)[files] if has_splits else None,
         notes=(note,),
     )
 

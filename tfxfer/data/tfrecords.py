@@ -16,6 +16,7 @@ import numpy as np
 from tfxfer.data import images, slices, splits, tables, tf_examples, tfrecord_framing
 from tfxfer.data.examples import Found
 from tfxfer.errors import DataError
+from tfxfer.tasks import Kind
 
 # Features by which each is known, the first that is there being meant.
 IMAGE_FEATURES = ("image/encoded", "image", "image_raw")
@@ -36,15 +37,25 @@ class _Gathered:
     labels: list[tuple[int | None, str | None]] = dataclasses.field(default_factory=list)
 
 
-def find(pattern: str) -> Found:
+def find(pattern: str, kind: Kind = "single_label") -> Found:
     """Returns the pictures in the files that a pattern matches, such as `data/train-*.tfrecord`.
 
     Where the names of the files say train, validation or test, as in `val-00000-of-00004` or `flowers-test.tfrecord`,
     and do not all say the same, these are the splits.
 
+    Args:
+        pattern: of paths.
+        kind: of the task; for regression the classes are called by their numbers, which may be fractions.
+
     Raises:
-        DataError: no file, a damaged one, or records without a picture and a class.
+        DataError: no file, a damaged one, records without a picture and a class, or a task of several labels.
     """
+    if kind == "multi_label":
+        raise DataError(
+            f"task=multi_label, and each record of tfrecord:{pattern} is read as of one class. Write the labels of "
+            'each image into a table, image,labels and a.jpg,cat|dog, and --data=csv:… --config.data.label_separator="'
+            '|"; or save labels of 0 and 1, [examples, labels], for --data=npz:…'
+        )
     paths = _files(pattern)
     gathered, problems = _Gathered(), tables.Problems("record")
     known: dict[tuple[int | None, str | None], tuple[int | None, str | None]] = {}  # one label for all of a class
@@ -52,7 +63,7 @@ def find(pattern: str) -> Found:
     for which, path in enumerate(paths):
         for number, (begin, record) in enumerate(tfrecord_framing.records(path), start=1):
             try:
-                picture, label = _told(record)
+                picture, label = _told(record, kind)
             except ValueError as error:
                 problems.add(number, str(error), where=f"{path.name}, ")
                 continue
@@ -112,7 +123,7 @@ def _files(pattern: str) -> list[pathlib.Path]:
     return paths
 
 
-def _told(record: bytes) -> tuple[bytes, tuple[int | None, str | None]]:
+def _told(record: bytes, kind: Kind) -> tuple[bytes, tuple[int | None, str | None]]:
     """Returns the encoded picture of a record, and its label as a number, a text or both.
 
     Raises:
@@ -127,6 +138,8 @@ def _told(record: bytes) -> tuple[bytes, tuple[int | None, str | None]]:
     label, text = _one(features, LABEL_FEATURES), _one(features, TEXT_FEATURES)
     if isinstance(label, bytes):
         label, text = None, label if text is None else text
+    if isinstance(label, float) and kind == "regression":
+        label, text = None, repr(label).encode()
     if isinstance(label, float):
         raise ValueError(f"the label is {label:g}, expected a class: a whole number or a text")
     if label is None and not text:
