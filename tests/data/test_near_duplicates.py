@@ -98,6 +98,28 @@ def test_sets_that_look_all_alike_are_given_up(monkeypatch):
     assert pairs(np.arange(50, dtype=np.uint64), levels)[1] is False
 
 
+def _frames(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes and levels of pictures that are all alike, as frames of a video are: six bits vary."""
+    generator = np.random.default_rng(0)
+    number = np.arange(count, dtype=np.uint64)
+    levels = np.tile(np.arange(256, dtype=np.uint8).reshape(16, 16) // 2, (count, 1, 1))
+    varied = sum(((number >> np.uint64(bit)) & np.uint64(1)) << np.uint64(10 * bit) for bit in range(6))
+    return varied, levels + generator.integers(0, 2, levels.shape, dtype=np.uint8)
+
+
+def test_pairs_end_where_there_are_enough(monkeypatch):
+    hashes, levels = _frames(64)
+    near, is_complete = pairs(hashes, levels)
+    assert (len(near), is_complete) == (64 * 63 // 2, True)
+    assert len(np.unique(near, axis=0)) == len(near)
+    monkeypatch.setattr(near_duplicates, "MOST_PAIRS", 100)
+    monkeypatch.setattr(near_duplicates, "_AT_ONCE", 50)
+    some, is_complete = pairs(hashes, levels)
+    assert not is_complete
+    assert 100 <= len(some) <= 100 + 64  # the limit and what is compared at a time
+    assert set(map(tuple, some)) <= set(map(tuple, near))
+
+
 def test_a_hundred_thousand_pictures_take_seconds():
     generator = np.random.default_rng(0)
     hashes = generator.integers(0, 1 << 63, 100_000, dtype=np.uint64)

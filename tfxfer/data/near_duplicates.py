@@ -21,6 +21,8 @@ _BANDS, _BITS = 4, 16
 # Candidates at a time, and in all: sets of pictures that all look alike would be compared pair by pair.
 _AT_ONCE = 1 << 21
 MOST_CANDIDATES = 400_000_000
+# Pairs that are enough: of frames of a video nearly all are alike, and their number grows as the square.
+MOST_PAIRS = 1_000_000
 
 
 def fingerprint(grey: np.ndarray) -> tuple[int, np.ndarray]:
@@ -47,26 +49,39 @@ def pairs(hashes: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, bool]:
         levels: uint8 `[pictures, 16, 16]`.
 
     Returns:
-        int64 `[pairs, 2]`, each pair ascending, in order, and False where there were too many candidates.
+        int64 `[pairs, 2]`, each pair ascending, in order, and False where there were too many candidates or pairs.
     """
     clear = np.flatnonzero(levels.std(axis=(1, 2)) >= _LEAST_CONTRAST)
     unique, first, of = np.unique(hashes[clear], return_index=True, return_inverse=True)
     again = np.flatnonzero(first[of] != np.arange(len(of)))
     found = [_alike(levels, np.stack([clear[first[of[again]]], clear[again]], axis=1))]
-    tried = 0
-    for candidates in _candidates(unique):
+    tried, kept = 0, 0
+    for band, candidates in _candidates(unique):
         tried += len(candidates)
-        if tried > MOST_CANDIDATES:
+        if tried > MOST_CANDIDATES or kept >= MOST_PAIRS:
             return _sorted(found), False
-        near = _count_bits(unique[candidates[:, 0]] ^ unique[candidates[:, 1]]) <= MOST_BITS
+        near = _first_near(unique[candidates[:, 0]] ^ unique[candidates[:, 1]], band)
         found.append(_alike(levels, clear[first[candidates[near]]]))
+        kept += len(found[-1])
     return _sorted(found), True
 
 
-def _candidates(unique: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields positions of hashes of which a part agrees in all but one bit, int64 `[candidates, 2]`."""
+def _first_near(differ: np.ndarray, band: int) -> np.ndarray:
+    """Returns which bits that differ are few, bool `[candidates]`, where no part before `band` found them already."""
+    near = _count_bits(differ) <= MOST_BITS
+    for before in range(band):
+        near &= _BIT_COUNTS[_part(differ, before)] > 1
+    return near
+
+
+def _part(hashes: np.ndarray, band: int) -> np.ndarray:
+    return ((hashes >> np.uint64(_BITS * band)) & np.uint64(0xFFFF)).astype(np.int64)
+
+
+def _candidates(unique: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields a part's number and positions of hashes that agree there in all but one bit, int64 `[candidates, 2]`."""
     for band in range(_BANDS):
-        parts = ((unique >> np.uint64(_BITS * band)) & np.uint64(0xFFFF)).astype(np.int64)
+        parts = _part(unique, band)
         order = np.argsort(parts, kind="stable")
         counts = np.bincount(parts, minlength=1 << _BITS)
         begins = np.cumsum(counts) - counts
@@ -78,7 +93,7 @@ def _candidates(unique: np.ndarray) -> Iterator[np.ndarray]:
             of = parts[seeking] ^ flip
             lengths = counts[of] if flip else ranks[seeking] - begins[of]
             for some in _portions(lengths):
-                yield _expanded(seeking[some], begins[of[some]], lengths[some], order)
+                yield band, _expanded(seeking[some], begins[of[some]], lengths[some], order)
 
 
 def _portions(lengths: np.ndarray) -> Iterator[slice]:
@@ -120,7 +135,8 @@ def _count_bits(numbers: np.ndarray) -> np.ndarray:
 
 
 def _sorted(found: list[np.ndarray]) -> np.ndarray:
-    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+    each = np.sort(np.concatenate(found), axis=1)
+    return each[np.lexsort((each[:, 1], each[:, 0]))]
 
 
 _COSINES = np.cos(np.pi * (2 * np.arange(SIDE)[None] + 1) * np.arange(8)[:, None] / (2 * SIDE)).astype(np.float32)

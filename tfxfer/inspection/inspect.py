@@ -1,7 +1,7 @@
 """Looks at every picture of a source and gathers what `findings` judges. Nothing is trained, TensorFlow not loaded."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def inspect(recipe: recipes.Data, *, seed: int) -> tuple[Inspected, Found]:
     seen = pictures.survey(found.pictures)
     looked = looks.look(found.pictures, seen.bad)
     decided, split, refused = _splits(found, seen, recipe, seed)
-    at = _Places(found, decided)
+    at, firsts = _Places(found, decided), _firsts(seen.keys)
     readable = np.array([index for index in range(len(found.labels)) if index not in seen.bad], np.int64)
     sizes = seen.sizes[readable]
     short = readable[sizes.min(axis=1, initial=1 << 30) < _SHORT_SIDE]
@@ -55,8 +55,8 @@ def inspect(recipe: recipes.Data, *, seed: int) -> tuple[Inspected, Found]:
         smallest=tuple(f"{name(index)} ({seen.sizes[index, 1]}×{seen.sizes[index, 0]})" for index in short[:SHOWN]),
         modes=tuple(Counter(seen.modes[index] for index in readable).most_common()),
         unreadable=tuple(seen.bad.values()),
-        copies=at.sorted(_copies(seen.keys)),
-        near=at.sorted(pair for pair in looked.pairs.tolist() if seen.keys[pair[0]] != seen.keys[pair[1]]),
+        copies=at.sorted(_again(firsts)),
+        near=at.sorted(looked.pairs[firsts[looked.pairs[:, 0]] != firsts[looked.pairs[:, 1]]]),
         compared_all=looked.compared_all,
         dark=len(dark),
         first_dark=tuple(map(name, dark[:SHOWN])),
@@ -98,11 +98,16 @@ def _classes(found: Found, decided: np.ndarray, readable: np.ndarray) -> tuple[C
     )
 
 
-def _copies(keys: Iterable[str]) -> list[tuple[int, int]]:
-    """Returns each picture that is one again, with the first."""
+def _firsts(keys: Sequence[str]) -> np.ndarray:
+    """Returns of each picture the first one with its content, int64 `[pictures]`; without a key it is its own."""
     first: dict[str, int] = {}
-    pairs = [(first.setdefault(key, index), index) for index, key in enumerate(keys) if key]
-    return [pair for pair in pairs if pair[0] != pair[1]]
+    return np.array([first.setdefault(key, index) if key else index for index, key in enumerate(keys)], np.int64)
+
+
+def _again(firsts: np.ndarray) -> np.ndarray:
+    """Returns each picture that is one again, with the first, int64 `[pairs, 2]`."""
+    again = np.flatnonzero(firsts != np.arange(len(firsts)))
+    return np.stack([firsts[again], again], axis=1)
 
 
 class _Places:
@@ -111,20 +116,17 @@ class _Places:
     def __init__(self, found: Found, decided: np.ndarray):
         self._found, self._splits = found, decided
 
-    def sorted(self, pairs: Iterable[tuple[int, int]]) -> Alike:
-        """Returns pairs by what divides them."""
-        counts = {"across_splits": 0, "across_classes": 0, "within": 0}
-        first: dict[str, list[tuple[Place, Place]]] = {name: [] for name in counts}
-        labels, decided = self._found.labels, self._splits
-        for one, other in pairs:
-            if decided[one] != decided[other]:
-                kind = "across_splits"
-            else:
-                kind = "within" if labels[one] == labels[other] else "across_classes"
-            counts[kind] += 1
-            if len(first[kind]) < _PAIRS:
-                first[kind].append((self._place(one), self._place(other)))
-        return Alike(**{name: Pairs(count=counts[name], first=tuple(first[name])) for name in counts})
+    def sorted(self, pairs: np.ndarray) -> Alike:
+        """Returns pairs, int64 `[pairs, 2]`, by what divides them; only those that are shown become objects."""
+        one, other = pairs.T
+        apart = self._splits[one] != self._splits[other]
+        alike = self._found.labels[one] == self._found.labels[other]
+        kinds = {"across_splits": apart, "across_classes": ~apart & ~alike, "within": ~apart & alike}
+        return Alike(**{name: self._pairs(pairs[of]) for name, of in kinds.items()})
+
+    def _pairs(self, pairs: np.ndarray) -> Pairs:
+        first = tuple((self._place(one), self._place(other)) for one, other in pairs[:_PAIRS])
+        return Pairs(count=len(pairs), first=first)
 
     def _place(self, index: int) -> Place:
         split = int(self._splits[index])
