@@ -1,13 +1,18 @@
 """Advice as people ask for it: the program, and `tfxfer.advise`."""
 
+import dataclasses
+import pathlib
+
 import numpy as np
+import PIL.Image
 import pytest
 
 import tfxfer
 from tfxfer import values
-from tfxfer.advice import advised
+from tfxfer.advice import advised, measuring
 from tfxfer.advice.result import Advice
 from tfxfer.cli.main import main
+from tfxfer.data import pictures
 from tfxfer.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("plugin")
@@ -86,6 +91,63 @@ def test_copies_do_not_give_each_other_away():
     labels = np.repeat(generator.permutation(np.arange(60) % 2), 2)
     found = _advise((pictures, labels))
     assert found.measured.depth(found.measured.best).linear.low < 0.6
+
+
+def test_labels_of_copies_do_not_look_learnable():
+    generator = np.random.default_rng(0)
+    pictures = np.repeat(generator.integers(0, 256, (60, 24, 24, 3)), 2, axis=0).astype(np.uint8)
+    found = _advise((pictures, np.repeat(generator.permutation(np.arange(60) % 2), 2)))
+    assert found.verdict == "nothing_learnable"
+    assert found.measured.examples == found.data.train_examples - found.copies < 60
+    assert f"{found.copies} of them copies of others, which were left out" in str(found)
+
+
+def _scenes(folder: pathlib.Path, per_scene: int = 3) -> tfxfer.Data:
+    """60 scenes of noise, one after another of class a or b, each with pictures that are nearly the same."""
+    generator = np.random.default_rng(0)
+    for scene in range(60):
+        picture = generator.integers(0, 250, (24, 24, 3))
+        (folder / "ab"[scene % 2]).mkdir(exist_ok=True)
+        for number in range(per_scene):
+            varied = (picture + generator.integers(0, 3, picture.shape)).astype(np.uint8)
+            PIL.Image.fromarray(varied).save(folder / "ab"[scene % 2] / f"scene{scene}_{number}.png")
+    return tfxfer.Data(source=f"folder:{folder}", group_by="(.*)_")
+
+
+def test_groups_do_not_give_each_other_away(tmp_path):
+    recipe = tfxfer.Recipe(data=_scenes(tmp_path), backbone="tiny:cnn", image_size=24)
+    found = tfxfer.advise(recipe)
+    assert found.verdict == "nothing_learnable"
+    assert max(depth.neighbours.value for depth in found.measured.depths) < 0.75
+    assert found.measured.curve[-1].value < 0.75
+    assert f"groups      {found.measured.groups}, each left out as one" in str(found)
+    assert found.measured.groups == found.measured.examples / 3
+
+
+def test_one_group_is_refused_with_what_to_type(tmp_path):
+    data = dataclasses.replace(_scenes(tmp_path, per_scene=1), group_by="(scene)")
+    for split in ("train", "validation", "test"):
+        for label in "ab":
+            (tmp_path / split / label).mkdir(parents=True)
+    for path in tmp_path.glob("[ab]/*.png"):
+        number = int(path.stem.removeprefix("scene").partition("_")[0])
+        split = ("validation", "test", "train")[min(number // 4, 2)]
+        name = path.name if split == "train" else f"{split}{number}.png"
+        path.rename(tmp_path / split / path.parent.name / name)
+    for label in "ab":
+        (tmp_path / label).rmdir()
+    with pytest.raises(DataError, match=r"training examples are of one group, 'scene'.*group_column=none"):
+        tfxfer.advise(tfxfer.Recipe(data=data, backbone="tiny:cnn", image_size=24))
+
+
+def test_what_is_not_looked_at_is_not_decoded(monkeypatch):
+    monkeypatch.setattr(measuring, "MOST_EXAMPLES", 30)
+    decoded = []
+    render = pictures.render
+    monkeypatch.setattr(pictures, "render", lambda some, *rest: (decoded.append(len(some)), render(some, *rest)))
+    found = _advise(_arrays(meaning=True))
+    assert decoded == [found.measured.examples] == [30]
+    assert "of which 30 were drawn" in str(found)
 
 
 def test_few_examples_have_no_curve_and_one_of_a_class_is_no_error():

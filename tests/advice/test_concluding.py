@@ -104,6 +104,31 @@ def test_few_examples_do_not_show_that_transfer_does_not_help():
     assert concluding.stages_of(measured) == "full"
 
 
+def _rare(balanced: Estimate | None) -> Measurements:
+    """One class has 96 % of the examples, so no classifier has much more right than that."""
+    return _measured(
+        frequent=0.96, pixels=_estimate(0.96), best_against_pixels=_compared(0.0, 0.5), balanced_against_pixels=balanced
+    )
+
+
+def test_accuracy_alone_does_not_say_that_transfer_does_not_help_a_rare_class():
+    measured = _rare(Estimate(value=0.1, low=-0.05, high=0.25))
+    assert concluding.verdict_of(measured) == "undecided"
+    first, *_ = concluding.conclude(measured)
+    assert first.advice.startswith("Too few examples of each class to tell whether transfer helps")
+    assert "the most frequent class is 96.0 %" in first.reason
+    assert "-5.0 to 25.0 points more" in first.reason
+    assert concluding.stages_of(measured) == "full"
+    sure, *_ = concluding.conclude(_rare(Estimate(value=0.3, low=0.1, high=0.4)))
+    assert sure.advice.startswith("Transfer helps where each class weighs the same")
+    assert concluding.verdict_of(_rare(None)) == "undecided"
+
+
+def test_transfer_does_not_help_where_it_does_not_by_classes_either():
+    measured = _rare(Estimate(value=0.0, low=-0.03, high=0.03))
+    assert concluding.verdict_of(measured) == "transfer_does_not_help"
+
+
 def test_you_need_labels_where_the_curve_rises():
     first, *_ = concluding.conclude(_measured(forecasts=(_forecast(0.05),)))
     assert first.advice == ("You need labels, not tuning: 200 more are expected to bring +5.0 points (4.0 to 7.5).")

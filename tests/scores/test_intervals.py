@@ -115,3 +115,14 @@ def test_what_has_no_interval_is_named(call, message):
 def test_confidence_is_a_share():
     with pytest.raises(ConfigError, match=r"confidence=95 must lie between 0 and 1, such as 0\.95"):
         intervals.share(1, 2, confidence=95)
+
+
+def test_balanced_difference_is_the_mean_over_classes():
+    labels = np.repeat([0, 1], [90, 10])
+    first, second = np.arange(100) < 90, np.arange(100) % 10 < 9
+    found = intervals.balanced_difference(first, second, labels)
+    assert found.value == pytest.approx((-0.1 + 0.9) / 2)
+    each = [intervals.paired(first[labels == one], second[labels == one]).difference for one in (0, 1)]
+    half = np.hypot(*(one.high - one.value for one in each)) / 2
+    assert found.high == pytest.approx(found.value + half)
+    assert found.low < 0.4 < found.high

@@ -55,3 +55,18 @@ def test_bad_input_is_named():
         neighbours.nearest([[1.0, 2.0]])
     with pytest.raises(DataError, match="NaN"):
         neighbours.leave_one_out([[np.nan], [1.0]], [0, 1])
+
+
+def test_members_of_a_group_are_no_neighbours(monkeypatch):
+    monkeypatch.setattr(neighbours, "_CELLS", 100)  # several blocks
+    features = np.repeat(np.random.default_rng(0).normal(size=(10, 5)), 2, axis=0)
+    groups = np.repeat(np.arange(10) * 7, 2)
+    found, cosines = neighbours.nearest(features, k=4, groups=groups)
+    assert not (groups[found] == groups[:, None]).any()
+    assert np.isfinite(cosines).all()
+    alone = neighbours.nearest(features, k=4)
+    np.testing.assert_array_equal(neighbours.nearest(features, k=4, groups=np.arange(20))[0], alone[0])
+    # Of 20 examples 17 are of one group: three are outside.
+    assert neighbours.nearest(features, k=5, groups=[0] * 17 + [1, 2, 3])[0].shape == (20, 3)
+    with pytest.raises(DataError, match="all examples are of one group"):
+        neighbours.nearest(features, groups=np.zeros(20, int))

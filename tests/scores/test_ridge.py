@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfxfer.errors import ConfigError, DataError
-from tfxfer.scores import ridge
+from tfxfer.scores import intervals, ridge
 
 SHAPES = {"N>D": (40, 7), "N=D": (20, 20), "N<D": (15, 60), "rank-deficient": (30, 12), "of 2": (2, 3)}
 
@@ -128,3 +128,30 @@ def test_penalties_and_targets_are_checked():
         ridge.regress([[1.0], [2.0]], [0.0, 1.0, 2.0])
     with pytest.raises(DataError, match="targets that are NaN"):
         ridge.regress([[1.0], [2.0]], [0.0, np.inf])
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(40) // 3])
+def test_weighed_classes_equal_as_many_refits(groups):
+    """The class whose score is above its mean by the most times its share, both of what was fitted to."""
+    features = _features("N>D")
+    labels = np.random.default_rng(3).choice(3, 40, p=[0.7, 0.2, 0.1])
+    targets = 2 * np.eye(3)[labels] - 1
+    found = ridge.classify(features, labels, groups=groups, penalties=(3.0,))
+    scale = ridge.prepare(features).deviation
+    for part in np.arange(40)[:, None] if groups is None else [np.flatnonzero(groups == one) for one in range(14)]:
+        refit = (_refit(features, targets, 3.0, part, scale) + 1) / 2
+        share = np.delete(np.eye(3)[labels], part, axis=0).mean(axis=0)
+        np.testing.assert_array_equal(found.weighed[part], ((refit - share) / share).argmax(axis=1))
+
+
+def test_a_rare_class_is_told_where_classes_weigh_the_same():
+    """12 of 300, three deviations apart: always the frequent class is right most often, and tells nothing."""
+    generator = np.random.default_rng(0)
+    labels = (np.arange(300) < 12).astype(int)
+    features = generator.normal(size=(300, 32))
+    features[:, 0] += 3 * labels
+    found = ridge.classify(features, labels)
+    assert found.balanced_accuracy.value < 0.7
+    assert intervals.balanced_accuracy(found.weighed, labels).value > 0.75
+    noise = ridge.classify(generator.normal(size=(300, 32)), labels)
+    assert intervals.balanced_accuracy(noise.weighed, labels).low < 0.5

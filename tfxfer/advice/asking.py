@@ -10,7 +10,7 @@ from tfxfer import data as examples_of
 from tfxfer import pipeline, recipes
 from tfxfer.advice import concluding, measuring
 from tfxfer.advice.result import Advice
-from tfxfer.errors import ConfigError
+from tfxfer.errors import ConfigError, DataError
 
 
 def advise(
@@ -44,14 +44,17 @@ def advise(
             "scores.regress(features, targets), with features of load_backbone(…).features(images)."
         )
     train = examples.indices(examples_of.TRAIN)
-    pixels = examples.pixels(what.image_size, what.framing)
-    # Copies of a picture give each other away.
-    _, copies = np.unique([examples.keys[index] for index in train], return_inverse=True)
+    # Copies of a picture give each other away, and more than one tells nothing more.
+    first = {examples.keys[index]: index for index in reversed(train)}
+    single = np.array(sorted(first.values()), np.int64)
+    # Drawn before anything is decoded: all that are drawn fit into memory, all that there are may not.
+    some = examples.some(single[measuring.drawn(examples.labels[single], recipe.seed)])
+    groups = _groups(some, examples.facts.split)
     measured = measuring.measure(
         prepared.backbone,
-        pixels[train],
-        examples.labels[train],
-        groups=copies if copies.max() + 1 < len(train) else None,
+        some.pixels(what.image_size, what.framing),
+        some.labels,
+        groups=groups,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         show=show,
@@ -66,7 +69,32 @@ def advise(
         conclusions=concluding.conclude(measured),
         at=concluding.cut_of(measured) if verdict in ("transfer_helps", "undecided") else "",
         stages=concluding.stages_of(measured),
+        copies=len(train) - len(single),
     )
+
+
+def _groups(examples: examples_of.Examples, split: str) -> np.ndarray | None:
+    """Returns the number of each example's group, int64 `[examples]`; None where each stands alone.
+
+    Args:
+        examples: that are looked at.
+        split: how the splits came about, which names what makes the groups.
+
+    Raises:
+        DataError: all are of one group.
+    """
+    if examples.groups is None or set(examples.groups) == {None}:
+        return None
+    names = [index if name is None else name for index, name in enumerate(examples.groups)]
+    known: dict[str | int, int] = {}
+    numbers = np.array([known.setdefault(name, len(known)) for name in names], np.int64)
+    if len(known) == 1:
+        raise DataError(
+            f"all {len(names):,} training examples are of one group, {names[0]!r} ({split}), and advice leaves out "
+            "whole groups: at least two are needed. Put more groups into the training examples, or leave the "
+            "groups out: --config.data.group_column=none, and no group_by."
+        )
+    return numbers if len(known) < len(names) else None
 
 
 def advised(recipe: recipes.Recipe, advice: Advice) -> recipes.Recipe:

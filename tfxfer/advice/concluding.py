@@ -8,6 +8,7 @@ import math
 
 from tfxfer.advice import references
 from tfxfer.advice.result import Conclusion, Measurements, Verdict
+from tfxfer.scores import Estimate
 
 # Above this p-value labels look like noise. Of labels that are noise one in a hundred passes.
 SIGNIFICANT = 0.01
@@ -30,7 +31,17 @@ def verdict_of(measured: Measurements) -> Verdict:
     compared = measured.best_against_pixels
     if compared.second_is_better >= CERTAIN:
         return "transfer_helps"
-    return "undecided" if compared.difference.high >= WORTH else "transfer_does_not_help"
+    if compared.difference.high >= WORTH or not _is_nothing_gained_by_classes(measured):
+        return "undecided"
+    return "transfer_does_not_help"
+
+
+def _is_nothing_gained_by_classes(measured: Measurements) -> bool:
+    """Whether transfer gains little where each class weighs the same, too: accuracy hardly counts rare classes."""
+    balanced = measured.balanced_against_pixels
+    if balanced is None:  # accuracy alone says it only where so much can be gained
+        return 1 - measured.pixels.value >= WORTH
+    return balanced.high < WORTH
 
 
 def cut_of(measured: Measurements) -> str:
@@ -107,12 +118,28 @@ def _no_transfer(measured: Measurements) -> Conclusion:
 
 
 def _undecided(measured: Measurements) -> Conclusion:
-    found = measured.best_against_pixels.difference
+    found, balanced = measured.best_against_pixels.difference, measured.balanced_against_pixels
+    if found.high < WORTH and balanced is not None:
+        return _undecided_by_classes(measured, balanced)
     low, high = 100 * found.low, 100 * found.high
     return Conclusion(
         advice="Too few examples to tell whether transfer helps; start from the pretrained weights, as is usual.",
         reason=f"on {measured.examples:,} examples a linear classifier has {measured.pixels} right on 16×16 pixels and "
         f"{measured.depth(measured.best).linear} on the best features: {low:.1f} to {high:.1f} points more",
+    )
+
+
+def _undecided_by_classes(measured: Measurements, balanced: Estimate) -> Conclusion:
+    helps = balanced.low > 0
+    return Conclusion(
+        advice="Transfer helps where each class weighs the same, though accuracy hardly shows it: start from the "
+        "pretrained weights, and look at the balanced accuracy."
+        if helps
+        else "Too few examples of each class to tell whether transfer helps; start from the pretrained weights, as is "
+        "usual, and look at the balanced accuracy.",
+        reason=f"the most frequent class is {_percent(measured.frequent)}, and a linear classifier has "
+        f"{measured.pixels} right on 16×16 pixels; where each class weighs the same, the best features have "
+        f"{100 * balanced.low:.1f} to {100 * balanced.high:.1f} points more",
     )
 
 

@@ -22,6 +22,16 @@ _PIXELS = 16
 _TIMES = (2, 4)
 
 
+def drawn(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Returns the positions of the examples that are looked at, int64, ascending, about as many of each class' share.
+
+    Args:
+        labels: whole numbers `[examples]`.
+        seed: of the draw.
+    """
+    return np.sort(curves.stratified(labels, np.random.default_rng(seed))[:MOST_EXAMPLES])
+
+
 def measure(
     backbone: Backbone,
     images: np.ndarray,
@@ -38,18 +48,18 @@ def measure(
         backbone: for pictures, with one output.
         images: uint8 `[pictures, height, width, channels]` of the backbone's size.
         labels: whole numbers `[pictures]`, at least two different ones.
-        groups: whole numbers `[pictures]`, the same for copies of one picture; None: there are none.
+        groups: whole numbers `[pictures]`, the same for those that give each other away; None: there are none.
         batch_size: pictures at a time, ≥ 1.
         seed: of all that is drawn.
         show: called with a line before what takes a while.
 
     Raises:
         BackboneError: the backbone takes no pictures, or those of another size.
-        DataError: one class alone, or fewer than two pictures.
+        DataError: one class or group alone, or fewer than two pictures.
     """
     every, _ = inputs.labels_of(labels, len(images))
     inputs.at_least_two_classes(every)
-    at = np.sort(curves.stratified(every, np.random.default_rng(seed))[:MOST_EXAMPLES])
+    at = drawn(every, seed)
     images = images[at] if len(at) < len(images) else images
     numbers = np.unique(every[at], return_inverse=True)[1]
     parts = None if groups is None else np.unique(np.asarray(groups)[at], return_inverse=True)[1]
@@ -68,6 +78,7 @@ def measure(
         frequent=float(np.bincount(numbers).max() / len(at)),
         seconds=between - start,
         scoring_seconds=time.monotonic() - between,
+        groups=None if parts is None else int(parts.max()) + 1,
         **scored,
     )
 
@@ -81,17 +92,19 @@ def _score(found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups,
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         # The widest come last and take longest.
         *probes, of_pixels = reversed(list(pool.map(linear, [pixels, *reversed(found.features)])))
-        near = list(pool.map(neighbours.nearest, found.features))
+        near = list(pool.map(lambda features: neighbours.nearest(features, groups=groups), found.features))
     voted = [neighbours.vote(*one, labels, int(labels.max()) + 1) for one in near]
     best = choose_depth(probes, voted)
-    curve = _curve(found.features[best], labels, seed)
+    curve = _curve(found.features[best], labels, groups, seed)
+    shuffles = _permutations(len(labels))
     return {
         "pixels": of_pixels.accuracy,
         "depths": tuple(map(_depth, found.names, found.features, probes, voted)),
         "best": found.names[best],
         "best_against_last": _paired(probes[-1], probes[best]),
         "best_against_pixels": _paired(of_pixels, probes[best]),
-        "learnable": permutation.agreement([one for one, _ in near], labels, _permutations(len(labels)), seed),
+        "balanced_against_pixels": _balanced(of_pixels, probes[best]),
+        "learnable": permutation.agreement([one for one, _ in near], labels, shuffles, seed, groups),
         "similarity": similarity.summary(found.divergences) if found.divergences else None,
         "sizes": () if curve is None else tuple(curve.sizes.tolist()),
         "curve": () if curve is None else curve.accuracies,
@@ -126,10 +139,15 @@ def _paired(first: ridge.Probe, second: ridge.Probe) -> intervals.Compared:
     return intervals.paired(first.predicted == first.labels, second.predicted == second.labels)
 
 
-def _curve(features: np.ndarray, labels: np.ndarray, seed: int) -> curves.LearningCurve | None:
+def _balanced(first: ridge.Probe, second: ridge.Probe) -> intervals.Estimate:
+    labels = first.labels
+    return intervals.balanced_difference(first.weighed == labels, second.weighed == labels, labels)
+
+
+def _curve(features: np.ndarray, labels: np.ndarray, groups, seed: int) -> curves.LearningCurve | None:
     if len(labels) < curves.LEAST_EXAMPLES:
         return None
-    return curves.learning_curve(features, labels, seed=seed)
+    return curves.learning_curve(features, labels, groups=groups, seed=seed)
 
 
 def _permutations(examples: int) -> int:

@@ -21,11 +21,14 @@ def _facts(advice: Advice) -> list[str]:
     data, measured = advice.data, advice.measured
     fewest = min(data.train_counts)
     smallest = data.class_names[data.train_counts.index(fewest)]
-    some = "" if measured.examples == data.train_examples else f", of which {measured.examples:,} were drawn"
+    single = data.train_examples - advice.copies
+    some = f", {advice.copies:,} of them copies of others, which were left out" if advice.copies else ""
+    some += "" if measured.examples == single else f", of which {measured.examples:,} were drawn"
     test = measured.learnable
     return [
         f"data        {clean(data.source)}: {data.train_examples:,} training examples{some}, {len(data.class_names)} "
         f"classes; fewest {fewest:,}, of {clean(smallest)}",
+        *_groups(measured),
         f"backbone    {clean(advice.backbone)} at {measured.image_size}×{measured.image_size} pixels",
         f"labels      {100 * test.agreement:.1f} % of nearest neighbours agree, by chance "
         f"{100 * test.by_chance:.1f} %; p = {test.p_value:.2g} for labels without meaning",
@@ -34,6 +37,12 @@ def _facts(advice: Advice) -> list[str]:
         f"seconds     {duration_text(measured.seconds)} for one inference pass, "
         f"{duration_text(measured.scoring_seconds)} for all that was taken from it",
     ]
+
+
+def _groups(measured: Measurements) -> list[str]:
+    if measured.groups is None:
+        return []
+    return [f"groups      {measured.groups:,}, each left out as one; intervals, which count images, are too narrow"]
 
 
 def _depths(measured: Measurements) -> list[str]:

@@ -46,6 +46,9 @@ class Measurements:
         forecasts: for more examples.
         seconds: of the inference pass; `scoring_seconds` of all that came behind it.
         scoring_seconds: see there.
+        balanced_against_pixels: balanced accuracy of the best depth less that of the pixels, where each class weighs
+            the same; None where nobody measured it.
+        groups: how many groups the examples are of, each left out as one; None: each stands for itself.
     """
 
     image_size: int
@@ -63,6 +66,8 @@ class Measurements:
     forecasts: tuple[Forecast, ...]
     seconds: float
     scoring_seconds: float
+    balanced_against_pixels: Estimate | None = None
+    groups: int | None = None
 
     def depth(self, name: str) -> Depth:
         """Returns the depth of that name."""
@@ -93,6 +98,7 @@ class Advice:
         conclusions: in the order in which they matter.
         at: layer group to cut the network behind; "" for all of it.
         stages: preset of `tfxfer.presets` to train with; "" where nothing is to be trained.
+        copies: training examples that were left out since their content is that of another.
     """
 
     data: DataFacts
@@ -103,6 +109,7 @@ class Advice:
     conclusions: tuple[Conclusion, ...]
     at: str
     stages: str
+    copies: int = 0
 
     def __str__(self) -> str:
         from tfxfer.advice.page import page

@@ -67,6 +67,7 @@ class Examples:
         splits: int8 `[examples]`: 0 train, 1 validation, 2 test.
         keys: hex SHA-256 of each picture's content.
         weights: float32 `[examples]`, above 0, the mean of those to train on being 1; None: all 1.
+        groups: of each example the name of what must stay together, None where it stands alone; None: all do.
     """
 
     facts: DataFacts
@@ -75,6 +76,7 @@ class Examples:
     splits: np.ndarray
     keys: tuple[str, ...]
     weights: np.ndarray | None = None
+    groups: tuple[str | None, ...] | None = None
 
     def indices(self, split: int) -> np.ndarray:
         """Returns the positions of the examples of a split, int64, ascending."""
@@ -89,6 +91,7 @@ class Examples:
             splits=self.splits[at],
             keys=tuple(self.keys[index] for index in at),
             weights=None if self.weights is None else self.weights[at],
+            groups=None if self.groups is None else tuple(self.groups[index] for index in at),
         )
 
     def rows(self, pixels: np.ndarray, split: int) -> Rows:
@@ -203,7 +206,8 @@ def decide(
         (found, seen), decided = _at(found, seen, remain), decided[remain]
     weights = None if found.weights is None else normalised(found.weights, decided == splits.TRAIN)
     facts = _facts(found, seen, decided, how, weights)
-    return Examples(facts, found.pictures, found.labels, decided, seen.keys, weights)
+    groups = None if found.groups is None else tuple(found.groups.names)
+    return Examples(facts, found.pictures, found.labels, decided, seen.keys, weights, groups)
 
 
 def splits_of(

@@ -5,7 +5,7 @@ measured on the same examples, each of them once, so that the luck of the test e
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -86,6 +86,7 @@ def learning_curve(
     features: ArrayLike,
     labels: ArrayLike,
     *,
+    groups: ArrayLike | None = None,
     shares: Sequence[float] = SHARES,
     draws: int = 500,
     seed: int = 0,
@@ -97,12 +98,14 @@ def learning_curve(
     Args:
         features: `[examples, width]`, at least 40 examples.
         labels: whole numbers `[examples]`, at least two different ones.
+        groups: whole numbers `[examples]`, the same for those that give each other away: they are tested together, and
+            smaller parts have fewer groups. None: each stands for itself.
         shares: of four fifths of the examples, ascending, in (0, 1]; all examples but one come on top.
         draws: sets drawn for intervals.
         seed: of parts and draws.
 
     Raises:
-        DataError: other shapes, NaN, one class alone, or too few examples.
+        DataError: other shapes, NaN, one class or group alone, or too few examples.
         ConfigError: shares that are none.
     """
     matrix = inputs.features_of(features)
@@ -113,23 +116,50 @@ def learning_curve(
     if not shares or any(not 0 < one <= 1 for one in shares) or list(shares) != sorted(set(shares)):
         raise ConfigError(f"shares={tuple(shares)!r} must ascend within (0, 1]: (0.25, 0.5, 1.0).")
     generator = np.random.default_rng(seed)
-    # In the order of classes each fold gets its share of each; in a stratified one classes take turns, as folds do.
-    order = _by_class(numbers, generator)
+    parts = None
+    if groups is not None:
+        parts = np.unique(inputs.labels_of(groups, len(matrix))[0], return_inverse=True)[1]
+        inputs.at_least_two_classes(parts)
     right = np.zeros((len(shares) + 1, len(matrix)), bool)
     sizes = np.zeros(len(shares) + 1, np.int64)
-    for fold in range(_FOLDS):
-        tested, rest = order[fold::_FOLDS], np.delete(order, np.s_[fold::_FOLDS])
-        # Drawn anew, or each part would begin with the same ones.
-        rest = rest[stratified(numbers[rest], generator)]
+    for tested, rest in _folds(numbers, generator) if parts is None else _folds_of_groups(numbers, parts, generator):
         for number, one in enumerate(shares):
             some = rest[: max(2, round(one * len(rest)))]
             sizes[number] = len(some)
             right[number, tested] = _classified(matrix, numbers, classes, some, tested) == numbers[tested]
-    sizes[-1] = len(matrix) - 1
-    right[-1] = ridge.classify(matrix, numbers, classes=classes).predicted == numbers
+    left_out = 1 if parts is None else round(float(np.bincount(parts)[parts].mean()))
+    sizes[-1] = len(matrix) - left_out
+    right[-1] = ridge.classify(matrix, numbers, classes=classes, groups=parts).predicted == numbers
     drawn = generator.multinomial(len(matrix), np.full(len(matrix), 1 / len(matrix)), draws)
     weights = np.concatenate([np.ones((1, len(matrix))), drawn]) / len(matrix)
     return LearningCurve(sizes, right, _fitted(sizes, 1 - weights @ right.T))
+
+
+def _folds(labels: np.ndarray, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the positions to test and the others, in the order in which parts are taken from them."""
+    # In the order of classes each fold gets its share of each; in a stratified one classes take turns, as folds do.
+    order = _by_class(labels, generator)
+    for fold in range(_FOLDS):
+        rest = np.delete(order, np.s_[fold::_FOLDS])
+        # Drawn anew, or each part would begin with the same ones.
+        yield order[fold::_FOLDS], rest[stratified(labels[rest], generator)]
+
+
+def _folds_of_groups(
+    labels: np.ndarray, groups: np.ndarray, generator: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Does what `_folds` does with all of a group on one side, and one behind the other; groups 0, 1, … all exist."""
+    counts = np.zeros((groups.max() + 1, labels.max() + 1), np.int64)
+    np.add.at(counts, (groups, labels), 1)
+    frequent = counts.argmax(axis=1)
+    order = _by_class(frequent, generator)
+    for fold in range(min(_FOLDS, len(order))):
+        tested = np.isin(groups, order[fold::_FOLDS])
+        others = np.delete(order, np.s_[fold::_FOLDS])
+        place = np.empty(len(order), np.int64)
+        place[others[stratified(frequent[others], generator)]] = np.arange(len(others))
+        rest = generator.permutation(np.flatnonzero(~tested))
+        yield np.flatnonzero(tested), rest[np.argsort(place[groups[rest]], kind="stable")]
 
 
 def stratified(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -199,6 +199,33 @@ def paired(first_right: ArrayLike, second_right: ArrayLike, *, confidence: float
     )
 
 
+def balanced_difference(
+    first_right: ArrayLike, second_right: ArrayLike, labels: ArrayLike, *, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Returns balanced accuracy of the second less that of the first on the same examples, in [-1, 1].
+
+    Each class as in `paired`, the mean as in `balanced_accuracy`.
+
+    Args:
+        first_right: whether each example was classified rightly, bool `[examples]`; `second_right` likewise.
+        second_right: see there.
+        labels: whole numbers `[examples]`.
+        confidence: share of such intervals that hold the truth.
+
+    Raises:
+        DataError: as for `paired`.
+    """
+    first, second, labels = np.asarray(first_right, bool), np.asarray(second_right, bool), np.asarray(labels)
+    of_each = [
+        paired(first[labels == one], second[labels == one], confidence=confidence).difference
+        for one in np.unique(labels)
+    ]
+    values, low, high = (np.array([getattr(one, name) for one in of_each]) for name in ("value", "low", "high"))
+    value = float(values.mean())
+    below, above = (float(np.linalg.norm(bound - values)) / len(values) for bound in (low, high))
+    return Estimate(value=value, low=max(-1.0, value - below), high=min(1.0, value + above))
+
+
 def mean(measured: ArrayLike, *, confidence: float = CONFIDENCE) -> Estimate:
     """Returns the mean of figures `[runs]`, such as accuracies over seeds, with Student's t interval.
 

@@ -14,7 +14,9 @@ NEIGHBOURS = 5
 _CELLS = 4_000_000
 
 
-def nearest(features: ArrayLike, k: int = NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    features: ArrayLike, k: int = NEIGHBOURS, *, groups: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns for each example the k most similar other ones, and how similar they are.
 
     Features are centred and divided by their length, so similarity is a cosine. Of equally similar ones the earlier
@@ -23,13 +25,16 @@ def nearest(features: ArrayLike, k: int = NEIGHBOURS) -> tuple[np.ndarray, np.nd
     Args:
         features: `[examples, width]`, at least two examples.
         k: neighbours of each, ≥ 1.
+        groups: whole numbers `[examples]`, the same for those that give each other away, such as frames of one video:
+            none is a neighbour of another. Where one has fewer than k others outside, all get as many as that one.
+            None: each stands for itself.
 
     Returns:
         int64 `[examples, k]` positions, nearest first, and float32 `[examples, k]` cosines in [-1, 1].
 
     Raises:
         ConfigError: k below 1.
-        DataError: features that are no such matrix, or one example alone.
+        DataError: features that are no such matrix, or one example or group alone.
     """
     matrix = inputs.features_of(features)
     if k < 1:
@@ -37,12 +42,19 @@ def nearest(features: ArrayLike, k: int = NEIGHBOURS) -> tuple[np.ndarray, np.nd
     if len(matrix) < 2:
         raise DataError("one example has no neighbours; at least two are needed.")
     unit = _unit(matrix)
-    k = min(k, len(unit) - 1)
+    given = np.arange(len(unit)) if groups is None else inputs.labels_of(groups, len(unit))[0]
+    numbers = np.unique(given, return_inverse=True)[1]
+    k = min(k, len(unit) - int(np.bincount(numbers).max()))
+    if k < 1:
+        raise DataError("all examples are of one group, so none has a neighbour; at least two groups are needed.")
     together = max(1, _CELLS // len(unit))
     positions, cosines = [], []
     for start in range(0, len(unit), together):
         similar = unit[start : start + together] @ unit.T
-        similar[np.arange(len(similar)), np.arange(start, start + len(similar))] = -np.inf
+        if groups is None:
+            similar[np.arange(len(similar)), np.arange(start, start + len(similar))] = -np.inf
+        else:
+            similar[numbers[start : start + together, None] == numbers] = -np.inf
         order = _largest(similar, k)
         positions.append(order)
         cosines.append(np.take_along_axis(similar, order, axis=1))

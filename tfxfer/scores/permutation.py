@@ -63,17 +63,27 @@ def learnable(
     return agreement(found, numbers, permutations, seed)
 
 
-def agreement(found: Sequence[np.ndarray], labels: np.ndarray, permutations: int, seed: int) -> Learnable:
+def agreement(
+    found: Sequence[np.ndarray],
+    labels: np.ndarray,
+    permutations: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> Learnable:
     """Does what `learnable` does where neighbours are known already.
+
+    With groups, those of one keep their labels together when these are shuffled: a video has one label and frames that
+    are alike, so by chance two videos agree in all of their frames. The test is exact for groups of one size.
 
     Args:
         found: for each depth, int64 `[examples, k]` of `neighbours.nearest`.
         labels: int64 `[examples]`.
         permutations: how often labels are shuffled.
         seed: of the shuffles.
+        groups: whole numbers `[examples]`, as neighbours were found with; None: each stands for itself.
     """
     generator = np.random.default_rng(seed)
-    orders = [labels, *(generator.permutation(labels) for _ in range(permutations))]
+    orders = [labels, *(_shuffled(labels, groups, generator) for _ in range(permutations))]
     agree = np.array([[(order[near] == order[:, None]).mean() for near in found] for order in orders])
     spread = agree.std(axis=0)
     # Of all, the given labels among them, so that each order is treated alike: what makes the test exact.
@@ -88,3 +98,15 @@ def agreement(found: Sequence[np.ndarray], labels: np.ndarray, permutations: int
         by_chance=float(agree[1:, at].mean()),
         permutations=permutations,
     )
+
+
+def _shuffled(labels: np.ndarray, groups: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:
+    """Returns labels in a random order, int64 `[examples]`: those of a group go, shuffled, to places side by side."""
+    if groups is None:
+        return generator.permutation(labels)
+    mixed = generator.permutation(len(labels))
+    place = generator.permutation(int(groups.max()) + 1)
+    taken = labels[mixed[np.argsort(place[groups[mixed]], kind="stable")]]
+    out = np.empty_like(labels)
+    out[np.argsort(groups, kind="stable")] = taken
+    return out

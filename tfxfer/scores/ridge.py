@@ -51,11 +51,14 @@ class Probe:
         ridge: to targets of 1 for the class and −1 for the others; its columns are the classes.
         predicted: int64 `[examples]`, the class that it says of each example when fitted to all others.
         labels: int64 `[examples]`.
+        weighed: likewise `predicted`, where each class weighs the same: the class that most exceeds its share, by the
+            most times. For rare classes, which `predicted` may never say although features tell them.
     """
 
     ridge: Ridge
     predicted: np.ndarray
     labels: np.ndarray
+    weighed: np.ndarray
 
     @property
     def accuracy(self) -> intervals.Estimate:
@@ -172,7 +175,8 @@ def classify(
         if best is None or loss < best[0]:
             best = loss, penalty, left_out
     _, penalty, left_out = best
-    return Probe(_fitted(ready, targets, penalty, left_out), left_out.argmax(axis=1), numbers)
+    weighed = _weighed(left_out, targets, parts)
+    return Probe(_fitted(ready, targets, penalty, left_out), left_out.argmax(axis=1), numbers, weighed)
 
 
 def predict_left_out(ready: Prepared, targets: np.ndarray, penalty: float) -> np.ndarray:
@@ -213,6 +217,26 @@ def predict_parts_left_out(
         solved = np.linalg.lstsq(np.eye(len(part)) - hat, residuals[part], rcond=None)[0]
         out[part] = targets[part] - solved
     return out
+
+
+def _weighed(left_out: np.ndarray, targets: np.ndarray, parts: Iterable[np.ndarray] | None) -> np.ndarray:
+    """Returns the classes whose scores are above their mean by the most times their share, int64 `[examples]`.
+
+    Of two classes that is the threshold at the mean, whatever the penalty shrinks. Means and shares are of what the
+    scores were fitted to, or the example itself would move its threshold.
+    """
+    own, total = (targets + 1) / 2, np.full((len(targets), 1), len(targets))
+    counts = np.broadcast_to(own.sum(axis=0), own.shape)
+    if parts is None:
+        counts, total = counts - own, total - 1
+    else:
+        counts, total = counts.copy(), total.copy()
+        for part in parts:
+            counts[part] -= own[part].sum(axis=0)
+            total[part] -= len(part)
+    share = counts / total
+    above = (left_out + 1) / 2 - share
+    return np.where(counts > 0, above / np.where(counts > 0, share, 1), -np.inf).argmax(axis=1)
 
 
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
