@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfxfer.errors import ConfigError, DataError
-from tfxfer.scores import curves, permutation
+from tfxfer.scores import curves, neighbours, permutation
 
 
 def _problem(examples: int, signal: float, width: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -102,3 +102,43 @@ def test_what_cannot_be_tested_is_named():
     with pytest.raises(DataError, match="nothing to tell apart"):
         permutation.learnable(np.eye(4), [0, 0, 0, 0])
     assert permutation.learnable(np.ones((6, 2)), [0, 1, 0, 1, 0, 1]).p_value > 0.5
+
+
+def _groups(generator: np.random.Generator, size: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, labels and groups: those of a group are nearly the same, and its label has nothing to do with them."""
+    groups = generator.permutation(np.repeat(np.arange(30), size))
+    features = generator.normal(size=(30, 5))[groups] + 0.01 * generator.normal(size=(30 * size, 5))
+    return features, generator.permutation(np.arange(30) % 2)[groups], groups
+
+
+def test_groups_do_not_make_noise_learnable():
+    p_values, alone = [], []
+    for seed in range(100):
+        features, labels, groups = _groups(np.random.default_rng(seed))
+        near = [neighbours.nearest(features, groups=groups)[0]]
+        p_values.append(permutation.agreement(near, labels, 99, seed, groups).p_value)
+        alone.append(permutation.agreement(near, labels, 99, seed).p_value)
+    assert 0.03 <= np.mean(np.array(p_values) <= 0.1) <= 0.19  # 0.1 ± 3 standard errors
+    assert np.mean(np.array(alone) <= 0.02) > 0.08
+
+
+def test_groups_with_a_meaning_are_learnable():
+    features, labels, groups = _groups(np.random.default_rng(0))
+    near = [neighbours.nearest(features + 3 * labels[:, None], groups=groups)[0]]
+    assert permutation.agreement(near, labels, 199, 0, groups).p_value == 1 / 200
+
+
+def test_the_curve_keeps_groups_together():
+    features, labels, groups = _groups(np.random.default_rng(0))
+    apart = curves.learning_curve(features, labels, draws=20)
+    together = curves.learning_curve(features, labels, groups=groups * 3, draws=20)
+    assert apart.right[-2:].mean() > 0.6 > together.right[-2:].mean()
+    assert together.sizes.tolist() == [12, 24, 48, 96, 116]
+    # A group for each example is as none.
+    features, labels = _problem(100, 0.5)
+    as_none = curves.learning_curve(features, labels, groups=np.arange(100), draws=20)
+    assert as_none.right[-1].tolist() == curves.learning_curve(features, labels, draws=20).right[-1].tolist()
+    for few in (2, 3):  # fewer groups than folds
+        assert curves.learning_curve(features, labels, groups=np.arange(100) % few, draws=20).right.shape == (5, 100)
+    with pytest.raises(DataError, match="nothing to tell apart"):
+        curves.learning_curve(features, labels, groups=np.zeros(100, int))
