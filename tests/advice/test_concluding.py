@@ -95,6 +95,21 @@ def test_transfer_does_not_help_where_pixels_are_as_good():
     assert "probability 0.70" in only.reason
 
 
+def test_where_pixels_tell_classes_apart_any_method_will_do():
+    measured = _measured(pixels=_estimate(0.99), frequent=0.3, best_against_pixels=_compared(0.0, 0.5))
+    assert concluding.verdict_of(measured) == "easy"
+    [only] = concluding.conclude(measured)
+    assert only.advice.startswith("These classes are easy to tell apart: any method will do.")
+    assert concluding.stages_of(measured) == "feature_extraction"
+
+
+def test_nothing_is_like_photographs_at_a_size_at_which_none_were_measured():
+    measured = _measured(similarity=_divergence(0.04), image_size=32)
+    assert (concluding.quarter_of(measured), concluding.is_similar(measured)) == ("", False)
+    assert "similarity is not known" in concluding.conclude(measured)[-1].reason
+    assert concluding.is_similar(_measured(similarity=_divergence(0.04), image_size=96))
+
+
 def test_few_examples_do_not_show_that_transfer_does_not_help():
     measured = _measured(best_against_pixels=_compared(0.04, 0.9))  # up to 6 points may be gained
     assert concluding.verdict_of(measured) == "undecided"
@@ -192,7 +207,7 @@ def test_the_page_has_every_figure_and_fits_a_terminal():
     )
     assert "210 training examples, of which 200 were drawn" in shown
     assert "block1" in next(line for line in shown.splitlines() if "← best" in line)
-    assert "+200 labels: +5.0 points (4.0 to 7.5), to 95.0 % (93.0 to 97.0 %)" in shown
+    assert "+200 labels: +5.0 points (4.0 to 7.5) by a curve through these" in shown
     assert "→ this data 0.40 ←" in " ".join(shown.split())
     assert "1. You need labels, not tuning" in shown
     assert "\x1b" not in shown

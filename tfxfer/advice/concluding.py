@@ -16,6 +16,8 @@ SIGNIFICANT = 0.01
 CERTAIN = 0.975
 # Where as much or more may still be gained by transfer, it is not said that it does not help. A prior.
 WORTH = 0.05
+# So many right on 16×16 pixels leave nothing to gain; where one class is so frequent, that says nothing. Priors.
+EASY, OFTEN = 0.97, 0.8
 # "Small": twice the labels are expected to bring so much accuracy or more. A prior.
 SMALL_GAIN = 0.02
 # From here on more labels come first: the gain expected of twice as many, of which half must be certain. A prior.
@@ -31,6 +33,8 @@ def verdict_of(measured: Measurements) -> Verdict:
     compared = measured.best_against_pixels
     if compared.second_is_better >= CERTAIN:
         return "transfer_helps"
+    if measured.pixels.value >= EASY and measured.frequent < OFTEN:
+        return "easy"
     if compared.difference.high >= WORTH or not _is_nothing_gained_by_classes(measured):
         return "undecided"
     return "transfer_does_not_help"
@@ -57,12 +61,20 @@ def is_small(measured: Measurements) -> bool:
 def is_similar(measured: Measurements) -> bool:
     """Whether pictures are as near to those of pretraining as photographs are; not, where nothing tells."""
     found = measured.similarity
-    return found is not None and references.is_similar(found.all, measured.image_size)
+    return is_comparable(measured) and references.is_similar(found.all, measured.image_size)
+
+
+def is_comparable(measured: Measurements) -> bool:
+    """Whether the distance from pretraining is known, and others were measured at about this size."""
+    return measured.similarity is not None and references.holds_at(measured.image_size)
 
 
 def quarter_of(measured: Measurements) -> str:
-    """Returns which of the four cases of the textbook table this is; "" where similarity is not known."""
-    if measured.similarity is None:
+    """Returns which of the four cases of the textbook table this is; "" where similarity is not known.
+
+    "Small" and "large" say whether more labels are expected to help, not how many there are.
+    """
+    if not is_comparable(measured):
         return ""
     size = "small" if is_small(measured) else "large"
     alike = "similar to" if is_similar(measured) else "different from"
@@ -72,12 +84,15 @@ def quarter_of(measured: Measurements) -> str:
 def stages_of(measured: Measurements) -> str:
     """Returns the preset that the table has for the case; "" where nothing is to be trained.
 
-    Small and similar: the head alone. Small and different: later groups, too. Large: everything. Where transfer does
-    not help, a network from scratch.
+    Small and similar: the head alone. Small and different: later groups, too. Large: everything. Where anything will
+    do, the head; where transfer does not help, everything: what helps then is another network.
     """
-    if (verdict := verdict_of(measured)) in ("nothing_learnable", "transfer_does_not_help"):
-        return "scratch" if verdict == "transfer_does_not_help" else ""
-    if not is_small(measured):
+    verdict = verdict_of(measured)
+    if verdict == "nothing_learnable":
+        return ""
+    if verdict == "easy":
+        return "feature_extraction"
+    if verdict == "transfer_does_not_help" or not is_small(measured):
         return "full"
     return "feature_extraction" if is_similar(measured) else "partial"
 
@@ -87,6 +102,8 @@ def conclude(measured: Measurements) -> tuple[Conclusion, ...]:
     verdict = verdict_of(measured)
     if verdict == "nothing_learnable":
         return (_nothing_learnable(measured),)
+    if verdict == "easy":
+        return (_easy(measured),)
     worth = {"transfer_does_not_help": _no_transfer, "undecided": _undecided, "transfer_helps": _transfer}
     found = [worth[verdict](measured)]
     if (labels := _labels(measured)) is not None:
@@ -106,11 +123,20 @@ def _nothing_learnable(measured: Measurements) -> Conclusion:
     )
 
 
+def _easy(measured: Measurements) -> Conclusion:
+    return Conclusion(
+        advice="These classes are easy to tell apart: any method will do. Train the head alone "
+        "(--stages=feature_extraction).",
+        reason=f"a linear classifier on 16×16 pixels has {measured.pixels} right; the most frequent class is "
+        f"{_percent(measured.frequent)}",
+    )
+
+
 def _no_transfer(measured: Measurements) -> Conclusion:
     compared = measured.best_against_pixels
     return Conclusion(
         advice="Transfer does not help here: no depth of this network beats the pixels themselves. Try another "
-        "backbone, or a small network from scratch (--stages=scratch).",
+        "backbone, or a small network of your own.",
         reason=f"a linear classifier has {measured.pixels} right on 16×16 pixels and "
         f"{measured.depth(measured.best).linear} on the best features; these are better with probability "
         f"{compared.second_is_better:.2f}, by at most {100 * compared.difference.high:.1f} points",
@@ -188,6 +214,7 @@ def _depth(measured: Measurements) -> Conclusion:
 
 def _stages(measured: Measurements) -> Conclusion:
     quarter = quarter_of(measured) or f"{'small' if is_small(measured) else 'large'} data; similarity is not known"
+    quarter += f" (twice the labels {'would' if is_small(measured) else 'would not'} bring {100 * SMALL_GAIN:g} points)"
     named = {"feature_extraction": "the head alone", "partial": "the head and the later groups", "full": "everything"}
     stages = stages_of(measured)
     where = _where_it_differs(measured)
@@ -199,7 +226,7 @@ def _stages(measured: Measurements) -> Conclusion:
 
 def _where_it_differs(measured: Measurements) -> str:
     found = measured.similarity
-    if found is None or is_similar(measured):
+    if found is None or not is_comparable(measured) or is_similar(measured):
         return ""
     if found.early > _UNEVEN * found.late:
         return ", most of all in early layers (how pictures look)"

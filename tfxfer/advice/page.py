@@ -33,7 +33,7 @@ def _facts(advice: Advice) -> list[str]:
         f"labels      {100 * test.agreement:.1f} % of nearest neighbours agree, by chance "
         f"{100 * test.by_chance:.1f} %; p = {test.p_value:.2g} for labels without meaning",
         f"without it  most frequent class {100 * measured.frequent:.1f} %, 16×16 pixels {measured.pixels}",
-        f"case        {advice.quarter or 'similarity to pretraining is not known: no batch norm can be seen'}",
+        f"case        {advice.quarter or 'similarity to pretraining is not known'}",
         f"seconds     {duration_text(measured.seconds)} for one inference pass, "
         f"{duration_text(measured.scoring_seconds)} for all that was taken from it",
     ]
@@ -66,8 +66,8 @@ def _more_labels(measured: Measurements) -> list[str]:
     for forecast in measured.forecasts:
         gain, more = forecast.gain, forecast.examples - measured.examples
         lines.append(
-            f"+{more:,} labels: {100 * gain.value:+.1f} points ({100 * gain.low:.1f} to {100 * gain.high:.1f}), to "
-            f"{forecast.accuracy}"
+            f"+{more:,} labels: {100 * gain.value:+.1f} points ({100 * gain.low:.1f} to {100 * gain.high:.1f}) by a "
+            "curve through these"
         )
     return lines
 
@@ -76,13 +76,21 @@ def _similarity(measured: Measurements) -> list[str]:
     found = measured.similarity
     if found is None:
         return []
+    if not references.holds_at(measured.image_size):
+        return [
+            f"divergence from pretraining {found.all:.2f}, the larger the less alike; nothing was measured near "
+            f"{measured.image_size} pixels to compare it with"
+        ]
     scale = [*references.scale(measured.image_size), ("this data", found.all)]
     shown = ", ".join(
         f"→ {name} {value:.2f} ←" if name == "this data" else f"{name} {value:.2f}"
         for name, value in sorted(scale, key=lambda one: one[1])
     )
     return [
-        *textwrap.wrap(f"divergence from pretraining: {shown} (others measured on EfficientNet-Lite0)", _WIDTH),
+        *textwrap.wrap(
+            f"divergence from pretraining, the larger the less alike: {shown} (others measured on EfficientNet-Lite0)",
+            _WIDTH,
+        ),
         f"early layers {found.early:.2f}, middle {found.middle:.2f}, late {found.late:.2f}",
     ]
 

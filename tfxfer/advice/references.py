@@ -21,6 +21,11 @@ def scale(image_size: int) -> tuple[tuple[str, float], ...]:
     return REFERENCES[min(REFERENCES, key=lambda size: abs(math.log(size / image_size)))]
 
 
+def holds_at(image_size: int) -> bool:
+    """Whether domains were measured at about this size: it moves what is the same by more than domains differ."""
+    return min(REFERENCES) / 1.25 <= image_size <= max(REFERENCES) * 2
+
+
 def nearest(divergence: float, image_size: int) -> str:
     """Returns the domain that is as far from pretraining, on a logarithmic scale."""
     measured = math.log(max(divergence, 1e-9))

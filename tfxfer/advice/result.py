@@ -82,7 +82,7 @@ class Conclusion:
     reason: str
 
 
-Verdict = Literal["nothing_learnable", "transfer_does_not_help", "undecided", "transfer_helps"]
+Verdict = Literal["nothing_learnable", "transfer_does_not_help", "undecided", "easy", "transfer_helps"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
