@@ -86,6 +86,7 @@ def test_the_python_of_the_readme_runs(photos, capsys):
 
 @pytest.mark.slow
 @pytest.mark.real
+@pytest.mark.timeout(1500)  # some thirty commands, one after the other
 def test_the_commands_of_the_readme_run(photos, capsys):
     """In order, in one folder; the set-up lines are the business of CI, which runs them as they stand."""
     (photos / "config.py").write_text(next(text for text in SCRIPTS if "get_config" in text))
@@ -98,7 +99,7 @@ def test_the_commands_of_the_readme_run(photos, capsys):
         words = shlex.split(line)
         assert words[0] == "tfxfer"
         # One epoch of a small size instead of the defaults; MobileNetV2's weights cannot be had without network.
-        if words[1] in ("train", "plan", "lr-find"):
+        if words[1] in ("train", "plan", "lr-find", "advise"):
             words.append("--image_size=32")
         if {"--data=folder:photos", "--data=csv:breeds.csv", "--data=csv:tags.csv"} & set(words):
             words.append("--stages=feature_extraction")
