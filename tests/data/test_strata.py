@@ -8,7 +8,7 @@ import pytest
 
 from tfxfer.data import TEST, TRAIN, VALIDATION, examples, strata
 from tfxfer.data.arrays import find
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.data.groups import Groups
 from tfxfer.data.pictures import Arrays
 from tfxfer.data.splits import Rule

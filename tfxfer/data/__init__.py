@@ -7,7 +7,8 @@ from typing import Any
 from tfxfer import recipes
 from tfxfer.data import arrays, conversion, folder, groups, manifest, npz, parquet, samples, tfrecords
 from tfxfer.data.arrays import check_pixel_scale
-from tfxfer.data.examples import Examples, Found, for_test, settle
+from tfxfer.data.examples import Examples, for_test, settle
+from tfxfer.data.found import Found
 from tfxfer.data.splits import TEST, TRAIN, VALIDATION, Rule
 from tfxfer.errors import ConfigError, suggest
 from tfxfer.tasks import SINGLE_LABEL, Task

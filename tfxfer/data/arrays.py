@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.data.pictures import Arrays
 from tfxfer.errors import DataError
 from tfxfer.pixels import check_pixel_scale

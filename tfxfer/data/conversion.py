@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfxfer import recipes
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.data.targets import LARGEST, NUMBER
 from tfxfer.errors import DataError, suggest
 

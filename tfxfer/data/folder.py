@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from tfxfer.data import images, splits
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.data.pictures import Files
 from tfxfer.errors import DataError
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from tfxfer import recipes
 from tfxfer.data import images, label_cells, parquet, splits, tables
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.data.groups import Groups
 from tfxfer.data.pictures import Encoded
 from tfxfer.data.targets import NUMBER

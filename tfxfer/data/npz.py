@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfxfer.data import arrays, splits, tables
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.errors import DataError
 from tfxfer.tasks import Kind
 

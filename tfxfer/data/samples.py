@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.data.pictures import Arrays
 from tfxfer.errors import ConfigError, DataError, suggest
 

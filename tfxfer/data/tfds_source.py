@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfxfer.data import slices, splits
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.errors import ConfigError, DataError, suggest
 
 SYNTAX = "tfds:<name>[/<config>][:<version>][?train=<part>&validation=<part>&test=<part>]"

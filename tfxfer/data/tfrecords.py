@@ -14,7 +14,7 @@ import re
 import numpy as np
 
 from tfxfer.data import images, slices, splits, tables, tf_examples, tfrecord_framing
-from tfxfer.data.examples import Found
+from tfxfer.data.found import Found
 from tfxfer.errors import DataError
 from tfxfer.tasks import Kind
 
