@@ -200,27 +200,20 @@ def _lacking(classes: tuple[ClassCounts, ...]) -> Iterator[Finding]:
 
 def _pixels(inspected: Inspected) -> Iterator[Finding]:
     readable = inspected.images - len(inspected.unreadable)
-    if inspected.dark:
-        yield Finding(
-            severity="warning",
-            what=f"{inspected.dark:,} of {readable:,} images are nearly black: no level above 15 of 255",
-            where=_first(inspected.first_dark, inspected.dark),
-            fix="Were they saved on a scale of 0 to 1, or with 12 bits in 16? Save them again on the full scale.",
-        )
-    if inspected.blank:
-        yield Finding(
-            severity="warning",
-            what=f"{inspected.blank:,} of {readable:,} images are of one colour all over",
-            where=_first(inspected.first_blank, inspected.blank),
-            fix="Remove them if nothing was photographed.",
-        )
-    if inspected.small:
-        yield Finding(
-            severity="warning",
-            what=f"{inspected.small:,} of {readable:,} images have a side of less than {_SHORT_SIDE} pixels",
-            where=_first(inspected.smallest, inspected.small),
-            fix="Look for thumbnails and icons among them.",
-        )
+    dark = (
+        "are nearly black: no level above 15 of 255",
+        "Were they saved on a scale of 0 to 1, or with 12 bits in 16? Save them again on the full scale.",
+    )
+    blank = ("are of one colour all over", "Remove them if nothing was photographed.")
+    small = (f"have a side of less than {_SHORT_SIDE} pixels", "Look for thumbnails and icons among them.")
+    for count, first, (what, fix) in (
+        (inspected.dark, inspected.first_dark, dark),
+        (inspected.blank, inspected.first_blank, blank),
+        (inspected.small, inspected.smallest, small),
+    ):
+        if count:
+            told = f"{count:,} of {readable:,} images {what}"
+            yield Finding(severity="warning", what=told, where=_first(first, count), fix=fix)
     grey = sum(count for mode, count in inspected.modes if mode in ("L", "1", "I;16", "LA", "I"))
     if grey and grey < readable:
         yield Finding(
