@@ -1,19 +1,18 @@
 """Replicas that share a batch do together what one device does with all of it."""
 
-import contextlib
 import dataclasses
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from one_run import assert_epochs_alike, fitted, stopped_behind
 
 import tfxfer
-from tfxfer import heads, models, pipeline, training
+from tfxfer import heads, models
 from tfxfer.data import batches
-from tfxfer.framing import Framing
 from tfxfer.recipes import Data, Gradual, Running
-from tfxfer.training import checkpoints, trainees
+from tfxfer.training import trainees
 
 ALL = tfxfer.Stage(train="all", steps=20, learning_rate=0.01, head_to_body=1.0, batch_norm="frozen")
 STAGES = {
@@ -46,14 +45,7 @@ def run(plugin, colours, tmp_path):
             # 42 examples: shares of 5 and 4, and of 3 and 3 at the end of an epoch
             **{"batch_size": 9, **settings},
         )
-        with strategy.scope() if strategy else contextlib.nullcontext():
-            ready = pipeline.prepare(recipe, with_seconds=False)
-            pixels = ready.examples.pixels(24, Framing())
-            place = tmp_path / folder
-            history = training.fit(
-                ready.model, ready.examples, pixels, ready.plan, place, tell=lambda *_: None, note=note
-            )
-        return ready.model, history
+        return fitted(recipe, tmp_path / folder, strategy, note=note)
 
     return run
 
@@ -69,9 +61,7 @@ def test_two_replicas_end_in_the_weights_of_one_device(run, mirrored, stage):
     alone, told = run(stage, folder="one")
     together, history = run(stage, mirrored, folder="two")
     assert_same(alone, together)
-    for one, two in zip(told.stages[0].epochs, history.stages[0].epochs, strict=True):
-        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
-            assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-5), name
+    assert_epochs_alike(told, history)
 
 
 def numbers_of(colours, kind):
@@ -92,14 +82,9 @@ def numbers_of(colours, kind):
 @pytest.mark.parametrize("kind", ["multi_label", "regression", "ordinal"])
 def test_two_replicas_learn_every_task_as_one_device_does(plugin, colours, tmp_path, mirrored, kind):
     recipe = tfxfer.Recipe(data=Data(task=kind), backbone="tiny:cnn", stages=(ALL,), batch_size=9)
-    found = []
-    for number, scope in enumerate((contextlib.nullcontext(), mirrored.scope())):
-        with scope:
-            ready = pipeline.prepare(recipe, data=numbers_of(colours, kind), with_seconds=False)
-            pixels, place = ready.examples.pixels(24, Framing()), tmp_path / str(number)
-            told = training.fit(ready.model, ready.examples, pixels, ready.plan, place, tell=lambda *_: None)
-        found.append((ready.model, told))
-    (alone, one), (together, other) = found
+    given = numbers_of(colours, kind)
+    alone, one = fitted(recipe, tmp_path / "one", data=given)
+    together, other = fitted(recipe, tmp_path / "two", mirrored, data=given)
     assert_same(alone, together)
     for first, second in zip(one.stages[0].epochs, other.stages[0].epochs, strict=True):
         assert first.loss == pytest.approx(second.loss, rel=1e-4)
@@ -123,18 +108,8 @@ def test_a_run_goes_on_with_another_number_of_replicas(run, mirrored, monkeypatc
     monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)
     alone, _ = run(ALL, folder="one")
     for first, second in ((mirrored, None), (None, mirrored)):
-        with monkeypatch.context() as patched:
-            write, written = checkpoints.StageCheckpoints.write, []
-
-            def write_and_stop(self, checkpoint, write=write, written=written):
-                write(self, checkpoint)
-                written.append(checkpoint)
-                if len(written) == 8:
-                    raise KeyboardInterrupt
-
-            patched.setattr(checkpoints.StageCheckpoints, "write", write_and_stop)
-            with pytest.raises(KeyboardInterrupt):
-                run(ALL, first, folder=f"from {first is None}")
+        with stopped_behind(8):
+            run(ALL, first, folder=f"from {first is None}")
         lines = []
         together, _ = run(ALL, second, folder=f"from {first is None}", note=lines.append)
         assert any("goes on behind step" in line for line in lines)
@@ -149,18 +124,8 @@ def test_replicas_draw_masks_of_their_own_and_go_on_with_them(run, mirrored, mon
     (state,) = [v for v in whole.variables if v.path.endswith("seed_generator_state")]
     first, second = (own.numpy() for own in mirrored.experimental_local_results(state.value))
     assert second.tolist() == (first + np.uint32([1, 0])).tolist()
-    written, write = [], checkpoints.StageCheckpoints.write
-
-    def write_and_stop(self, checkpoint):
-        write(self, checkpoint)
-        written.append(checkpoint)
-        if len(written) == 8:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoints.StageCheckpoints, "write", write_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            run(ALL, mirrored, folder="stopped", head=dropout)
+    with stopped_behind(8):
+        run(ALL, mirrored, folder="stopped", head=dropout)
     again, _ = run(ALL, mirrored, folder="stopped", head=dropout)
     for one, other in zip(whole.variables, again.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
@@ -213,9 +178,7 @@ def test_a_batch_with_fewer_examples_than_replicas(run, mirrored, stage):
     alone, told = run(stage, folder="one", batch_size=41)  # of 42 examples
     together, history = run(stage, mirrored, folder="two", batch_size=41)
     assert_same(alone, together)
-    for one, two in zip(told.stages[0].epochs, history.stages[0].epochs, strict=True):
-        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
-            assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-5), name
+    assert_epochs_alike(told, history)
     apart, _ = run(stage, mirrored, folder="apart", batch_size=41, synchronise_batch_norm=False)
     assert all(np.isfinite(variable.numpy()).all() for variable in apart.variables)
 

@@ -1,18 +1,18 @@
 """Weights reach the loss and nothing else: on one device and on two, cached and not, within a stage that goes on."""
 
-import contextlib
 import dataclasses
 
 import numpy as np
 import pytest
+from one_run import assert_epochs_alike, fitted, stopped_behind
 
 import tfxfer
-from tfxfer import data, pipeline, training
+from tfxfer import data, pipeline
 from tfxfer.data import batches
 from tfxfer.framing import Framing
 from tfxfer.recipes import Running
-from tfxfer.training import checkpoints, trainees
 from tfxfer.training import stage as stages
+from tfxfer.training import trainees
 from tfxfer.training.stage_data import StageData
 
 HEAD = tfxfer.Stage(train="head", epochs=4, learning_rate=0.05)
@@ -37,13 +37,8 @@ def run(plugin, tmp_path):
         recipe = tfxfer.Recipe(
             backbone="tiny:cnn", stages=(stage,), running=Running(checkpoint_seconds=0), **{"batch_size": 7, **settings}
         )
-        with strategy.scope() if strategy else contextlib.nullcontext():
-            given = (images, labels, own) if weights is True else (images, labels)
-            ready = pipeline.prepare(recipe, data=given, with_seconds=False)
-            pixels = ready.examples.pixels(24, Framing())
-            place = tmp_path / folder
-            done = training.fit(ready.model, ready.examples, pixels, ready.plan, place, tell=lambda *_: None, note=note)
-        return ready.model, done
+        given = (images, labels, own) if weights is True else (images, labels)
+        return fitted(recipe, tmp_path / folder, strategy, data=given, note=note)
 
     return run
 
@@ -63,9 +58,7 @@ def test_two_replicas_with_weights_end_in_the_weights_of_one_device(run, mirrore
     alone, told = run(stage, folder="one", imbalance=imbalance)
     together, history = run(stage, mirrored, folder="two", imbalance=imbalance)
     assert same(alone, together)
-    for one, two in zip(told.stages[0].epochs, history.stages[0].epochs, strict=True):
-        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
-            assert getattr(one, name) == pytest.approx(getattr(two, name), abs=1e-5), name
+    assert_epochs_alike(told, history)
 
 
 def test_weights_that_are_left_out_would_be_noticed(run, monkeypatch):
@@ -158,18 +151,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(run, monkeypatch, imbalance):
     monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)
     settings = {"imbalance": tfxfer.Imbalance(**imbalance), "augment": tfxfer.Augment(views=2, mixup=0.3)}
     whole, _ = run(**settings)
-    write, written = checkpoints.StageCheckpoints.write, []
-
-    def write_and_stop(self, checkpoint):
-        write(self, checkpoint)
-        written.append(checkpoint)
-        if len(written) == 7:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoints.StageCheckpoints, "write", write_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            run(folder="stopped", **settings)
+    with stopped_behind(7):
+        run(folder="stopped", **settings)
     lines = []
     again, _ = run(folder="stopped", note=lines.append, **settings)
     assert any("goes on behind step" in line for line in lines)
