@@ -53,24 +53,14 @@ def export_again(
     recipe = values.from_json(Recipe, augmentation.of_now(files.read_json(bundle / "recipe.json")))
     plan = values.from_json(Plan, files.read_json(bundle / "plan.json"))
     report = values.from_json(Report, files.read_json(bundle / "report.json"))
-    examples = assessment.open_examples(opened, source, on_bad_image=on_bad_image)
-    train = examples.indices(data.TRAIN)
-    # Of training pictures those alone that ranges are measured on; no other is decoded.
-    train = train[evenly(len(train), formats.REPRESENTATIVE)] if len(train) else train
-    examples = examples.some(np.union1d(train, examples.indices(data.TEST)))
-    pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
-    test = examples.rows(pixels, data.TEST)
-    checks.check_accuracy(asked, opened.task.kind)
-    if asked.assert_accuracy_at_least:
-        measured = evaluation.measure(opened.model, test, opened.class_names)
-        if measured.accuracy < asked.assert_accuracy_at_least:
-            raise AccuracyError(f"{evaluation.too_low(measured, asked.assert_accuracy_at_least)} Nothing was exported.")
+    test, train = _rows(opened, assessment.open_examples(opened, source, on_bad_image=on_bad_image))
+    _check_accuracy(opened, asked, test)
     if target.resolve() == bundle.resolve():
         # What it has stays in it.
         asked = dataclasses.replace(asked, formats=(*(one.format for one in report.export), *asked.formats))
         formats.check_installed(asked.optional_formats)
     if source is None:
-        some = export.representative(examples.rows(pixels, data.TRAIN))
+        some = export.representative(train)
     elif any(formats.FORMATS[name].needs_pictures for name in asked.optional_formats):
         some, test = _parted(test)
     else:
@@ -81,6 +71,23 @@ def export_again(
         show(line)
     show(f"files: {target}")
     return report
+
+
+def _rows(opened: export.Bundle, examples: data.Examples) -> tuple[Rows, Rows]:
+    """Returns pictures to check on, and those of training that ranges are measured on; no others are decoded."""
+    train = examples.indices(data.TRAIN)
+    train = train[evenly(len(train), formats.REPRESENTATIVE)] if len(train) else train
+    examples = examples.some(np.union1d(train, examples.indices(data.TEST)))
+    pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
+    return examples.rows(pixels, data.TEST), examples.rows(pixels, data.TRAIN)
+
+
+def _check_accuracy(opened: export.Bundle, asked: Export, test: Rows) -> None:
+    checks.check_accuracy(asked, opened.task.kind)
+    if asked.assert_accuracy_at_least:
+        measured = evaluation.measure(opened.model, test, opened.class_names)
+        if measured.accuracy < asked.assert_accuracy_at_least:
+            raise AccuracyError(f"{evaluation.too_low(measured, asked.assert_accuracy_at_least)} Nothing was exported.")
 
 
 def check_target(target: pathlib.Path, asked: Export, *, overwrite: bool) -> None:

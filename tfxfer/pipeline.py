@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfxfer import (
     activations,
@@ -30,7 +31,7 @@ from tfxfer import data as examples_of
 from tfxfer.data import Examples
 from tfxfer.errors import AccuracyError, TfxferError, WorkdirError
 from tfxfer.evaluation import Report
-from tfxfer.facts import DataFacts
+from tfxfer.facts import DataFacts, MachineFacts
 from tfxfer.plans import Plan
 
 # Its presence makes a folder a run of tfxfer.
@@ -150,29 +151,14 @@ def prepare(
     checks.check_recipe(recipe)
     runtime.check_environment()
     strategy = runtime.strategy_for(recipe.running)  # before anything touches TensorFlow's devices
-    workers, machine = runtime.workers_of(strategy), runtime.probe(recipe.running)
-    # Each keeps all pictures, and all that is computed once.
-    least = int(workers.gathered(np.array([machine.memory_bytes])).min())
-    machine = dataclasses.replace(machine, memory_bytes=least)
+    workers = runtime.workers_of(strategy)
+    machine = _machine(recipe.running, workers)
     deterministic, _ = plans.choose_determinism(recipe.running, machine)
     runtime.make_reproducible(recipe.seed, deterministic=deterministic)
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
     if opened is not None:
         opened(examples.facts)
-    asked = recipe.backbone
-    options = {"output": asked.output, "allow_unsafe_model_code": asked.allow_unsafe_model_code}
-    card = backbones.inspect(asked.handle, weights=recipe.weights, **options)
-    backbones.check_takes_pictures(card)
-    image_size, _ = plans.choose_image_size(recipe, examples.facts, card)
-    with strategy.scope():
-        backbone = backbones.load_backbone(
-            asked.handle,
-            image_size=image_size,
-            weights=recipe.weights,
-            at=asked.at or None,
-            precision=recipe.precision,
-            **options,
-        )
+    backbone = _load_backbone(recipe, examples.facts, strategy)
     found = (examples.facts, backbone.facts, machine)
     plan = plans.resolve(recipe, *found)  # what is wrong with the recipe is said before anything is measured
     workers.check_alike({"data, or network (their digest)": plan.digest})
@@ -187,6 +173,31 @@ def prepare(
         return plans.resolve(recipe, *found, activations.measure(model, batch_size=recipe.batch_size))
 
     return Prepared(recipe, examples, backbone, model, workers.value_from_chief(Plan, decided))
+
+
+def _machine(running: recipes.Running, workers: runtime.Workers) -> MachineFacts:
+    """Returns what there is to train with; of memory the least of all workers: each keeps all pictures."""
+    machine = runtime.probe(running)
+    least = int(workers.gathered(np.array([machine.memory_bytes])).min())
+    return dataclasses.replace(machine, memory_bytes=least)
+
+
+def _load_backbone(recipe: recipes.Recipe, data: DataFacts, strategy: tf.distribute.Strategy) -> backbones.Backbone:
+    """Returns the recipe's backbone, for pictures of the size that suits these data."""
+    asked = recipe.backbone
+    options = {"output": asked.output, "allow_unsafe_model_code": asked.allow_unsafe_model_code}
+    card = backbones.inspect(asked.handle, weights=recipe.weights, **options)
+    backbones.check_takes_pictures(card)
+    image_size, _ = plans.choose_image_size(recipe, data, card)
+    with strategy.scope():
+        return backbones.load_backbone(
+            asked.handle,
+            image_size=image_size,
+            weights=recipe.weights,
+            at=asked.at or None,
+            precision=recipe.precision,
+            **options,
+        )
 
 
 def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:

@@ -109,22 +109,10 @@ def cached_prefix(
     tensors, names = _cut(flat, cut, ignore_randomness)
     prefix, suffix = cuts.part(flat, tensors), cuts.suffix(flat, tensors)
     size = batch_size or _batch_size(dataset)
-    shape = prefix.output_shape[1:]
     if store == "memory":
-        kept: Store = _in_memory(precision, shape)
+        kept: Store = _in_memory(precision, prefix.output_shape[1:])
     else:
-        key = Key(
-            network=model.name,
-            cut=" ".join(names),
-            prefix=cuts.digest(prefix),
-            pixels="as given",
-            image_size=0,
-            views="",
-            precision=precision,
-            row_shape=shape,
-            versions=tuple(f"{library} {version}" for library, version in runtime.probe().versions),
-        )
-        kept = DiskStore(key, folder)
+        kept = DiskStore(_key(model.name, names, prefix, precision), folder)
     rows = _filled(kept, prefix, dataset, size)
     return CachedPrefix(
         model=suffix,
@@ -135,6 +123,21 @@ def cached_prefix(
         bytes=kept.row_bytes * len(rows.places),
         batch_size=size,
         precision=precision,
+    )
+
+
+def _key(network: str, cut: tuple[str, ...], prefix: keras.Model, precision: Precision) -> Key:
+    """Returns what a store on disk is found again by: the frozen layers themselves, whatever the examples are."""
+    return Key(
+        network=network,
+        cut=" ".join(cut),
+        prefix=cuts.digest(prefix),
+        pixels="as given",
+        image_size=0,
+        views="",
+        precision=precision,
+        row_shape=prefix.output_shape[1:],
+        versions=tuple(f"{library} {version}" for library, version in runtime.probe().versions),
     )
 
 

@@ -64,16 +64,7 @@ def load_backbone(
             for a network that has its own.
         BackboneError: the weights cannot be had; the message says which file, from where, and where to put it.
     """
-    for option, value in (("image_size", image_size), ("channels", channels)):
-        if not isinstance(value, int | None) or isinstance(value, bool):
-            raise ConfigError(f"{option}={value!r} must be a whole number.")
-    if isinstance(levels, str):
-        raise ConfigError(f"levels={levels!r} must be several names: levels=({levels!r},).")
-    if precision is not None and precision not in typing.get_args(ComputePrecision):
-        names = ", ".join(typing.get_args(ComputePrecision))
-        raise ConfigError(f"precision={precision!r} is not one of {names}.")
-    if at and levels:
-        raise ConfigError(f"at={at!r} and levels={tuple(levels)!r} exclude each other.")
+    _check_asked(image_size, at, levels, channels, precision)
     source, name = find_source(handle)
     source.card(name)
     _check_options(source, handle, output=output, arguments=arguments)
@@ -91,22 +82,8 @@ def load_backbone(
     size = known.native_size if image_size is None else image_size
     check_size(known, size)
     model = _build(source, handle, dataclasses.replace(request, image_size=size))
-    if channels != 3:
-        model = adapting.with_channels(model, channels)
-    if at:
-        model = keras.Model(
-            graph.input_of(model), adapting.without_tokens(graph.feature_tensor(model, at)), name=model.name
-        )
-    if levels:
-        model = adapting.with_levels(model, levels)
-    own: tuple[str, ...] = ()
-    if precision is not None:
-        model, own = in_precision(model, precision)
-        if precision != "float32" and is_all_its_own(model, own):
-            raise ConfigError(
-                f"precision={precision}, and {handle} computes in a precision of its own, which it was saved with: "
-                f"{', '.join(own)}. Write --precision=float32, which leaves it as it is."
-            )
+    model = _adapted(model, at, levels, channels)
+    model, own = (model, ()) if precision is None else _in_precision(model, precision, handle)
     model = _with_float32_features(model)
     facts = _facts(model, known, weights, size, tuple(levels))
     return Backbone(model=model, facts=dataclasses.replace(facts, own_precision=own))
@@ -135,6 +112,26 @@ def inspect(
     )
 
 
+def _check_asked(
+    image_size: int | None,
+    at: str | None,
+    levels: Sequence[str],
+    channels: int,
+    precision: ComputePrecision | None,
+) -> None:
+    """Refuses what is wrong whatever the backbone is; see `load_backbone`."""
+    for option, value in (("image_size", image_size), ("channels", channels)):
+        if not isinstance(value, int | None) or isinstance(value, bool):
+            raise ConfigError(f"{option}={value!r} must be a whole number.")
+    if isinstance(levels, str):
+        raise ConfigError(f"levels={levels!r} must be several names: levels=({levels!r},).")
+    if precision is not None and precision not in typing.get_args(ComputePrecision):
+        names = ", ".join(typing.get_args(ComputePrecision))
+        raise ConfigError(f"precision={precision!r} is not one of {names}.")
+    if at and levels:
+        raise ConfigError(f"at={at!r} and levels={tuple(levels)!r} exclude each other.")
+
+
 def _check_options(source: Source, handle: str, **options) -> None:
     unknown = [name for name, value in options.items() if value and name not in source.options]
     if unknown:
@@ -158,6 +155,32 @@ def _facts(
         feature_map=len(model.outputs[-1].shape) == 4,
         not_compilable=tuple(layer.name for layer in graph.flatten(model) if not layer.supports_jit),
     )
+
+
+def _adapted(model: keras.Model, at: str | None, levels: Sequence[str], channels: int) -> keras.Model:
+    """Returns a model of the same layers that takes and gives what is asked; see `load_backbone`."""
+    if channels != 3:
+        model = adapting.with_channels(model, channels)
+    if at:
+        model = keras.Model(
+            graph.input_of(model), adapting.without_tokens(graph.feature_tensor(model, at)), name=model.name
+        )
+    return adapting.with_levels(model, levels) if levels else model
+
+
+def _in_precision(model: keras.Model, precision: ComputePrecision, handle: str) -> tuple[keras.Model, tuple[str, ...]]:
+    """Returns a model that computes in `precision`, and what of it keeps its own.
+
+    Raises:
+        ConfigError: all of it does.
+    """
+    model, own = in_precision(model, precision)
+    if precision != "float32" and is_all_its_own(model, own):
+        raise ConfigError(
+            f"precision={precision}, and {handle} computes in a precision of its own, which it was saved with: "
+            f"{', '.join(own)}. Write --precision=float32, which leaves it as it is."
+        )
+    return model, own
 
 
 def _with_float32_features(model: keras.Model) -> keras.Model:

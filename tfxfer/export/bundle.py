@@ -88,9 +88,7 @@ def write(
         VerificationError: Keras's own file, read back, answers differently, so that nothing was exported.
     """
     start = time.monotonic()
-    names = plan.what.class_names
-    task = plan.what.task
-    subject = Subject(model, names, representative, plan.what.framing, task)
+    subject = Subject(model, plan.what.class_names, representative, plan.what.framing, plan.what.task)
     if recipe.export.hub_archive:
         check_archive(pathlib.Path(recipe.export.hub_archive), folder, overwrite=overwrite)
     with files.new_folder(folder, overwrite=overwrite) as beside:
@@ -100,26 +98,31 @@ def write(
             left_out += (LeftOut(format="hub_archive", reason="it would hold the SavedModel, which is not there."),)
         seconds = report.seconds + time.monotonic() - start
         report = dataclasses.replace(report, export=found, left_out=left_out, seconds=seconds)
-        files.write_text(beside / "labels.txt", label_lines(names))
-        files.write_json(beside / "recipe.json", values.to_json(recipe))
-        files.write_json(beside / "plan.json", values.to_json(plan))
-        files.write_json(beside / "report.json", values.to_json(report))
-        files.write_text(beside / "README.md", write_card(report, plan))
-        contents = sorted(path for path in beside.rglob("*") if path.is_file())
-        digests = {str(path.relative_to(beside)): files.sha256(path) for path in contents}
-        index = {
-            "schema": SCHEMA if task == SINGLE_LABEL else SCHEMA_OF_TASKS,
-            "classes": list(names),
-            **({} if task == SINGLE_LABEL else {"task": values.to_json(task)}),
-            "resize": plan.what.resize,
-            "background": plan.what.background,
-            "formats": {parity.format: parity.file for parity in found},
-            "files": digests,
-        }
-        files.write_json(beside / "bundle.json", index)
+        _describe(beside, recipe, plan, report)
     if is_packed:
         archives.pack(folder / "saved_model" / "1", recipe.export.hub_archive)
     return report
+
+
+def _describe(folder: pathlib.Path, recipe: Recipe, plan: Plan, report: Report) -> None:
+    """Writes into a folder of exported files what says what they are; last the index, with a digest of each."""
+    names, task = plan.what.class_names, plan.what.task
+    files.write_text(folder / "labels.txt", label_lines(names))
+    files.write_json(folder / "recipe.json", values.to_json(recipe))
+    files.write_json(folder / "plan.json", values.to_json(plan))
+    files.write_json(folder / "report.json", values.to_json(report))
+    files.write_text(folder / "README.md", write_card(report, plan))
+    contents = sorted(path for path in folder.rglob("*") if path.is_file())
+    index = {
+        "schema": SCHEMA if task == SINGLE_LABEL else SCHEMA_OF_TASKS,
+        "classes": list(names),
+        **({} if task == SINGLE_LABEL else {"task": values.to_json(task)}),
+        "resize": plan.what.resize,
+        "background": plan.what.background,
+        "formats": {parity.format: parity.file for parity in report.export},
+        "files": {str(path.relative_to(folder)): files.sha256(path) for path in contents},
+    }
+    files.write_json(folder / "bundle.json", index)
 
 
 def representative(train: Rows) -> np.ndarray:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
+from collections.abc import Callable
 from typing import Literal
 
 import keras
@@ -77,6 +78,21 @@ def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
         VerificationError: augmentation or dropout is alive in the graph for inference.
         FormatError: TensorFlow cannot save it.
     """
+    reusable, signatures = _traced(model, offer)
+    with contextlib.ExitStack() as stack:
+        if offer.class_names:
+            labels = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) / "labels.txt"
+            labels.write_text(label_lines(offer.class_names), encoding="utf-8")
+            reusable.labels = tf.saved_model.Asset(str(labels))
+            reusable.class_names = tf.Variable(offer.class_names, trainable=False, name="class_names")
+        try:
+            tf.saved_model.save(reusable, str(folder), signatures=signatures)
+        except (AssertionError, TypeError, ValueError, tf.errors.OpError) as error:  # such as of a table nobody owns
+            raise FormatError(f"TensorFlow cannot save the network: {error}") from error
+
+
+def _traced(model: keras.Model, offer: Offer) -> tuple[_Reusable, dict[str, Callable]]:
+    """Returns what is callable in TF Hub's format, and the signatures, by name; all of them traced and checked."""
     size = model.input_shape[1]
     spec = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
 
@@ -117,16 +133,7 @@ def write(model: keras.Model, offer: Offer, folder: pathlib.Path) -> None:
     signatures = {f.__name__: f.get_concrete_function() for f in (serving_default, serve_uint8, serve_bytes)}
     for function in (inference, *signatures.values()):
         _check_deterministic(function)
-    with contextlib.ExitStack() as stack:
-        if offer.class_names:
-            labels = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) / "labels.txt"
-            labels.write_text(label_lines(offer.class_names), encoding="utf-8")
-            reusable.labels = tf.saved_model.Asset(str(labels))
-            reusable.class_names = tf.Variable(offer.class_names, trainable=False, name="class_names")
-        try:
-            tf.saved_model.save(reusable, str(folder), signatures=signatures)
-        except (AssertionError, TypeError, ValueError, tf.errors.OpError) as error:  # such as of a table nobody owns
-            raise FormatError(f"TensorFlow cannot save the network: {error}") from error
+    return reusable, signatures
 
 
 def _on_bytes(images: tf.Tensor) -> tf.Tensor:

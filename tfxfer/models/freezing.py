@@ -146,13 +146,7 @@ def freeze(
     if train not in (None, "head"):
         _check_can_train(places)
     trained = selection.selected(places, train, frozen)
-    if batch_norm == "train":
-        _check_statistics_move(places, trained)
-    if batch_norm == "affine" and batch_norms.has_free_statistics(model):
-        raise BackboneError(
-            "batch_norm='affine' needs another graph. Type: model = tfxfer.with_stored_statistics(model), then "
-            "freeze that one; it shares all variables."
-        )
+    _check_mode_fits(places, trained, batch_norm)
     optimizer = following.successor(model) if model.compiled else None
     before = _Flags(model)
     try:
@@ -216,6 +210,17 @@ def _check_can_train(places: Places) -> None:
             if isinstance(layer, graph.Parted):
                 layer.trainable = True  # which says why it cannot
     raise BackboneError(f"{places.model.name!r} has nothing below its head that could train. Write train='head'.")
+
+
+def _check_mode_fits(places: Places, trained: set[int], batch_norm: str) -> None:
+    """Refuses a mode of batch norm that this graph cannot have; another one of the same variables can."""
+    if batch_norm == "train":
+        _check_statistics_move(places, trained)
+    if batch_norm == "affine" and batch_norms.has_free_statistics(places.model):
+        raise BackboneError(
+            "batch_norm='affine' needs another graph. Type: model = tfxfer.with_stored_statistics(model), then "
+            "freeze that one; it shares all variables."
+        )
 
 
 def _check_statistics_move(places: Places, trained: set[int]) -> None:

@@ -62,15 +62,7 @@ def resolve(
     size, why = rules.choose_image_size(recipe, data, backbone.card)
     if recipe.image_size == "auto":
         reasons.append(f"image size {size}: {why}")
-    head = recipe.head
-    outputs = data.task.outputs(len(data.class_names))
-    if head.outputs == "auto":
-        head = dataclasses.replace(head, outputs=outputs)
-    elif head.outputs != outputs:
-        needed = "" if outputs == len(data.class_names) else f", which take {outputs}"
-        raise ConfigError(
-            f"head.outputs={head.outputs}, but the data has {data.task.answers(len(data.class_names))}{needed}."
-        )
+    head = _head(recipe.head, data)
     imbalance, why = resolve_imbalance(recipe.imbalance, data)
     reasons += why
     stages = []
@@ -105,6 +97,23 @@ def resolve(
     reasons += why_augment
     how, why = _how(what, data, backbone, machine, recipe, costs)
     return Plan(what=what, how=how, reasons=tuple(dict.fromkeys([*reasons, *why])))
+
+
+def _head(head: Head, data: DataFacts) -> Head:
+    """Returns the head with as many outputs as the task takes.
+
+    Raises:
+        ConfigError: it was asked to have others.
+    """
+    outputs = data.task.outputs(len(data.class_names))
+    if head.outputs == "auto":
+        return dataclasses.replace(head, outputs=outputs)
+    if head.outputs != outputs:
+        needed = "" if outputs == len(data.class_names) else f", which take {outputs}"
+        raise ConfigError(
+            f"head.outputs={head.outputs}, but the data has {data.task.answers(len(data.class_names))}{needed}."
+        )
+    return head
 
 
 def trained_of(
@@ -175,31 +184,13 @@ def _resolve_stage(
     head: Head,
     imbalance: ImbalancePlan,
 ) -> tuple[StagePlan, str]:
-    if not backbone.card.trainable and not stage.trains_head_alone:
-        raise ConfigError(
-            f"stage {number} trains {_train_text(stage)}, but {backbone.card.handle} cannot train, only a head on its "
-            "features. Write --stages=feature_extraction."
-        )
-    outline = with_head(backbone, head)
-    chosen = selection.selected(outline, stage.train if stage.frozen is None else None, stage.frozen)
+    _check_stage(number, stage, backbone.card, head)
     steps_per_epoch = math.ceil(data.train_examples / recipe.batch_size)
     steps = stage.steps or stage.epochs * steps_per_epoch
     epochs = math.ceil(steps / steps_per_epoch)
     batch_norm, why = rules.choose_batch_norm(stage, steps, recipe.batch_size, recipe.weights)
-    if stage.rescale_head and isinstance(head, Cosine) and not head.learn_scale:
-        raise ConfigError(
-            f"stage {number} has rescale_head, and the scale of this Cosine head is fixed. Write learn_scale=true in "
-            "the head, or rescale_head=false in the stage."
-        )
-    moved = _moved(outline, chosen, batch_norm)
-    trained, trained_layers = trained_of(outline, chosen, moving={layer.group for layer, _ in moved})
+    trained, trained_layers, moved = _trained(number, stage, with_head(backbone, head), batch_norm)
     groups = [group for group in backbone.groups if group.name in trained]
-    below_head = any(outline.variables[number][0].group != outlines.HEAD for number in chosen)
-    if below_head and not trained:
-        raise ConfigError(
-            f"stage {number} trains {_train_text(stage)}, which is batch norm alone, and batch_norm=frozen holds it. "
-            "Write batch_norm=affine."
-        )
     rules.check_bias_rate(stage, (variable.name for _, variable in moved))
     weights = sum(variable.size for _, variable in moved)
     planned = StagePlan(
@@ -241,6 +232,39 @@ def _resolve_stage(
         slot_bytes=weights * _slots(stage.optimizer) * _FLOAT_BYTES,
     )
     return planned, why
+
+
+def _check_stage(number: int, stage: recipes.Stage, card: BackboneCard, head: Head) -> None:
+    """Refuses a stage that asks of this backbone or this head what it cannot do."""
+    if not card.trainable and not stage.trains_head_alone:
+        raise ConfigError(
+            f"stage {number} trains {_train_text(stage)}, but {card.handle} cannot train, only a head on its "
+            "features. Write --stages=feature_extraction."
+        )
+    if stage.rescale_head and isinstance(head, Cosine) and not head.learn_scale:
+        raise ConfigError(
+            f"stage {number} has rescale_head, and the scale of this Cosine head is fixed. Write learn_scale=true in "
+            "the head, or rescale_head=false in the stage."
+        )
+
+
+def _trained(
+    number: int, stage: recipes.Stage, outline: Outline, batch_norm: str
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...], list[tuple[LayerFacts, VariableFacts]]]:
+    """Returns the groups and layers that a stage trains, as in `trained_of`, and what its optimizer will move.
+
+    Raises:
+        ConfigError: a name means nothing, or nothing would move of what is named below the head.
+    """
+    chosen = selection.selected(outline, stage.train if stage.frozen is None else None, stage.frozen)
+    moved = _moved(outline, chosen, batch_norm)
+    trained, trained_layers = trained_of(outline, chosen, moving={layer.group for layer, _ in moved})
+    if not trained and any(outline.variables[place][0].group != outlines.HEAD for place in chosen):
+        raise ConfigError(
+            f"stage {number} trains {_train_text(stage)}, which is batch norm alone, and batch_norm=frozen holds it. "
+            "Write batch_norm=affine."
+        )
+    return trained, trained_layers, moved
 
 
 def _moved(outline: Outline, chosen: Collection[int], batch_norm: str) -> list[tuple[LayerFacts, VariableFacts]]:

@@ -107,14 +107,8 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
             shuffle=False,
             callbacks=[pacer, *remembering.values(), *watching, saver(is_asked=is_asked)],
         )
-    for warning in warnings:
-        note(f"stage {stage.name}  warning: {warning}")
-    if skipped := loss_scaling.skipped_steps(model.optimizer):
-        steps, scale = loss_scaling.steps_taken(model.optimizer), float(loss_scaling.scale_of(model.optimizer))
-        note(
-            f"stage {stage.name}  {skipped} of {steps} steps were skipped: float16 could not hold their gradients at "
-            f"the scale of the loss, which is {scale:g} now"
-        )
+    for line in _remarks(model.optimizer, warnings):
+        note(f"stage {stage.name}  {line}")
     waking, drifting = acting["waking"], acting["drift"]
     return Course(
         epochs=tuple(acting["recorder"].epochs),
@@ -125,6 +119,18 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
         drift_warning="; ".join(warnings),
         best=acting["best"],
     )
+
+
+def _remarks(optimizer, warnings: list[str]) -> Iterator[str]:
+    """Yields a line for each thing that was out of the ordinary in a `fit`."""
+    for warning in warnings:
+        yield f"warning: {warning}"
+    if skipped := loss_scaling.skipped_steps(optimizer):
+        steps, scale = loss_scaling.steps_taken(optimizer), float(loss_scaling.scale_of(optimizer))
+        yield (
+            f"{skipped} of {steps} steps were skipped: float16 could not hold their gradients at the scale of the "
+            f"loss, which is {scale:g} now"
+        )
 
 
 def _steps_to_change(callbacks) -> int | None:
