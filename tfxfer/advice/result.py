@@ -82,6 +82,77 @@ class Conclusion:
     reason: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A strategy that ran in the race.
+
+    Attributes:
+        name: such as "head", unique within the race.
+        change: in what its recipe differs from the one that was asked, in words; "" for nothing.
+        accuracy: on the validation examples of the race, when it was last measured.
+        seconds: that were spent on it.
+        whole_seconds: that its whole training is predicted to take on this machine, alone.
+        share: of its own schedule that it trained, in (0, 1].
+        rung: to which it came, counted from 1.
+        reason: why it is among them; for one that did not come to the end, and why not.
+    """
+
+    name: str
+    change: str
+    accuracy: Estimate
+    seconds: float
+    whole_seconds: float
+    share: float
+    rung: int
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A strategy that did not run, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Race:
+    """Short trainings of several strategies, compared on the same validation examples.
+
+    Attributes:
+        candidates: that ran, the winner first, then those that came farthest, the most accurate first.
+        left_out: that did not run.
+        winner: name of the candidate to train with.
+        runner_up: name of the one that came next; "" where only one ran.
+        runner_up_is_better: probability that the runner-up is right more often than the winner on further examples,
+            both as they are at the end of the race, in [0, 1]; 0 without one.
+        examples: validation examples that all were compared on; `trained_on` those that all learned from.
+        trained_on: see there.
+        shares: of each candidate's own schedule that had been trained at the end of each rung, in (0, 1].
+        budget: seconds that it was given.
+        seconds: that it took; `predicted_seconds` as it was told before it began, at most.
+        predicted_seconds: see there.
+        ended: why it ended, in words.
+    """
+
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    winner: str
+    runner_up: str
+    runner_up_is_better: float
+    examples: int
+    trained_on: int
+    shares: tuple[float, ...]
+    budget: float
+    seconds: float
+    predicted_seconds: float
+    ended: str
+
+    def candidate(self, name: str) -> Candidate:
+        """Returns the candidate of that name."""
+        return next(one for one in self.candidates if one.name == name)
+
+
 Verdict = Literal["nothing_learnable", "transfer_does_not_help", "undecided", "easy", "transfer_helps"]
 
 
@@ -99,6 +170,7 @@ class Advice:
         at: layer group to cut the network behind; "" for all of it.
         stages: preset of `tfxfer.presets` to train with; "" where nothing is to be trained.
         copies: training examples that were left out since their content is that of another.
+        race: of strategies; None where none was asked for, or there was nothing to race for.
     """
 
     data: DataFacts
@@ -110,6 +182,7 @@ class Advice:
     at: str
     stages: str
     copies: int = 0
+    race: Race | None = None
 
     def __str__(self) -> str:
         from tfxfer.advice.page import page
