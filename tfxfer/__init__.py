@@ -46,7 +46,7 @@ _HOMES = {
     "presets": "tfxfer.presets:",
     "refresh_statistics": "tfxfer.models.statistics",
     "rescale_head": "tfxfer.models.rescaling",
-    "run": "tfxfer.pipeline",
+    "run": "tfxfer.advice.running",
     "runtime": "tfxfer.runtime:",
     "scores": "tfxfer.scores:",
     "set_batch_norm_momentum": "tfxfer.models.batch_norm",

@@ -22,6 +22,8 @@ def check_recipe(recipe: recipes.Recipe) -> None:
     check_accuracy(recipe.export, recipe.data.kind)
     running = recipe.running
     devices.check_strategy(running.strategy, devices.parse_devices(running.devices), _cluster_of(running))
+    if recipe.budget is not None:
+        check_alone(running)
     card = backbones.card(recipe.backbone.handle)
     backbones.check_takes_pictures(card)
     if recipe.image_size != "auto":

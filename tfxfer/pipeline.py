@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfxfer import (
     activations,
@@ -58,6 +57,11 @@ class Prepared:
     model: keras.Model
     plan: Plan
 
+    def because(self, why: str) -> "Prepared":
+        """Returns the same with one more reason in its plan, in front."""
+        others = tuple(reason for reason in self.plan.reasons if reason != why)
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, reasons=(why, *others)))
+
     def __str__(self) -> str:
         return display.plan_text(self.plan, self.examples.facts, self.backbone.facts)
 
@@ -69,24 +73,20 @@ def run(
     data: Any = None,
     class_names: Sequence[str] | None = None,
     show: Callable[[str], None] = print,
+    decide: Callable[[recipes.Recipe], tuple[recipes.Recipe, str]] | None = None,
 ) -> Report:
     """Runs a recipe: opens the data, loads the backbone, trains, measures and exports.
 
-    >>> report = run(Recipe(data="folder:photos"), workdir="runs/photos")
-    >>> report.test.accuracy
-    0.97...
-
-    The same call on an unfinished `workdir` goes on behind the last checkpoint and ends in the same weights; on a
-    finished one it returns the report. Seeds and op determinism are set for the whole process. Several workers make
-    the same call, and all return the report; the first of them writes, the others use `workdir` for a cache at most.
-    Where one of them raises, let its process end: that is how the others know.
+    `tfxfer.run` is this, with a race before it where one is asked for.
 
     Args:
         recipe: what to do.
         workdir: a folder for everything that is written; made if need be.
-        data: examples for a recipe without a source: `(images, labels)` or a `tf.data.Dataset`; see README.
+        data: examples for a recipe without a source.
         class_names: names of the labels 0, 1, … of `data`.
         show: called with each line of output.
+        decide: returns what is to be trained in place of the recipe, and why; called where `workdir` is the recipe's
+            and not finished.
 
     Raises:
         TfxferError: with what was wrong and what to type instead; see `tfxfer.errors`.
@@ -108,9 +108,14 @@ def run(
             return finished
         before = workers.value_from_chief(Plan, lambda: _plan_before(workdir, recipe))
         with evaluation.bad_images_listed(workdir / _REPORT if workers.is_chief else None) as opened:
-            prepared = prepare(recipe, data=data, class_names=class_names, before=before, opened=opened)
+            chosen, why = recipe, ""
+            if decide is not None:
+                files.write_json(workdir / _RECIPE, values.to_json(recipe))  # from here on the folder is the recipe's
+                chosen, why = decide(recipe)
+            prepared = prepare(chosen, data=data, class_names=class_names, before=before, opened=opened)
+            prepared = prepared.because(why) if why else prepared
         show(str(prepared))
-        workers.from_chief(lambda: _begin(prepared, workdir))
+        workers.from_chief(lambda: _begin(recipe, prepared, workdir))
         plan = prepared.plan
         store = _pixel_store(plan, workdir, workers)
         pixels = prepared.examples.pixels(plan.what.image_size, plan.what.framing, store)
@@ -158,7 +163,7 @@ def prepare(
     examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
     if opened is not None:
         opened(examples.facts)
-    backbone = _load_backbone(recipe, examples.facts, strategy)
+    backbone = load_backbone(recipe, examples.facts)
     found = (examples.facts, backbone.facts, machine)
     plan = plans.resolve(recipe, *found)  # what is wrong with the recipe is said before anything is measured
     workers.check_alike({"data, or network (their digest)": plan.digest})
@@ -182,14 +187,14 @@ def _machine(running: recipes.Running, workers: runtime.Workers) -> MachineFacts
     return dataclasses.replace(machine, memory_bytes=least)
 
 
-def _load_backbone(recipe: recipes.Recipe, data: DataFacts, strategy: tf.distribute.Strategy) -> backbones.Backbone:
-    """Returns the recipe's backbone, for pictures of the size that suits these data."""
+def load_backbone(recipe: recipes.Recipe, data: DataFacts) -> backbones.Backbone:
+    """Returns the recipe's backbone under its strategy, for pictures of the size that suits these data."""
     asked = recipe.backbone
     options = {"output": asked.output, "allow_unsafe_model_code": asked.allow_unsafe_model_code}
     card = backbones.inspect(asked.handle, weights=recipe.weights, **options)
     backbones.check_takes_pictures(card)
     image_size, _ = plans.choose_image_size(recipe, data, card)
-    with strategy.scope():
+    with runtime.strategy_for(recipe.running).scope():
         return backbones.load_backbone(
             asked.handle,
             image_size=image_size,
@@ -214,8 +219,12 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
         raise WorkdirError(f"{workdir} has a run already. Choose another --workdir, or write --resume=auto.")
     if written.exists():
         kept = values.from_json(recipes.Recipe, augmentation.of_now(files.read_json(written)))
-        # Where activations are kept, on which devices, and what is exported changes nothing that is learned.
-        kept = dataclasses.replace(kept, cache=recipe.cache, running=recipe.running, export=recipe.export)
+        # Where activations are kept, on which devices, and what is exported changes nothing that is learned; nor do
+        # the seconds of a race, which was run, or is still to come.
+        budget = recipe.budget if kept.budget and recipe.budget else kept.budget
+        kept = dataclasses.replace(
+            kept, cache=recipe.cache, running=recipe.running, export=recipe.export, budget=budget
+        )
         if kept != recipe:
             changes = "\n".join(f"  {line}" for line in recipes.differences(kept, recipe))
             raise WorkdirError(
@@ -297,10 +306,10 @@ def _not_there(report: Report, recipe: recipes.Recipe, workdir: pathlib.Path) ->
     return lines
 
 
-def _begin(prepared: Prepared, workdir: pathlib.Path) -> bytes:
+def _begin(asked: recipes.Recipe, prepared: Prepared, workdir: pathlib.Path) -> bytes:
     """Writes what is to be done into the folder, and has nothing to tell."""
     files.remove_leftovers(workdir)
-    files.write_json(workdir / _RECIPE, values.to_json(prepared.recipe))
+    files.write_json(workdir / _RECIPE, values.to_json(asked))
     files.write_text(workdir / "plan.txt", str(prepared))
     files.write_json(workdir / _PLAN, values.to_json(prepared.plan))
     return b""

@@ -10,13 +10,17 @@ from tfxfer import lazy
 
 _HOMES = {
     "Advice": "tfxfer.advice.result",
+    "Candidate": "tfxfer.advice.result",
     "Conclusion": "tfxfer.advice.result",
     "Depth": "tfxfer.advice.result",
+    "LeftOut": "tfxfer.advice.result",
     "Measurements": "tfxfer.advice.result",
+    "Race": "tfxfer.advice.result",
     "advise": "tfxfer.advice.asking",
     "advised": "tfxfer.advice.asking",
     "check_new": "tfxfer.advice.recipe_file",
     "measure": "tfxfer.advice.measuring",
+    "run": "tfxfer.advice.running",
     "write_recipe": "tfxfer.advice.recipe_file",
 }
 

@@ -1,6 +1,7 @@
 """Advice for a recipe: its data, its backbone and its pixels as training would have them."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from tfxfer import data as examples_of
 from tfxfer import pipeline, recipes
-from tfxfer.advice import concluding, measuring
+from tfxfer.advice import candidates, concluding, measuring
 from tfxfer.advice.result import Advice
 from tfxfer.errors import ConfigError, DataError
 
@@ -19,19 +20,23 @@ def advise(
     data: Any = None,
     class_names: Sequence[str] | None = None,
     show: Callable[[str], None] = lambda line: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Advice:
     """Returns what transfer learning is worth on a recipe's data, measured before anything trains.
 
     >>> print(tfxfer.advise(tfxfer.Recipe(data="folder:photos")))
 
     Training examples alone are looked at. Nothing is written, and nothing trains but closed-form classifiers of frozen
-    features. Seeds and op determinism are set for the whole process, as by `tfxfer.run`.
+    features; and, where the recipe has a budget, candidates for strategies in a race, which are compared on validation
+    examples. Seeds and op determinism are set for the whole process, as by `tfxfer.run`.
 
     Args:
-        recipe: of which data, backbone, image size and seed are used, its stages are not.
+        recipe: of which data, backbone, image size and seed are used, and what its candidates train with, its stages
+            are not.
         data: examples for a recipe without a source, as for `tfxfer.run`.
         class_names: names of the labels 0, 1, … of `data`.
         show: called with a line before what takes a while.
+        clock: tells the time of the race, in seconds.
 
     Raises:
         TfxferError: with what was wrong and what to type instead.
@@ -60,17 +65,42 @@ def advise(
         show=show,
     )
     verdict = concluding.verdict_of(measured)
-    return Advice(
+    at = concluding.cut_of(measured) if verdict in ("transfer_helps", "undecided") else ""
+    advice = Advice(
         data=examples.facts,
         backbone=recipe.backbone.handle,
         measured=measured,
         verdict=verdict,
         quarter=concluding.quarter_of(measured),
         conclusions=concluding.conclude(measured),
-        at=concluding.cut_of(measured) if verdict in ("transfer_helps", "undecided") else "",
+        at=at,
         stages=concluding.stages_of(measured),
         copies=len(train) - len(single),
     )
+    return advice if recipe.budget is None else _raced(advice, prepared, clock, show)
+
+
+def _raced(advice: Advice, prepared: pipeline.Prepared, clock, show) -> Advice:
+    """Returns the advice with a race, where there is something to race for."""
+    from tfxfer.advice import racing
+
+    recipe, measured = prepared.recipe, advice.measured
+    if advice.verdict in ("nothing_learnable", "easy"):
+        show("no race: " + ("nothing is learnable" if advice.verdict == "nothing_learnable" else "any method will do"))
+        return advice
+    found, left_out = candidates.strategies(
+        measured, prepared.backbone.facts.card, recipe.weights, examples=advice.data.train_examples
+    )
+    if len(found) == 1:
+        show(f"no race: {left_out[0].reason}")
+        return advice
+    race = racing.race(prepared, found, budget=recipe.budget, left_out=left_out, clock=clock, show=show)
+    if race is None:
+        show("no race: what a step of this network takes cannot be measured beforehand, so no budget could be kept")
+        return advice
+    winner = next(one for one in found if one.name == race.winner)
+    conclusions = concluding.conclude(measured, race)
+    return dataclasses.replace(advice, race=race, at=winner.at, stages=winner.stages, conclusions=conclusions)
 
 
 def _groups(examples: examples_of.Examples, split: str) -> np.ndarray | None:
@@ -98,8 +128,8 @@ def _groups(examples: examples_of.Examples, split: str) -> np.ndarray | None:
 
 
 def advised(recipe: recipes.Recipe, advice: Advice) -> recipes.Recipe:
-    """Returns the recipe with the advised cut and stages; as it is where nothing is to be trained."""
+    """Returns the recipe with the advised cut and stages, and no race; as it is where nothing is to be trained."""
     if not advice.stages:
         return recipe
     backbone = dataclasses.replace(recipe.backbone, at=advice.at or recipe.backbone.at)
-    return dataclasses.replace(recipe, backbone=backbone, stages=advice.stages)
+    return dataclasses.replace(recipe, backbone=backbone, stages=advice.stages, budget=None)

@@ -1,13 +1,13 @@
 """From what was measured to advice: pure rules, each with its reason and its number.
 
-Which stages train is the textbook's table, with measured answers to "small?" and "similar?"; that they are the best of
-several was not tried, and the advice says so.
+Which stages train is what won a race, where there was one. Else it is the textbook's table, with measured answers to
+"small?" and "similar?"; that they are the best of several was not tried then, and the advice says so.
 """
 
 import math
 
 from tfxfer.advice import references
-from tfxfer.advice.result import Conclusion, Measurements, Verdict
+from tfxfer.advice.result import Candidate, Conclusion, Measurements, Race, Verdict
 from tfxfer.scores import Estimate
 
 # Above this p-value labels look like noise. Of labels that are noise one in a hundred passes.
@@ -97,7 +97,7 @@ def stages_of(measured: Measurements) -> str:
     return "feature_extraction" if is_similar(measured) else "partial"
 
 
-def conclude(measured: Measurements) -> tuple[Conclusion, ...]:
+def conclude(measured: Measurements, race: Race | None = None) -> tuple[Conclusion, ...]:
     """Returns what to do, the most important first."""
     verdict = verdict_of(measured)
     if verdict == "nothing_learnable":
@@ -108,7 +108,9 @@ def conclude(measured: Measurements) -> tuple[Conclusion, ...]:
     found = [worth[verdict](measured)]
     if (labels := _labels(measured)) is not None:
         found.insert(0 if verdict == "transfer_helps" else 1, labels)
-    if verdict != "transfer_does_not_help":
+    if race is not None:
+        found.append(_raced(race))
+    elif verdict != "transfer_does_not_help":
         found += [_depth(measured), _stages(measured)]
     return tuple(found)
 
@@ -222,6 +224,20 @@ def _stages(measured: Measurements) -> Conclusion:
         advice=f"Train {named[stages]} (--stages={stages}).",
         reason=f"{quarter}{where}: the textbook's table says so; other strategies were not tried out",
     )
+
+
+def _raced(race: Race) -> Conclusion:
+    winner = race.candidate(race.winner)
+    reason = f"of {len(race.candidates)} strategies it had most validation examples right, {_after(winner)}"
+    if race.runner_up:
+        second = race.candidate(race.runner_up)
+        reason += f"; next came {second.words} with {_after(second)}, better with probability "
+        reason += f"{race.runner_up_is_better:.2f}"
+    return Conclusion(advice=f"Train {winner.words} ({winner.change}): it won the race.", reason=reason)
+
+
+def _after(one: Candidate) -> str:
+    return f"{one.accuracy} after {_percent(one.share)} of its schedule"
 
 
 def _where_it_differs(measured: Measurements) -> str:

@@ -3,7 +3,7 @@
 import textwrap
 
 from tfxfer.advice import references
-from tfxfer.advice.result import Advice, Measurements
+from tfxfer.advice.result import Advice, LeftOut, Measurements, Race
 from tfxfer.display import clean, duration_text
 
 _WIDTH = 100
@@ -13,7 +13,14 @@ _BAR = 30
 def page(advice: Advice) -> str:
     """Returns the page that `tfxfer advise` prints."""
     measured = advice.measured
-    parts = [_facts(advice), _depths(measured), _more_labels(measured), _similarity(measured), _conclusions(advice)]
+    parts = [
+        _facts(advice),
+        _depths(measured),
+        _more_labels(measured),
+        _similarity(measured),
+        _race(advice.race),
+        _conclusions(advice),
+    ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
@@ -93,6 +100,30 @@ def _similarity(measured: Measurements) -> list[str]:
         ),
         f"early layers {found.early:.2f}, middle {found.middle:.2f}, late {found.late:.2f}",
     ]
+
+
+def _race(race: Race | None) -> list[str]:
+    if race is None:
+        return []
+    lines = [f"{'race of':<14}{'trained':>8}  {'right (95 %)':<26}{'took':>8}{'all of it':>11}  differs by"]
+    for one in race.candidates:
+        mark = "  ← won" if one.name == race.winner else ""
+        lines.append(
+            f"{one.name:<14}{100 * one.share:>6.0f} %  {one.accuracy!s:<26}{duration_text(one.seconds):>8}"
+            f"{duration_text(one.whole_seconds):>11}  {clean(one.change)}{mark}"
+        )
+    told = (
+        f"{duration_text(race.seconds)} of {duration_text(race.budget)}, foretold "
+        f"{duration_text(race.predicted_seconds)}; each learned from {race.trained_on:,} examples and was compared on "
+        f"the same {race.examples:,}; {clean(race.ended)}. What is chosen for being the best looks a little too good "
+        "here; the test examples have not been looked at."
+    )
+    lines += textwrap.wrap(told, _WIDTH)
+    for one in (*race.candidates, *race.left_out):
+        why = one.reason if isinstance(one, LeftOut) else one.why_not
+        if why:
+            lines += textwrap.wrap(f"not {one.name}: {clean(why)}", _WIDTH, subsequent_indent="  ")
+    return lines
 
 
 def _conclusions(advice: Advice) -> list[str]:

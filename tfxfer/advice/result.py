@@ -88,23 +88,27 @@ class Candidate:
 
     Attributes:
         name: such as "head", unique within the race.
-        change: in what its recipe differs from the one that was asked, in words; "" for nothing.
+        words: what trains.
+        change: in what its recipe differs from the one that was asked, as flags.
         accuracy: on the validation examples of the race, when it was last measured.
         seconds: that were spent on it.
         whole_seconds: that its whole training is predicted to take on this machine, alone.
         share: of its own schedule that it trained, in (0, 1].
         rung: to which it came, counted from 1.
-        reason: why it is among them; for one that did not come to the end, and why not.
+        reason: why it is among them.
+        why_not: why it did not win; "" for the winner.
     """
 
     name: str
+    words: str
     change: str
     accuracy: Estimate
     seconds: float
     whole_seconds: float
     share: float
     rung: int
-    reason: str = ""
+    reason: str
+    why_not: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +129,7 @@ class Race:
         winner: name of the candidate to train with.
         runner_up: name of the one that came next; "" where only one ran.
         runner_up_is_better: probability that the runner-up is right more often than the winner on further examples,
-            both as they are at the end of the race, in [0, 1]; 0 without one.
+            both as they were at the last rung that both came to, in [0, 1]; 0 without one.
         examples: validation examples that all were compared on; `trained_on` those that all learned from.
         trained_on: see there.
         shares: of each candidate's own schedule that had been trained at the end of each rung, in (0, 1].

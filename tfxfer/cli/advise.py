@@ -30,7 +30,7 @@ def _advise(values: Values) -> int:
 
 
 COMMAND = Command(
-    usage="--data=SOURCE [--write=FILE.py] [flags], or --config=FILE.py …",
+    usage="--data=SOURCE [--budget=SECONDS] [--write=FILE.py] [flags], or --config=FILE.py …",
     own_flags={"write": ("FILE.py", "also write the advised recipe there, which train takes as --config")},
     action=_advise,
     example="tfxfer advise --data=folder:photos --write=advised.py",

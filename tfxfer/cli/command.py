@@ -51,6 +51,7 @@ RECIPE_FLAGS = {
         "whether code that the backbone's file brings may run",
     ),
     "stages": ("stages", "PRESET", _PRESETS),
+    "budget": ("budget", "SECONDS", "of a race of strategies, of which the best is trained; with --stages=auto"),
     "image_size": ("image_size", "PIXELS", "height and width that the network sees, or auto"),
     "batch_size": ("batch_size", "N", "examples in one optimizer step"),
     "seed": ("seed", "N", "of the split, the order and all random numbers"),

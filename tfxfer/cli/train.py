@@ -11,9 +11,9 @@ def _train(values: Values) -> int:
     checks.check_recipe(recipe)
     checks.check_environment()
     quiet.load_tensorflow(recipe.running)
-    from tfxfer import pipeline
+    from tfxfer import advice
 
-    report = pipeline.run(recipe, workdir=workdir)
+    report = advice.run(recipe, workdir=workdir)
     return 1 if report.left_out else 0
 
 

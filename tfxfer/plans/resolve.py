@@ -155,14 +155,19 @@ def trained_of(
 def _stages(recipe: recipes.Recipe, data: DataFacts, card: BackboneCard) -> tuple[tuple[recipes.Stage, ...], list[str]]:
     if recipe.stages == "auto":
         name, why = rules.choose_preset(data, card)
-        return _for_task(presets.by_name(name), data.task), [f"stages {name}: {why}"]
+        reasons = [f"stages {name}: {why}"]
+        if recipe.budget is not None:
+            reasons.append(
+                f"stages {name} is for want of better: a race of {recipe.budget:g} s decides before training"
+            )
+        return preset_stages(name, data.task), reasons
     if isinstance(recipe.stages, str):
-        return _for_task(presets.by_name(recipe.stages), data.task), []
+        return preset_stages(recipe.stages, data.task), []
     rules.check_task(recipe.stages, data.task)
     return recipe.stages, []
 
 
-def _for_task(stages: tuple[recipes.Stage, ...], task: Task) -> tuple[recipes.Stage, ...]:
+def preset_stages(name: str, task: Task) -> tuple[recipes.Stage, ...]:
     """Returns the stages of a preset without what it does for single classes and would harm another task.
 
     Smoothing spreads a label over all classes, the farthest in an order among them, and would make every one of many
@@ -171,7 +176,7 @@ def _for_task(stages: tuple[recipes.Stage, ...], task: Task) -> tuple[recipes.St
     changes = {} if task.kind == "single_label" else {"label_smoothing": 0.0}
     if task.kind == "regression":
         changes["rescale_head"] = False
-    return tuple(dataclasses.replace(stage, **changes) for stage in stages)
+    return tuple(dataclasses.replace(stage, **changes) for stage in presets.by_name(name))
 
 
 def _resolve_stage(

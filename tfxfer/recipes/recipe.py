@@ -34,7 +34,7 @@ class Recipe:
         backbone: the pretrained network; a text is read as `Backbone(handle=text)`.
         head: what stands on it.
         stages: the stages of training; or the name of a preset (see `tfxfer.presets`); "auto": the preset
-            that the plan's rule picks from the facts.
+            that the plan's rule picks from the facts, or with a `budget` what wins a race.
         image_size: height and width that the network sees, in pixels, 16 to 2048; "auto": the backbone's own,
             or 128 for small pictures.
         batch_size: examples in one optimizer step, ≥ 1.
@@ -49,6 +49,9 @@ class Recipe:
             statistics are the mean of theirs; then what is learned depends on the number of devices.
         cache: where activations of frozen layers are kept.
         running: devices and checkpoints.
+        budget: seconds, above 0, for a race of several strategies before training, of which the most accurate on
+            validation examples trains; for `stages="auto"` alone. Which one wins depends on the clock, so that it may
+            differ from machine to machine; a run that goes on keeps it. None: no race.
         export: formats besides Keras's own and the SavedModels, and the accuracy below which nothing is exported.
     """
 
@@ -66,6 +69,7 @@ class Recipe:
     cache: Cache = dataclasses.field(default_factory=Cache)
     running: Running = dataclasses.field(default_factory=Running)
     export: Export = dataclasses.field(default_factory=Export)
+    budget: float | None = None
 
     def __post_init__(self):
         """Reads texts as data and backbone; refuses values outside their ranges."""
@@ -89,6 +93,14 @@ class Recipe:
                 problems.append(f"image_size={self.image_size} must be 16 to 2048 pixels")
             if not 1 <= self.batch_size <= 65_536:
                 problems.append(f"batch_size={self.batch_size} must be 1 to 65536")
+            if self.budget is not None and not 0 < self.budget < float("inf"):
+                problems.append(f"budget={self.budget} must be above 0 seconds, or none")
+            elif self.budget is not None and self.stages != "auto":
+                given = repr(self.stages) if isinstance(self.stages, str) else "a tuple"
+                problems.append(
+                    f"budget={self.budget:g} is for a race that decides on stages, and stages is {given}; write "
+                    "stages=auto, or budget=none"
+                )
             if not 0 <= self.seed < 2**31:
                 problems.append(f"seed={self.seed} must be 0 to {2**31 - 1}")
         values.refuse(self, problems)

@@ -1,5 +1,6 @@
 """Trains a model through the stages of a plan; what is finished is kept, so that a stopped run goes on."""
 
+import contextlib
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -30,6 +31,7 @@ def fit(
     *,
     tell: Tell,
     note: Note = print,
+    kept: activations.Kept | None = None,
 ) -> History:
     """Trains `model` in place, stage by stage, and returns what was measured; nothing is frozen afterwards.
 
@@ -48,6 +50,7 @@ def fit(
         workdir: where checkpoints lie.
         tell: called after each epoch with the stage's name, the epoch's number and its record.
         note: called with a line for each change of what trains within a stage, and with warnings.
+        kept: activations that stay open behind it, for another call that goes on; None: of this call alone.
 
     Raises:
         WorkdirError: a checkpoint cannot be written or read.
@@ -61,7 +64,10 @@ def fit(
     checkpoints = _RunCheckpoints(workdir / "checkpoints", plan, workers)
     checkpoints.check_versions(note)
     history = checkpoints.restore(model)
-    with activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=note, workers=workers) as kept:
+    with contextlib.ExitStack() as ending:
+        if kept is None:
+            of_this_call = activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=note, workers=workers)
+            kept = ending.enter_context(of_this_call)
         for number, stage in enumerate(plan.what.stages):
             if number < len(history.stages):
                 continue

@@ -1,0 +1,92 @@
+"""Which rungs a budget has room for, and who goes on: sums done by hand."""
+
+import numpy as np
+import pytest
+
+from tfxfer.advice import halving
+from tfxfer.advice.halving import PLANNED, Cost, Rung
+
+EIGHT = Cost(start=0, rung=0, whole=8)
+
+
+def _right(count: int, of: int = 100) -> np.ndarray:
+    """The first so many examples right."""
+    return np.arange(of) < count
+
+
+def test_a_rung_costs_what_it_trains_and_the_first_one_what_comes_before():
+    cost = Cost(start=2, rung=1, whole=10)
+    assert cost.seconds(0, 0.5) == 2 + 1 + 5
+    assert cost.seconds(0.5, 1) == 1 + 5
+
+
+def test_rungs_halve_the_candidates_and_double_the_share():
+    # 4 · 8 · S/4 + 2 · 8 · S/4 + 2 · 8 · S/2 = 20 S = 16, where one rung would come to 0.5 and two to 0.67.
+    rungs = halving.plan(dict.fromkeys("abcd", EIGHT), 16 / PLANNED)
+    assert [rung.count for rung in rungs] == [4, 2, 2]
+    assert [rung.share for rung in rungs] == pytest.approx([0.2, 0.4, 0.8], abs=2e-3)
+    assert [rung.seconds for rung in rungs] == pytest.approx([6.4, 3.2, 6.4], rel=5e-3)
+
+
+def test_where_each_rung_costs_much_there_are_fewer():
+    # One rung: 4 · (3 + 8 S) = 28 at 0.5; two: 6 · 3 + 24 S = 28 at 0.42; three: 8 · 3 + 20 S = 28 at 0.2, too little.
+    rungs = halving.plan(dict.fromkeys("abcd", Cost(start=0, rung=3, whole=8)), 28 / PLANNED)
+    assert [rung.count for rung in rungs] == [4]
+    assert rungs[0].share == pytest.approx(0.5, abs=2e-3)
+
+
+def test_with_all_the_time_there_is_the_whole_schedule_is_trained_in_the_cheapest_way():
+    assert halving.plan(dict.fromkeys("abcd", EIGHT), 1e6) == (
+        Rung(share=0.25, count=4, seconds=8),
+        Rung(share=0.5, count=2, seconds=4),
+        Rung(share=1.0, count=2, seconds=8),
+    )
+
+
+def test_a_plan_is_made_for_the_dearest_to_stay():
+    costs = {"cheap": EIGHT, "dear": Cost(start=0, rung=0, whole=80), "dearer": Cost(start=0, rung=0, whole=100)}
+    first, second = halving._to(costs, 1.0, 0.0, 2)
+    assert (first.seconds, second.seconds) == (4 + 40 + 50, 40 + 50)
+
+
+def test_what_goes_on_trains_on_by_a_quarter_at_least():
+    # 2 · 8 · (S − 0.4): 1.6 s would come to 0.5, and 1.25 s not so far.
+    costs = dict.fromkeys("ab", EIGHT)
+    (rung,) = halving.plan(costs, 1.61 / PLANNED, done=0.4)
+    assert rung.share == pytest.approx(0.5, abs=2e-3)
+    assert halving.plan(costs, 1.25 / PLANNED, done=0.4) == ()
+    assert halving.plan(costs, 1e6, done=1.0) == ()
+
+
+def test_what_costs_most_goes_until_the_others_fit():
+    costs = {"a": EIGHT, "b": EIGHT, "dear": Cost(start=5, rung=0, whole=100)}
+    fits, left_out = halving.affordable(costs, 2 / PLANNED)
+    assert fits == {"a", "b"}
+    assert left_out == [("dear", "10 % of its training would take about 15 s of the 2 s that there were")]
+    assert halving.affordable(costs, 17 / PLANNED)[0] == set(costs)
+    assert halving.affordable(costs, 0.5)[0] == set()
+    assert halving.affordable(costs, -3)[0] == set()
+
+
+def test_half_go_on_by_rank():
+    right = [(name, _right(count)) for name, count in (("a", 60), ("b", 58), ("c", 57), ("d", 20))]
+    why = halving.survivors(right, 0.1, 2)
+    assert [name for name in why if not why[name]] == ["a", "b"]
+    assert why["c"] == "57.0 % right, a 60.0 %: not among the best 2 of 4"
+
+
+def test_what_is_clearly_worse_goes_only_behind_a_quarter_of_the_schedule():
+    right = [("a", _right(90)), ("b", _right(40))]
+    assert halving.survivors(right, 0.2, None) == {"a": "", "b": ""}
+    assert halving.survivors(right, 0.25, None) == {"a": "", "b": "a is better with probability 1.00"}
+    near = [("a", _right(42)), ("b", _right(41))]  # one example apart: 0.82
+    assert halving.survivors(near, 0.5, None) == {"a": "", "b": ""}
+
+
+def test_too_small_a_budget_is_told_with_what_would_do():
+    told = halving.too_small({"head": Cost(start=3, rung=0, whole=20), "full": Cost(start=0, rung=2, whole=60)}, 4, 2.5)
+    # 2.5 + 5 / 0.85 = 8.4, and 2.5 + 13 / 0.85 = 17.8, rounded up and one more.
+    assert "budget=4 seconds is too small for a single candidate: 2 s have gone into loading" in told
+    assert "10 % of the cheapest training (head) would take about 5 s" in told
+    assert "--budget=10 for that alone, or --budget=19 for all 2 candidates" in told
+    assert halving.affordable({"head": Cost(start=3, rung=0, whole=20)}, 10 - 2.5)[0] == {"head"}

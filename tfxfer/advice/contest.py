@@ -1,0 +1,208 @@
+"""The race itself, whoever takes part: rung by rung, until one is clearly best or the budget is used up.
+
+`halving` has the rules; `racing` makes candidates of networks. Nothing here knows TensorFlow.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from tfxfer.advice import halving
+from tfxfer.advice.halving import Cost, Rung
+from tfxfer.errors import ConfigError, TrainingError
+
+# How much faster or slower than foretold a machine is believed to be.
+_SPEEDS = (0.5, 4.0)
+
+
+class Entrant(Protocol):
+    """What can race."""
+
+    name: str
+    cost: Cost
+
+    def advance(self, share: float) -> np.ndarray:
+        """Trains on to a share of its schedule, in (0, 1], and tells which validation examples it then has right.
+
+        Returns:
+            bool `[examples]`, of the same examples in the same order for all.
+
+        Raises:
+            TrainingError: its loss is no number.
+        """
+
+
+@dataclasses.dataclass
+class Standing:
+    """How far one has come.
+
+    Attributes:
+        entrant: who.
+        right: what it had right at the end of each rung, bool `[examples]` each.
+        share: of its schedule that it has trained.
+        seconds: that were spent on it.
+        why_not: why it goes on no more; "" while it does, and for the winner.
+    """
+
+    entrant: Entrant
+    right: list[np.ndarray] = dataclasses.field(default_factory=list)
+    share: float = 0.0
+    seconds: float = 0.0
+    why_not: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the candidate."""
+        return self.entrant.name
+
+    @property
+    def accuracy(self) -> float:
+        """In [0, 1], after its last rung."""
+        return float(self.right[-1].mean())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a race ended.
+
+    Attributes:
+        standings: of those that ran, the winner first.
+        left_out: names and reasons of those that did not.
+        shares: of the schedules that had been trained at the end of each rung.
+        predicted_seconds: of all of it, as foretold before the first step.
+        ended: why, in words.
+    """
+
+    standings: tuple[Standing, ...]
+    left_out: tuple[tuple[str, str], ...]
+    shares: tuple[float, ...]
+    predicted_seconds: float
+    ended: str
+
+
+def run(
+    entrants: Sequence[Entrant],
+    *,
+    budget: float,
+    clock: Callable[[], float],
+    began: float,
+    show: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Races candidates until one is clearly best, none can go on, or the budget is used up.
+
+    Args:
+        entrants: at least one, with unequal names.
+        budget: seconds since `began`, > 0.
+        clock: tells the time in seconds.
+        began: the time at which the race began, by that clock; what has passed since was spent already.
+        show: called with a line before each training.
+
+    Raises:
+        ConfigError: the budget is too small for a single candidate.
+        TrainingError: none could be trained.
+    """
+    costs = {one.name: one.cost for one in entrants}
+    spent = clock() - began
+    fits, left_out = halving.affordable(costs, budget - spent)
+    if not fits:
+        raise ConfigError(halving.too_small(costs, budget, spent))
+    order = sorted((one for one in entrants if one.name in fits), key=_whole)
+    return _Contest(order, budget, clock, began, show).run(tuple(left_out))
+
+
+class _Contest:
+    def __init__(self, entrants: Sequence[Entrant], budget: float, clock, began: float, show):
+        self._racing, self._out = [Standing(one) for one in entrants], []
+        self._budget, self._clock, self._began, self._show = budget, clock, began, show
+        self._shares: list[float] = []
+        self._speed = 1.0  # seconds that were taken for one that was foretold
+
+    @property
+    def _done(self) -> float:
+        return self._shares[-1] if self._shares else 0.0
+
+    @property
+    def _left(self) -> float:
+        return self._budget - (self._clock() - self._began)
+
+    def run(self, left_out: tuple[tuple[str, str], ...]) -> Result:
+        ahead = self._planned()
+        predicted = self._clock() - self._began + sum(rung.seconds for rung in ahead)
+        ended = ""
+        while not ended:
+            self._advance(ahead[0], len(ahead))
+            ahead = self._planned(ahead[1].count if len(ahead) > 1 else None)
+            ended = self._ended(ahead)
+        return Result(
+            standings=self._ranked(),
+            left_out=(*left_out, *((one.name, one.why_not) for one in self._out if not one.right)),
+            shares=tuple(self._shares),
+            predicted_seconds=predicted,
+            ended=ended,
+        )
+
+    def _planned(self, keep: int | None = None) -> tuple[Rung, ...]:
+        """Returns the rungs ahead, once those that do not go on have left; of `keep` that may, None for all."""
+        if self._shares:
+            self._racing.sort(key=_rank)
+            right = [(one.name, one.right[-1]) for one in self._racing]
+            self._leave(halving.survivors(right, self._done, keep))
+        costs = {one.name: one.entrant.cost for one in self._racing}
+        return halving.plan(costs, self._left / self._speed, self._done)
+
+    def _advance(self, rung: Rung, rungs: int) -> None:
+        """Trains all to the rung's share."""
+        foretold = taken = 0.0
+        done, number = self._done, f"rung {len(self._shares) + 1} of {len(self._shares) + rungs}"
+        for one in self._racing:
+            expected, start = one.entrant.cost.seconds(done, rung.share), self._clock()
+            now = self._speed * expected
+            if not done and taken and now > self._left:
+                one.why_not = f"the budget was used up before it began, and it would take {now:.0f} s"
+                continue
+            self._show(f"race: {one.name}, {number}, to {100 * rung.share:.0f} % of its schedule, about {now:.0f} s")
+            try:
+                one.right.append(one.entrant.advance(rung.share))
+                one.share = rung.share
+            except TrainingError as error:
+                one.why_not = str(error)
+            one.seconds += self._clock() - start
+            foretold, taken = foretold + expected, taken + self._clock() - start
+            self._speed = float(np.clip(taken / foretold, *_SPEEDS)) if foretold else 1.0
+        self._shares.append(rung.share)
+        self._leave({})
+        if not self._racing:
+            raise TrainingError("; ".join(f"{one.name}: {one.why_not}" for one in self._out))
+
+    def _leave(self, why: dict[str, str]) -> None:
+        for one in self._racing:
+            one.why_not = why.get(one.name, one.why_not)
+        self._out += [one for one in self._racing if one.why_not]
+        self._racing = [one for one in self._racing if not one.why_not]
+
+    def _ended(self, ahead: Sequence[Rung]) -> str:
+        """Returns why the race ends here; "" where it goes on."""
+        if len(self._racing) == 1:
+            several = any(one.right for one in self._out)
+            return f"{self._racing[0].name} was clearly the best" if several else "there was no other"
+        if ahead:
+            return ""
+        return "the whole schedules were trained" if self._done == 1 else "the budget was used up"
+
+    def _ranked(self) -> tuple[Standing, ...]:
+        first, *others = self._racing
+        for one in others:
+            one.why_not = f"{100 * one.accuracy:.1f} % right in the end, {first.name} {100 * first.accuracy:.1f} %"
+        out = [one for one in self._out if one.right]
+        return first, *others, *sorted(out, key=lambda one: (-len(one.right), *_rank(one)))
+
+
+def _rank(one: Standing) -> tuple[float, float]:
+    """The more accurate goes first, and of equals the one whose whole training costs less."""
+    return -one.accuracy, _whole(one.entrant)
+
+
+def _whole(one: Entrant) -> float:
+    return one.cost.seconds(0, 1)

@@ -1,0 +1,307 @@
+"""Strategies as entrants of a race: each trains by the code that a run trains by, rung by rung.
+
+A rung is a stage of its own, with the schedule of a short run: the rate rises, and falls to nothing (warm restarts,
+Loshchilov & Hutter 2017). So what is compared has come to rest, as at the end of a run, where a constant rate would
+leave everything in the noise of its last steps; and the next rung goes on from there, so that nothing trains twice.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from tfxfer import activations, answers, facts, models, pipeline, plans, prediction, recipes, runtime, training
+from tfxfer import data as examples_of
+from tfxfer.advice import contest, held_out
+from tfxfer.advice.candidates import Strategy
+from tfxfer.advice.halving import Cost
+from tfxfer.advice.result import Candidate, LeftOut, Race
+from tfxfer.backbones import Backbone
+from tfxfer.errors import BackboneError, ConfigError
+from tfxfer.scores import intervals
+
+
+def race(
+    prepared: pipeline.Prepared,
+    strategies: Sequence[Strategy],
+    *,
+    budget: float,
+    left_out: Sequence[LeftOut] = (),
+    clock: Callable[[], float] = time.monotonic,
+    show: Callable[[str], None] = lambda line: None,
+) -> Race | None:
+    """Trains several strategies for a while, compares them on the same validation examples, and returns the winner.
+
+    Nothing of what is prepared changes, and nothing stays on disk.
+
+    Args:
+        prepared: data and backbone.
+        strategies: at least one.
+        budget: seconds for all of it, > 0; what it takes beyond is what one rung takes longer than foretold.
+        left_out: strategies that were not to run.
+        clock: tells the time in seconds.
+        show: called with a line before what takes a while.
+
+    Returns:
+        What was measured; None where the seconds of this network cannot be foretold.
+
+    Raises:
+        ConfigError: the budget is too small for a single candidate.
+        TrainingError: no candidate can be trained.
+    """
+    began = clock()
+    with contextlib.ExitStack() as ending:
+        folder = pathlib.Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="tfxfer-race-")))
+        track = _track(prepared, len(strategies), folder)
+        if track is None:
+            return None
+        entrants, refused = [], []
+        for strategy in strategies:
+            try:
+                entrants.append(ending.enter_context(_Entrant(strategy, track, show)))
+            except (BackboneError, ConfigError) as error:
+                refused.append(LeftOut(name=strategy.name, reason=str(error)))
+        if not entrants:
+            raise ConfigError("; ".join(f"{one.name}: {one.reason}" for one in refused))
+        ending.callback(track.put_back)
+        found = contest.run(entrants, budget=budget, clock=clock, began=began, show=show)
+        late = [LeftOut(name=name, reason=reason) for name, reason in found.left_out]
+        return _told(found, (*left_out, *refused, *late), track, budget, clock() - began)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """A network with its head, and the weights that a candidate starts from, in the order of its variables."""
+
+    backbone: Backbone
+    model: keras.Model
+    start: tuple[np.ndarray, ...]
+    costs: facts.Costs
+
+
+@dataclasses.dataclass(frozen=True)
+class _Track:
+    """What all candidates have in common.
+
+    Attributes:
+        prepared: what was asked and found.
+        examples: that they learn from and are compared on.
+        pixels: of them.
+        machine: with the memory that each candidate may take.
+        costs: of the layer groups of the whole network, and of its head.
+        networks: by where they are cut and the weights that they start from.
+        folder: for checkpoints.
+    """
+
+    prepared: pipeline.Prepared
+    examples: examples_of.Examples
+    pixels: np.ndarray
+    machine: facts.MachineFacts
+    costs: facts.Costs
+    networks: dict[tuple[str, str], _Network]
+    folder: pathlib.Path
+
+    def network(self, recipe: recipes.Recipe) -> _Network:
+        """Returns the network of a candidate, which those share that cut it alike."""
+        key = (recipe.backbone.at, recipe.weights)
+        if key not in self.networks:
+            backbone = pipeline.load_backbone(recipe, self.prepared.examples.facts)
+            what = self.prepared.plan.what
+            with runtime.strategy_for(recipe.running).scope():
+                model = models.swap_head(backbone, what.head, seed=what.seed)
+            self.networks[key] = _network(backbone, model, self.costs)
+        return self.networks[key]
+
+    def put_back(self) -> None:
+        """Gives all networks the weights that they came with."""
+        for network in self.networks.values():
+            _assign(network.model, network.start)
+
+
+def _assign(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
+    """Gives a network's variables values, in their order."""
+    for variable, value in zip(model.variables, weights, strict=True):
+        variable.assign(value)
+
+
+def _track(prepared: pipeline.Prepared, count: int, folder: pathlib.Path) -> _Track | None:
+    """Returns what candidates race on; None where nobody knows what a step takes."""
+    recipe, what = prepared.recipe, prepared.plan.what
+    costs = activations.measure(prepared.model, batch_size=recipe.batch_size)
+    if costs is None:
+        return None
+    machine = runtime.probe(recipe.running)
+    examples = held_out.for_race(prepared.examples, recipe.seed)
+    store = folder / "pixels.npy" if prepared.plan.how.pixel_store == "disk" else None
+    return _Track(
+        prepared=prepared,
+        examples=examples,
+        pixels=examples.pixels(what.image_size, what.framing, store),
+        machine=dataclasses.replace(machine, memory_bytes=machine.memory_bytes // max(1, count)),
+        costs=costs,
+        networks={
+            (recipe.backbone.at, recipe.weights): _network(prepared.backbone, prepared.model, costs),
+        },
+        folder=folder,
+    )
+
+
+def _network(backbone: Backbone, model: keras.Model, costs: facts.Costs) -> _Network:
+    start = tuple(variable.numpy() for variable in model.variables)
+    return _Network(backbone, model, start, _up_to(costs, len(backbone.facts.groups)))
+
+
+def _up_to(costs: facts.Costs, groups: int) -> facts.Costs:
+    """Returns the costs of a network's first layer groups, and of its head, which stands at the end."""
+
+    def shortened(each: tuple) -> tuple:
+        return (*each[:groups], each[-1])
+
+    share = sum(shortened(costs.layers)) / max(1, sum(costs.layers))
+    return dataclasses.replace(
+        costs,
+        forward=shortened(costs.forward),
+        backward=shortened(costs.backward),
+        layers=shortened(costs.layers),
+        trace=costs.trace * share,
+    )
+
+
+class _Entrant:
+    """A strategy that trains a share of its schedule at a time; a context manager, which lets go of activations."""
+
+    def __init__(self, strategy: Strategy, track: _Track, show: Callable[[str], None]):
+        """Loads its network and foretells what it costs.
+
+        Raises:
+            BackboneError: the network cannot be cut there, or its weights cannot be had.
+            ConfigError: a stage cannot be.
+        """
+        self.name = strategy.name
+        self.strategy = strategy
+        self._track, self._show = track, show
+        self._recipe = strategy.recipe(track.prepared.recipe)
+        self._network = track.network(self._recipe)
+        self._weights = self._network.start
+        self._done = self._rung = 0
+        self._stages = plans.preset_stages(strategy.stages, track.examples.facts.task)
+        # The shape of all of it, of which a rung is a part: a shorter one would hold batch norm otherwise.
+        self._whole = self._plan(self._recipe)
+        self.cost = self._foretold()
+        self._kept: activations.Kept | None = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._kept is not None:
+            self._kept.let_go_but(())
+
+    @property
+    def whole_seconds(self) -> float:
+        """How long the whole training is expected to take, of all training examples."""
+        return sum(self._plan(self._recipe, self._track.prepared.examples.facts).how.stage_seconds)
+
+    def advance(self, share: float) -> np.ndarray:
+        """Trains on; see `contest.Entrant`."""
+        track, model = self._track, self._network.model
+        plan = self._plan(self._of_rung(share))
+        _assign(model, self._weights)
+        if self._kept is None:
+            self._kept = activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=self._show)
+        self._rung += 1
+        folder = track.folder / f"{self.name} {self._rung}"
+        with training.explained_memory(plan):
+            training.fit(
+                model, track.examples, track.pixels, plan, folder, tell=_nothing, note=_nothing, kept=self._kept
+            )
+            self._weights = tuple(variable.numpy() for variable in model.variables)
+            self._done = self._step(share)
+            return self._right()
+
+    def _right(self) -> np.ndarray:
+        track = self._track
+        rows = track.examples.rows(track.pixels, examples_of.VALIDATION)
+        outputs = prediction.logits(self._network.model, rows, batch_size=self._recipe.batch_size)
+        return answers.meant(outputs, rows.task).argmax(axis=1) == rows.labels
+
+    def _plan(self, recipe: recipes.Recipe, data: facts.DataFacts | None = None) -> plans.Plan:
+        track, network = self._track, self._network
+        return plans.resolve(recipe, data or track.examples.facts, network.backbone.facts, track.machine, network.costs)
+
+    def _step(self, share: float) -> int:
+        return max(1, round(share * self._whole.what.stages[-1].steps))
+
+    def _of_rung(self, share: float) -> recipes.Recipe:
+        """Returns what trains from where it is to a share of its last stage; those before it come first, and whole."""
+        planned = self._whole.what.stages[-1]
+        stage = dataclasses.replace(
+            self._stages[-1],
+            epochs=None,
+            steps=max(1, self._step(share) - self._done),
+            batch_norm=planned.batch_norm,
+            refresh_statistics=planned.refresh_statistics,
+        )
+        before = () if self._done else self._stages[:-1]
+        return dataclasses.replace(self._recipe, stages=(*before, stage))
+
+    def _foretold(self) -> Cost:
+        """Returns seconds, by two lengths of the first rung and one that goes on."""
+        short, long = 0.25, 1.0
+        of_short, of_long = (sum(self._plan(self._of_rung(share)).how.stage_seconds) for share in (short, long))
+        whole = max(0.0, (of_long - of_short) / (long - short))
+        validation = self._track.examples.facts.validation_examples * sum(self._network.costs.forward)
+        tracing = self._network.costs.trace
+        alone = dataclasses.replace(self._of_rung(long), stages=self._of_rung(long).stages[-1:])
+        again = max(0.0, sum(self._plan(alone).how.stage_seconds) - whole)
+        first = max(0.0, of_short - short * whole)
+        return Cost(start=max(0.0, first - again), rung=again + validation + tracing, whole=whole)
+
+
+def _told(found: contest.Result, left_out: Sequence[LeftOut], track: _Track, budget: float, seconds: float) -> Race:
+    """Returns the race as a value."""
+    first, second = found.standings[0], next(iter(found.standings[1:]), None)
+    common = min(len(first.right), len(second.right)) - 1 if second else 0
+    examples = track.examples.facts
+    return Race(
+        candidates=tuple(_candidate(one) for one in found.standings),
+        left_out=tuple(left_out),
+        winner=first.name,
+        runner_up=second.name if second else "",
+        runner_up_is_better=intervals.paired(first.right[common], second.right[common]).second_is_better
+        if second
+        else 0.0,
+        examples=examples.validation_examples,
+        trained_on=examples.train_examples,
+        shares=found.shares,
+        budget=float(budget),
+        seconds=seconds,
+        predicted_seconds=found.predicted_seconds,
+        ended=found.ended,
+    )
+
+
+def _candidate(one: contest.Standing) -> Candidate:
+    right = one.right[-1]
+    entrant = one.entrant
+    return Candidate(
+        name=one.name,
+        words=entrant.strategy.words,
+        change=entrant.strategy.change,
+        accuracy=intervals.share(int(right.sum()), right.size),
+        seconds=one.seconds,
+        whole_seconds=entrant.whole_seconds,
+        share=one.share,
+        rung=len(one.right),
+        reason=entrant.strategy.reason,
+        why_not=one.why_not,
+    )
+
+
+def _nothing(*_told) -> None:
+    pass
