@@ -49,6 +49,7 @@ class Prepared:
         backbone: what to start from.
         model: the backbone with a new head.
         plan: what was decided.
+        why: how the stages came about, where advice decided on them; else "".
     """
 
     recipe: recipes.Recipe
@@ -56,11 +57,12 @@ class Prepared:
     backbone: backbones.Backbone
     model: keras.Model
     plan: Plan
+    why: str = ""
 
     def because(self, why: str) -> "Prepared":
-        """Returns the same with one more reason in its plan, in front."""
+        """Returns the same with how the stages came about, which stands first among the reasons of the plan, too."""
         others = tuple(reason for reason in self.plan.reasons if reason != why)
-        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, reasons=(why, *others)))
+        return dataclasses.replace(self, why=why, plan=dataclasses.replace(self.plan, reasons=(why, *others)))
 
     def __str__(self) -> str:
         return display.plan_text(self.plan, self.examples.facts, self.backbone.facts)
@@ -414,6 +416,7 @@ def _measure(model, prepared: Prepared, pixels, history: training.History) -> Re
         export=(),
         left_out=(),
         versions=runtime.probe().versions,
+        strategy=prepared.why,
     )
 
 

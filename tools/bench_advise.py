@@ -5,13 +5,16 @@
 
 About ten minutes on two cores. One row for a figure, with the value that is wanted; `--check` makes a figure that falls
 short an exit code of 1. Regret and forecasts are taken on pictures that no score has seen: what is best is decided on
-one half of them, and what it is worth on the other. The race of strategies is not built, so it is not measured.
+one half of them, and what it is worth on the other. `--only=regret` is the race of strategies (`bench_regret.py`),
+which takes hours and is measured on request alone.
 """
 
 import argparse
 import gzip
+import pathlib
 import resource
 
+import bench_regret
 import numpy as np
 import scipy.stats
 import threadpoolctl
@@ -30,8 +33,16 @@ _LEVELS = 9  # of blur, noise and inversion
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="exit with 1 if a figure falls short")
-    parser.add_argument("--only", default=",".join(_MEASUREMENTS), help=f"of {', '.join(_MEASUREMENTS)}")
+    usual = [name for name in _MEASUREMENTS if name != "regret"]
+    parser.add_argument("--only", default=",".join(usual), help=f"of {', '.join(_MEASUREMENTS)}")
+    parser.add_argument("--settings", default=",".join(bench_regret.SETTINGS), help="of regret, split by commas")
+    parser.add_argument(
+        "--results", type=pathlib.Path, help="JSON lines of regret; what is there is not measured again"
+    )
     given = parser.parse_args()
+    settings = tuple(given.settings.split(","))
+    if apart := [name for name in settings if name not in bench_regret.SETTINGS]:
+        parser.error(f"there is no setting {', '.join(apart)}. Settings: {', '.join(bench_regret.SETTINGS)}.")
     unknown = [name for name in given.only.split(",") if name not in _MEASUREMENTS]
     if unknown:
         parser.error(f"there is no measurement {', '.join(unknown)}. Measurements: {', '.join(_MEASUREMENTS)}.")
@@ -40,9 +51,15 @@ def main() -> int:
     figures = []
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         for name in given.only.split(","):
+            if name == "regret":
+                continue
             found = _MEASUREMENTS[name]()
             print(f"\n{_table(found)}", flush=True)
             figures += found
+    if "regret" in given.only.split(","):  # trains, with all threads
+        figures += bench_regret.regret(
+            {"digits": _digits, "clothes": _clothes, "drawings": _drawn}, settings, given.results
+        )
     return _reported(figures, check=given.check)
 
 
@@ -334,6 +351,17 @@ def _drawings(size: int) -> np.ndarray:
     return _upsized(np.array([np.asarray(Image.open(path).convert("RGB").resize((200, 200))) for path in some]), size)
 
 
+def _drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns drawings likewise, all that there are, uint8 `[585, 64, 64, 3]`: of 12 classes, in a fixed order."""
+    import fetch_assets
+
+    paths = sorted(fetch_assets.art4apps().rglob("*.jpg"))
+    classes = sorted({path.parent.name for path in paths})
+    paths = [paths[at] for at in np.random.default_rng(0).permutation(len(paths))][:count]
+    images = [np.asarray(Image.open(path).convert("RGB").resize((64, 64), Image.Resampling.BICUBIC)) for path in paths]
+    return np.stack(images), np.array([classes.index(path.parent.name) for path in paths])
+
+
 def _upsized(images: np.ndarray, size: int) -> np.ndarray:
     resized = [Image.fromarray(image).convert("RGB").resize((size, size), Image.Resampling.BICUBIC) for image in images]
     return np.stack([np.asarray(image) for image in resized])
@@ -358,6 +386,7 @@ _MEASUREMENTS = {
     "depth": depth,
     "forecast": forecast,
     "noise": noise,
+    "regret": bench_regret.regret,
 }
 
 if __name__ == "__main__":

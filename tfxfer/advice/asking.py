@@ -128,8 +128,8 @@ def _groups(examples: examples_of.Examples, split: str) -> np.ndarray | None:
 
 
 def advised(recipe: recipes.Recipe, advice: Advice) -> recipes.Recipe:
-    """Returns the recipe with the advised cut and stages, and no race; as it is where nothing is to be trained."""
+    """Returns the recipe with the advised cut and stages, if anything is to be trained, and without a race."""
     if not advice.stages:
-        return recipe
+        return dataclasses.replace(recipe, budget=None)
     backbone = dataclasses.replace(recipe.backbone, at=advice.at or recipe.backbone.at)
     return dataclasses.replace(recipe, backbone=backbone, stages=advice.stages, budget=None)

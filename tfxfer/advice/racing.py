@@ -239,28 +239,32 @@ class _Entrant:
 
     def _of_rung(self, share: float) -> recipes.Recipe:
         """Returns what trains from where it is to a share of its last stage; those before it come first, and whole."""
+        before = () if self._done else self._stages[:-1]
+        last = self._last(max(1, self._step(share) - self._done))
+        return dataclasses.replace(self._recipe, stages=(*before, last))
+
+    def _last(self, steps: int) -> recipes.Stage:
+        """Returns the last stage with so many steps, all else as it is in the whole training."""
         planned = self._whole.what.stages[-1]
-        stage = dataclasses.replace(
+        return dataclasses.replace(
             self._stages[-1],
             epochs=None,
-            steps=max(1, self._step(share) - self._done),
+            steps=steps,
             batch_norm=planned.batch_norm,
             refresh_statistics=planned.refresh_statistics,
         )
-        before = () if self._done else self._stages[:-1]
-        return dataclasses.replace(self._recipe, stages=(*before, stage))
 
     def _foretold(self) -> Cost:
-        """Returns seconds, by two lengths of the first rung and one that goes on."""
-        short, long = 0.25, 1.0
-        of_short, of_long = (sum(self._plan(self._of_rung(share)).how.stage_seconds) for share in (short, long))
-        whole = max(0.0, (of_long - of_short) / (long - short))
-        validation = self._track.examples.facts.validation_examples * sum(self._network.costs.forward)
-        tracing = self._network.costs.trace
-        alone = dataclasses.replace(self._of_rung(long), stages=self._of_rung(long).stages[-1:])
-        again = max(0.0, sum(self._plan(alone).how.stage_seconds) - whole)
-        first = max(0.0, of_short - short * whole)
-        return Cost(start=max(0.0, first - again), rung=again + validation + tracing, whole=whole)
+        """Returns seconds, from what a plan foretells for rungs of three lengths, one behind the other."""
+        rungs = [self._last(self._step(share)) for share in (0.25, 0.5, 1)]
+        plan = self._plan(dataclasses.replace(self._recipe, stages=(*self._stages[:-1], *rungs)))
+        *before, first, half, full = plan.how.stage_seconds
+        whole = max(0.0, 2 * (full - half))
+        again = max(0.0, full - whole)
+        # A pass over validation pictures, and making its graph, come behind each rung.
+        costs = self._network.costs
+        looking = self._track.examples.facts.validation_examples * sum(costs.forward) + costs.trace
+        return Cost(start=max(0.0, sum(before) + first - whole / 4 - again), rung=again + looking, whole=whole)
 
 
 def _told(found: contest.Result, left_out: Sequence[LeftOut], track: _Track, budget: float, seconds: float) -> Race:

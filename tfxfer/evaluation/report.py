@@ -280,6 +280,7 @@ class Report:
         export: parity of each exported file.
         left_out: formats that could not be exported.
         versions: library name and version.
+        strategy: how the stages came about, where advice and a race decided on them; else "".
     """
 
     test: AnyMeasured
@@ -294,3 +295,4 @@ class Report:
     export: tuple[Parity, ...]
     left_out: tuple[LeftOut, ...]
     versions: tuple[tuple[str, str], ...]
+    strategy: str = ""

@@ -49,10 +49,10 @@ class Recipe:
             statistics are the mean of theirs; then what is learned depends on the number of devices.
         cache: where activations of frozen layers are kept.
         running: devices and checkpoints.
+        export: formats besides Keras's own and the SavedModels, and the accuracy below which nothing is exported.
         budget: seconds, above 0, for a race of several strategies before training, of which the most accurate on
             validation examples trains; for `stages="auto"` alone. Which one wins depends on the clock, so that it may
             differ from machine to machine; a run that goes on keeps it. None: no race.
-        export: formats besides Keras's own and the SavedModels, and the accuracy below which nothing is exported.
     """
 
     data: Data = dataclasses.field(default_factory=Data)

@@ -1,0 +1,212 @@
+"""Races of tiny networks that really train, and what they leave behind."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+import numpy as np
+import PIL.Image
+import pytest
+from sample_measurements import estimate, measured
+
+import tfxfer
+from tfxfer import pipeline, presets, values
+from tfxfer.advice import asking, concluding, racing
+from tfxfer.advice.candidates import Strategy
+from tfxfer.advice.page import page
+from tfxfer.advice.result import Advice, Candidate, Race
+from tfxfer.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("plugin")
+
+STILL = "feature_extraction"
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """Makes `feature_extraction` a preset that learns nothing, and `partial` one that learns the colours."""
+    stages = {
+        STILL: (tfxfer.Stage(train="head", epochs=4, learning_rate=1e-9),),
+        "partial": (
+            tfxfer.Stage(train="head", epochs=1, learning_rate=0.5),
+            tfxfer.Stage(train="stage3.block1", epochs=4, learning_rate=0.1, head_to_body=2.0),
+        ),
+    }
+    monkeypatch.setattr(presets, "by_name", stages.__getitem__)
+
+
+def _strategy(name: str, stages: str, at: str = "") -> Strategy:
+    return Strategy(name=name, words=f"what {name} trains", stages=stages, at=at, reason="planted")
+
+
+def _prepared(colours, **changes) -> pipeline.Prepared:
+    settings = {"data": f"folder:{colours}", "backbone": "tiny:cnn", "batch_size": 8, "budget": 300.0}
+    return pipeline.prepare(tfxfer.Recipe(**{**settings, **changes}), with_seconds=False)
+
+
+@pytest.fixture(scope="module")
+def colourful(plugin, colours) -> pipeline.Prepared:
+    return _prepared(colours)
+
+
+def test_the_planted_one_wins_and_nothing_that_was_prepared_changes(planted, colourful):
+    before = [variable.numpy() for variable in colourful.model.variables]
+    told = []
+    strategies = [_strategy("still", STILL), _strategy("learning", "partial")]
+    found = racing.race(colourful, strategies, budget=300, show=told.append)
+    first, second = found.candidates
+    assert (found.winner, first.name, first.why_not) == ("learning", "learning", "")
+    assert first.accuracy.value > 0.9 > second.accuracy.value
+    assert (found.runner_up, second.why_not[:16]) == ("still", "learning is bett")
+    assert found.runner_up_is_better < 0.05
+    assert (found.trained_on, found.examples) == (42 - 10, 6 + 10)  # a quarter of 42 is borrowed, by classes
+    assert 0 < sum(one.seconds for one in found.candidates) < found.seconds < found.budget
+    assert all(one.whole_seconds > 0 for one in found.candidates)
+    assert found.predicted_seconds > 0
+    assert any(line.startswith("race: still, rung 1 of ") for line in told)
+    after = [variable.numpy() for variable in colourful.model.variables]
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+    assert values.from_json(Race, values.to_json(found)) == found
+
+
+def test_the_next_rung_goes_on_where_the_last_one_ended(planted, colourful):
+    """Its first stage is trained once, and the steps of both rungs are those of the whole schedule."""
+    made = []
+    fit = racing.training.fit
+
+    def watched(model, examples, pixels, plan, *rest, **others):
+        made.append([stage.steps for stage in plan.what.stages])
+        return fit(model, examples, pixels, plan, *rest, **others)
+
+    track = racing._track(colourful, 1, pathlib.Path("unused"))
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(racing.training, "fit", watched)
+        track = dataclasses.replace(track, folder=pathlib.Path(folder))
+        with racing._Entrant(_strategy("learning", "partial"), track, print) as entrant:
+            first = entrant.advance(0.25)
+            second = entrant.advance(1.0)
+    assert made == [[4, 4], [12]]  # 32 examples in batches of 8; a quarter of 4 epochs, and the rest
+    assert first.shape == second.shape == (16,)
+    assert second.mean() > 0.9
+
+
+def test_a_network_that_cannot_be_cut_there_is_left_out(planted, colourful):
+    strategies = [_strategy("learning", "partial"), _strategy("cut", STILL, at="stage9")]
+    found = racing.race(colourful, strategies, budget=300)
+    assert [one.name for one in found.candidates] == ["learning"]
+    ((name, reason),) = [(one.name, one.reason) for one in found.left_out]
+    assert name == "cut"
+    assert "stage9" in reason
+
+
+def test_a_cut_network_races(planted, colourful):
+    found = racing.race(colourful, [_strategy("cut", STILL, at="stage2.block1")], budget=300)
+    assert (found.winner, found.runner_up, found.runner_up_is_better) == ("cut", "", 0)
+    assert found.candidates[0].change == f"--stages={STILL} --config.backbone.at=stage2.block1"
+
+
+def test_too_small_a_budget_is_refused_with_what_it_takes(planted, colourful):
+    with pytest.raises(ConfigError, match=r"budget=0.1 seconds is too small for a single candidate.*Write --budget="):
+        racing.race(colourful, [_strategy("still", STILL)], budget=0.1)
+
+
+def _stripes(examples: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    """Stripes across, down and aslant at any phase in noise: no pixel by itself tells which."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(examples) % 3
+    x, y = np.meshgrid(np.arange(24), np.arange(24))
+    along = np.stack([x, y, x + y])[labels]
+    waves = np.sin(2 * np.pi * (along + generator.integers(0, 6, (examples, 1, 1))) / 6)
+    pictures = np.clip(128 + 60 * waves + generator.normal(0, 40, waves.shape), 0, 255).astype(np.uint8)
+    return np.repeat(pictures[..., None], 3, axis=3), labels
+
+
+def _advise(data, **changes) -> tuple[Advice, list[str]]:
+    told: list[str] = []
+    recipe = tfxfer.Recipe(**{"backbone": "tiny:cnn", "image_size": 24, "batch_size": 16, "budget": 300.0, **changes})
+    return tfxfer.advise(recipe, data=data, show=told.append), told
+
+
+def test_labels_of_noise_do_not_race():
+    pictures, labels = _stripes()
+    found, told = _advise((pictures, np.random.default_rng(1).permutation(labels)))
+    assert (found.verdict, found.race) == ("nothing_learnable", None)
+    assert "no race: nothing is learnable" in told
+
+
+def test_easy_classes_do_not_race():
+    pictures, labels = _stripes()
+    pictures[labels == 1] //= 8
+    found, told = _advise((pictures[labels < 2], labels[labels < 2]))
+    assert (found.verdict, found.race) == ("easy", None)
+    assert "no race: any method will do" in told
+
+
+def test_without_a_budget_nothing_races():
+    assert _advise(_stripes(), budget=None)[0].race is None
+
+
+@pytest.mark.slow
+def test_advice_names_the_winner_with_its_number_and_its_recipe():
+    found, _ = _advise(_stripes())
+    winner = found.race.candidate(found.race.winner)
+    assert f"--stages={found.stages}" in winner.change
+    assert found.conclusions[-1].advice == f"Train {winner.words} ({winner.change}): it won the race."
+    assert str(winner.accuracy) in found.conclusions[-1].reason
+    advised = asking.advised(tfxfer.Recipe(backbone="tiny:cnn", budget=300), found)
+    assert (advised.stages, advised.backbone.at, advised.budget) == (found.stages, found.at, None)
+    shown = page(found)
+    assert "← won" in shown
+    assert "not scratch: 84 examples are few to begin with nothing" in shown
+    assert values.from_json(Advice, values.to_json(found)) == found
+
+
+def test_a_class_of_one_training_example_races(planted, tmp_path):
+    """It stays in training; on the others enough is borrowed."""
+    pictures, labels = _stripes(90)
+    splits = np.zeros(90, np.int8)
+    splits[60:75], splits[75:] = 1, 2
+    of_two = np.flatnonzero((labels == 2) & (splits == 0))
+    kept = np.setdiff1d(np.arange(90), of_two[1:])
+    prepared = _prepared("", data=_split(tmp_path, pictures[kept], labels[kept], splits[kept]), image_size=24)
+    assert prepared.examples.facts.train_counts == (20, 20, 1)
+    found = racing.race(prepared, [_strategy("still", STILL)], budget=300)
+    assert (found.trained_on, found.examples) == (41 - 10, 15 + 10)
+
+
+def _split(folder, pictures, labels, splits) -> str:
+    for index, (picture, label, split) in enumerate(zip(pictures, labels, splits, strict=True)):
+        place = folder / ("train", "validation", "test")[split] / "abc"[label]
+        place.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(picture).save(place / f"{index}.png")
+    return f"folder:{folder}"
+
+
+def test_the_conclusion_of_a_race_takes_the_place_of_the_table():
+    common = {"seconds": 1.0, "whole_seconds": 2.0, "rung": 1, "reason": "", "share": 0.5}
+    candidates = tuple(
+        Candidate(name=name, words=words, change=f"--stages={name}", accuracy=estimate(value), why_not="", **common)
+        for name, words, value in (("full", "everything", 0.9), ("head", "the head alone", 0.8))
+    )
+    race = Race(
+        candidates=candidates,
+        left_out=(),
+        winner="full",
+        runner_up="head",
+        runner_up_is_better=0.03,
+        examples=100,
+        trained_on=100,
+        shares=(0.5,),
+        budget=10,
+        seconds=9,
+        predicted_seconds=8,
+        ended="the budget was used up",
+    )
+    last = concluding.conclude(measured(), race)[-1]
+    assert last.advice == "Train everything (--stages=full): it won the race."
+    assert last.reason == (
+        "of 2 strategies it had most validation examples right, 90.0 % (88.0 to 92.0 %) after 50.0 % of its schedule; "
+        "next came the head alone with 80.0 % (78.0 to 82.0 %) after 50.0 % of its schedule, better with probability "
+        "0.03"
+    )
+    assert not any("textbook" in one.reason for one in concluding.conclude(measured(), race))

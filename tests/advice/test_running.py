@@ -1,0 +1,166 @@
+"""Runs with a budget: what is decided once stays decided. The race itself is in `test_racing`."""
+
+import dataclasses
+
+import pytest
+import sample_facts
+from conftest import tiny_recipe
+from sample_measurements import estimate, measured
+
+import tfxfer
+from tfxfer import files, pipeline
+from tfxfer.advice import asking, concluding
+from tfxfer.advice.result import Advice, Candidate, Race
+from tfxfer.cli.main import main
+from tfxfer.errors import ConfigError, WorkdirError
+
+pytestmark = pytest.mark.usefixtures("plugin")
+
+
+def _advice(stages: str = "feature_extraction") -> Advice:
+    winner = Candidate(
+        name="head",
+        words="the head alone",
+        change=f"--stages={stages}",
+        accuracy=estimate(0.9),
+        seconds=1,
+        whole_seconds=2,
+        share=1,
+        rung=1,
+        reason="",
+        why_not="",
+    )
+    race = Race(
+        candidates=(winner,),
+        left_out=(),
+        winner="head",
+        runner_up="",
+        runner_up_is_better=0,
+        examples=16,
+        trained_on=32,
+        shares=(1.0,),
+        budget=60,
+        seconds=9,
+        predicted_seconds=8,
+        ended="there was no other",
+    )
+    return Advice(
+        data=sample_facts.data_facts(),
+        backbone="tiny:cnn",
+        measured=measured(),
+        verdict="transfer_helps",
+        quarter="",
+        conclusions=concluding.conclude(measured(), race) if stages else (concluding.conclude(measured())[0],),
+        at="",
+        stages=stages,
+        race=race if stages else None,
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[tfxfer.Recipe]:
+    """Has advice at hand, and notes for which recipes somebody asks."""
+    recipes = []
+
+    def advise(recipe, **_others):
+        recipes.append(recipe)
+        return _advice()
+
+    monkeypatch.setattr(asking, "advise", advise)
+    return recipes
+
+
+def _recipe(colours, **changes) -> tfxfer.Recipe:
+    return tiny_recipe(colours, **{"stages": "auto", "budget": 60.0, **changes})
+
+
+def test_a_killed_run_does_not_race_again_and_trains_the_winner(asked, colours, tmp_path, monkeypatch):
+    recipe, shown = _recipe(colours), []
+    begin = pipeline._begin
+
+    def killed(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "_begin", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tfxfer.run(recipe, workdir=tmp_path / "run", show=shown.append)
+    assert asked == [recipe]
+    monkeypatch.setattr(pipeline, "_begin", begin)
+    tfxfer.run(recipe, workdir=tmp_path / "run", show=shown.append)
+    assert asked == [recipe]
+    assert f"{tmp_path / 'run' / 'advice.json'} says how to train; nothing races again." in shown
+    plan = files.read_json(tmp_path / "run" / "plan.json")
+    assert [stage["name"] for stage in plan["what"]["stages"]] == ["1 head"]
+    assert plan["reasons"][0].startswith(
+        "stages feature_extraction: Train the head alone (--stages=feature_extraction): it won the race."
+    )
+    assert plan["reasons"][0] in (tmp_path / "run" / "plan.txt").read_text().replace("\n", " ")
+    written = files.read_json(tmp_path / "run" / "recipe.json")
+    assert (written["stages"], written["budget"]) == ("auto", 60.0)
+    report = tfxfer.run(recipe, workdir=tmp_path / "run", show=shown.append)  # that of the finished one
+    assert report.strategy == plan["reasons"][0]
+    assert asked == [recipe]
+
+
+def test_another_budget_goes_on_in_the_same_folder(asked, colours, tmp_path, monkeypatch):
+    """So that whoever was told that it is too small can give more."""
+
+    def too_small(recipe, **_others):
+        asked.append(recipe)
+        raise ConfigError("budget=1 seconds is too small for a single candidate")
+
+    monkeypatch.setattr(asking, "advise", too_small)
+    for budget in (1.0, 2.0):
+        with pytest.raises(ConfigError, match="too small"):
+            tfxfer.run(_recipe(colours, budget=budget), workdir=tmp_path / "run", show=lambda line: None)
+    assert [recipe.budget for recipe in asked] == [1.0, 2.0]
+    with pytest.raises(WorkdirError, match=r"budget: 2\.0 → None"):
+        pipeline.check_workdir(tmp_path / "run", _recipe(colours, budget=None))
+
+
+def test_where_nothing_is_learnable_the_rule_decides_and_it_is_told(asked, colours, tmp_path, monkeypatch):
+    nothing = dataclasses.replace(_advice(""), verdict="nothing_learnable")
+    monkeypatch.setattr(asking, "advise", lambda recipe, **_others: nothing)
+    from tfxfer.advice.running import decided
+
+    recipe, why = decided(_recipe(colours), workdir=tmp_path, show=lambda line: None)
+    assert (recipe.stages, recipe.budget) == ("auto", None)
+    assert why.startswith("no race: ")
+
+
+def test_a_plan_says_that_a_race_comes_and_trains_nothing(colours, capsys):
+    command = ["plan", f"--data=folder:{colours}", "--backbone=tiny:cnn"]
+    assert main([*command, "--budget=60"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "stages partial is for want of better: a race of 60 s decides before training" in shown
+    assert main(command) == 0
+    assert "race" not in capsys.readouterr().out
+
+
+def test_digests_are_what_they_were(colours):
+    digests = {
+        pipeline.prepare(tiny_recipe(colours, stages="auto", budget=budget), with_seconds=False).plan.digest
+        for budget in (None, 60.0)
+    }
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"budget": 0.0}, r"budget=0\.0 must be above 0 seconds, or none"),
+        ({"budget": -5.0}, r"budget=-5\.0 must be above 0"),
+        ({"budget": float("nan")}, "budget=nan must be above 0"),
+        ({"budget": 60.0, "stages": "full"}, "stages is 'full'; write stages=auto, or budget=none"),
+        ({"budget": 60.0, "stages": (tfxfer.Stage(epochs=1),)}, "stages is a tuple; write stages=auto"),
+    ],
+)
+def test_budgets_that_cannot_be(changes, told):
+    with pytest.raises(ConfigError, match=told):
+        tfxfer.Recipe(**changes)
+
+
+def test_several_workers_do_not_race(colours, capsys):
+    command = ["plan", f"--data=folder:{colours}", "--backbone=tiny:cnn", "--budget=60"]
+    assert main([*command, "--workers=a:1,b:2", "--task_index=0"]) == 2
+    assert "this is done by one process" in capsys.readouterr().err
