@@ -11,6 +11,7 @@ import tfxfer
 from tfxfer import files, pipeline
 from tfxfer.advice import asking, concluding
 from tfxfer.advice.result import Advice, Candidate, Race
+from tfxfer.advice.running import decided
 from tfxfer.cli.main import main
 from tfxfer.errors import ConfigError, WorkdirError
 
@@ -114,15 +115,16 @@ def test_another_budget_goes_on_in_the_same_folder(asked, colours, tmp_path, mon
         with pytest.raises(ConfigError, match="too small"):
             tfxfer.run(_recipe(colours, budget=budget), workdir=tmp_path / "run", show=lambda line: None)
     assert [recipe.budget for recipe in asked] == [1.0, 2.0]
-    with pytest.raises(WorkdirError, match=r"budget: 2\.0 → None"):
+    (tmp_path / "run" / "advice.json").write_text("{}")
+    with pytest.raises(WorkdirError, match=r"damaged or of another version .* Remove it to race again"):
+        tfxfer.run(_recipe(colours), workdir=tmp_path / "run", show=lambda line: None)
+    with pytest.raises(WorkdirError, match=r"budget: 60\.0 → None"):
         pipeline.check_workdir(tmp_path / "run", _recipe(colours, budget=None))
 
 
 def test_where_nothing_is_learnable_the_rule_decides_and_it_is_told(asked, colours, tmp_path, monkeypatch):
     nothing = dataclasses.replace(_advice(""), verdict="nothing_learnable")
     monkeypatch.setattr(asking, "advise", lambda recipe, **_others: nothing)
-    from tfxfer.advice.running import decided
-
     recipe, why = decided(_recipe(colours), workdir=tmp_path, show=lambda line: None)
     assert (recipe.stages, recipe.budget) == ("auto", None)
     assert why.startswith("no race: ")

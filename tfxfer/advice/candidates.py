@@ -60,7 +60,7 @@ def strategies(
         words="the head alone" + (f", on features of {at}" if at else ""),
         stages="feature_extraction",
         at=at,
-        reason=f"a linear classifier on features of {best} has {linear} right, more than of any other depth",
+        reason=f"features are best at {best}, where a linear classifier has {linear} right",
     )
     if not card.trainable:
         return (head,), (LeftOut(name="all others", reason=f"{card.handle} cannot train, only a head on its features"),)

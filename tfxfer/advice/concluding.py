@@ -237,7 +237,7 @@ def _raced(race: Race) -> Conclusion:
 
 
 def _after(one: Candidate) -> str:
-    return f"{one.accuracy} after {_percent(one.share)} of its schedule"
+    return f"{one.accuracy} after {100 * one.share:.0f} % of its schedule"
 
 
 def _where_it_differs(measured: Measurements) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfxfer.advice import halving
 from tfxfer.advice.halving import Cost, Rung
-from tfxfer.errors import ConfigError, TrainingError
+from tfxfer.errors import ConfigError, DataError, OutOfMemoryError, TrainingError
 
 # How much faster or slower than foretold a machine is believed to be.
 _SPEEDS = (0.5, 4.0)
@@ -31,6 +31,8 @@ class Entrant(Protocol):
 
         Raises:
             TrainingError: its loss is no number.
+            DataError: statistics of batch norm are none.
+            OutOfMemoryError: a batch does not fit into memory.
         """
 
 
@@ -166,7 +168,7 @@ class _Contest:
             try:
                 one.right.append(one.entrant.advance(rung.share))
                 one.share = rung.share
-            except TrainingError as error:
+            except (DataError, OutOfMemoryError, TrainingError) as error:
                 one.why_not = str(error)
             one.seconds += self._clock() - start
             foretold, taken = foretold + expected, taken + self._clock() - start

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfxfer import files, pipeline, recipes, values
 from tfxfer.advice.result import Advice
+from tfxfer.errors import TfxferError, WorkdirError
 from tfxfer.evaluation import Report
 
 # In a workdir; from then on nothing races any more.
@@ -71,13 +72,14 @@ def decided(
         show: called with each line of output.
 
     Raises:
-        TfxferError: with what was wrong and what to type instead.
+        WorkdirError: `advice.json` cannot be read.
+        TfxferError: likewise with what was wrong and what to type instead.
     """
     from tfxfer.advice import asking
 
     place = workdir / _ADVICE
     if place.exists():
-        advice = values.from_json(Advice, files.read_json(place))
+        advice = _read(place)
         show(f"{place} says how to train; nothing races again.")
     else:
         advice = asking.advise(recipe, data=data, class_names=class_names, show=lambda line: show(f"… {line}"))
@@ -85,6 +87,16 @@ def decided(
         files.write_text(workdir / "advice.txt", f"{advice}\n")
         files.write_json(place, values.to_json(advice))
     return asking.advised(recipe, advice), _why(advice)
+
+
+def _read(place: pathlib.Path) -> Advice:
+    try:
+        return values.from_json(Advice, files.read_json(place))
+    except TfxferError as error:
+        raise WorkdirError(
+            f"{place}, which says how to train, is damaged or of another version ({error}). Remove it to race again, "
+            "or choose another --workdir."
+        ) from error
 
 
 def _why(advice: Advice) -> str:
