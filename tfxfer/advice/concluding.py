@@ -222,8 +222,8 @@ def _stages(measured: Measurements) -> Conclusion:
     where = _where_it_differs(measured)
     return Conclusion(
         advice=f"Train {named[stages]} (--stages={stages}).",
-        reason=f"{quarter}{where}: the textbook's table says so; other strategies were not tried out (--budget=60 races "
-        "them for a minute)",
+        reason=f"{quarter}{where}: the textbook's table says so; other strategies were not tried out (--budget=60 "
+        "races them for a minute)",
     )
 
 
