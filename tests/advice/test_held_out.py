@@ -1,8 +1,10 @@
 """What a race borrows from the training examples, so that there is enough to compare on."""
 
 import numpy as np
+import sample_facts
 
 from tfxfer.advice import held_out
+from tfxfer.data import TRAIN, VALIDATION, Examples
 
 
 def _borrowed(labels, together=None, wanted: int = 1000, is_trained=None) -> np.ndarray:
@@ -37,3 +39,16 @@ def test_only_training_examples_are_borrowed():
     is_trained = np.arange(20) >= 10
     assert (_borrowed(labels, is_trained=is_trained) >= 10).all()
     assert len(_borrowed(labels, is_trained=np.zeros(20, bool))) == 0
+
+
+def test_behind_an_epoch_one_batch_is_looked_at_and_the_rest_is_for_nothing():
+    facts = sample_facts.data_facts(
+        class_names=("a", "b"), train_counts=(50, 50), validation_counts=(50, 50), test_counts=(0, 0)
+    )
+    splits = np.repeat(np.array([TRAIN, VALIDATION], np.int8), 100)
+    keys = tuple(f"{at:064x}" for at in range(200))
+    examples = Examples(facts, None, np.tile([0, 1], 100).astype(np.int32), splits, keys)
+    found = held_out.looked_at_less(examples)
+    assert np.bincount(found.splits).tolist() == [100, 32, 68]
+    assert (found.facts.train_counts, sum(found.facts.validation_counts)) == ((50, 50), 32)
+    assert found.facts.test_examples == 0

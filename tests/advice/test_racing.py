@@ -1,16 +1,13 @@
 """Races of tiny networks that really train, and what they leave behind."""
 
-import dataclasses
-import pathlib
-import tempfile
-
 import numpy as np
 import PIL.Image
 import pytest
 from sample_measurements import estimate, measured
 
 import tfxfer
-from tfxfer import pipeline, presets, values
+from tfxfer import pipeline, presets, training, values
+from tfxfer.activations import kept
 from tfxfer.advice import asking, concluding, racing
 from tfxfer.advice.candidates import Strategy
 from tfxfer.advice.page import page
@@ -69,23 +66,28 @@ def test_the_planted_one_wins_and_nothing_that_was_prepared_changes(planted, col
     assert values.from_json(Race, values.to_json(found)) == found
 
 
-def test_the_next_rung_goes_on_where_the_last_one_ended(planted, colourful):
-    """Its first stage is trained once, and the steps of both rungs are those of the whole schedule."""
-    made = []
-    fit = racing.training.fit
+def test_the_next_rung_goes_on_where_the_last_one_ended(planted, colourful, monkeypatch, tmp_path):
+    """Its first stage is trained once, the steps of both rungs are those of the whole schedule, and what is frozen is
+    computed once."""
+    made, stores = [], []
+    fit, store = training.fit, kept.MemoryStore
 
     def watched(model, examples, pixels, plan, *rest, **others):
         made.append([stage.steps for stage in plan.what.stages])
         return fit(model, examples, pixels, plan, *rest, **others)
 
-    track = racing._track(colourful, 1, pathlib.Path("unused"))
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(racing.training, "fit", watched)
-        track = dataclasses.replace(track, folder=pathlib.Path(folder))
-        with racing._Entrant(_strategy("learning", "partial"), track, print) as entrant:
-            first = entrant.advance(0.25)
-            second = entrant.advance(1.0)
-    assert made == [[4, 4], [12]]  # 32 examples in batches of 8; a quarter of 4 epochs, and the rest
+    def stored(*arguments):
+        stores.append(store(*arguments))
+        return stores[-1]
+
+    monkeypatch.setattr(training, "fit", watched)
+    monkeypatch.setattr(kept, "MemoryStore", stored)
+    track = racing._track(colourful, 1, tmp_path)
+    with racing._Entrant(_strategy("learning", "partial"), track, print) as entrant:
+        first = entrant.advance(0.5)
+        second = entrant.advance(1.0)
+    assert made == [[4, 8], [8]]  # 32 examples in batches of 8; half of 4 epochs, and the rest
+    assert len(stores) == 1
     assert first.shape == second.shape == (16,)
     assert second.mean() > 0.9
 

@@ -93,7 +93,8 @@ def test_a_killed_run_does_not_race_again_and_trains_the_winner(asked, colours, 
     plan = files.read_json(tmp_path / "run" / "plan.json")
     assert [stage["name"] for stage in plan["what"]["stages"]] == ["1 head"]
     assert plan["reasons"][0].startswith(
-        "stages feature_extraction: Train the head alone (--stages=feature_extraction): it won the race."
+        "stages feature_extraction: Train the head alone (--stages=feature_extraction); give the race more seconds if "
+        "others are to be tried. Because it alone came to race within 60 s: 90.0 %"
     )
     assert plan["reasons"][0] in (tmp_path / "run" / "plan.txt").read_text().replace("\n", " ")
     written = files.read_json(tmp_path / "run" / "recipe.json")

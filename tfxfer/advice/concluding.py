@@ -229,11 +229,16 @@ def _stages(measured: Measurements) -> Conclusion:
 
 def _raced(race: Race) -> Conclusion:
     winner = race.candidate(race.winner)
+    if not race.runner_up:
+        return Conclusion(
+            advice=f"Train {winner.words} ({winner.change}); give the race more seconds if others are to be tried.",
+            reason=f"it alone came to race within {race.budget:g} s: {_after(winner)}",
+        )
     reason = f"of {len(race.candidates)} strategies it had most validation examples right, {_after(winner)}"
-    if race.runner_up:
-        second = race.candidate(race.runner_up)
-        reason += f"; next came {second.words} with {_after(second)}, better with probability "
-        reason += f"{race.runner_up_is_better:.2f}"
+    second = race.candidate(race.runner_up)
+    reason += (
+        f"; next came {second.words} with {_after(second)}, better with probability {race.runner_up_is_better:.2f}"
+    )
     return Conclusion(advice=f"Train {winner.words} ({winner.change}): it won the race.", reason=reason)
 
 

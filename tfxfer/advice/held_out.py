@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfxfer.data import TEST, TRAIN, VALIDATION, Examples
+from tfxfer.data import TEST, TRAIN, VALIDATION, Examples, rows
 from tfxfer.scores import curves
 
 # From so many validation examples on none are borrowed: a paired difference is then known to some 3 points.
 ENOUGH = 400
 # Of the training examples at most this share is borrowed, since with fewer of them other strategies are the best.
 MOST_BORROWED = 0.25
+_LOOKED_AT = 32
 
 
 def for_race(examples: Examples, seed: int) -> Examples:
@@ -31,6 +32,17 @@ def for_race(examples: Examples, seed: int) -> Examples:
     if lacking > 0:
         splits[borrowed(some.labels, some.splits == TRAIN, _together(some), lacking, seed)] = VALIDATION
     return dataclasses.replace(some, splits=splits, facts=_facts(some, splits))
+
+
+def looked_at_less(examples: Examples) -> Examples:
+    """Returns the same examples with one batch of those for validation, the others being for nothing.
+
+    A run looks at all of them behind each epoch, which may take longer than the epoch; a race, behind each rung.
+    """
+    held = examples.indices(VALIDATION)
+    splits = examples.splits.copy()
+    splits[np.delete(held, rows.evenly(len(held), _LOOKED_AT))] = TEST
+    return dataclasses.replace(examples, splits=splits, facts=_facts(examples, splits))
 
 
 def borrowed(labels: np.ndarray, is_trained: np.ndarray, together: Sequence[str], wanted: int, seed: int) -> np.ndarray:
@@ -67,7 +79,7 @@ def _together(examples: Examples) -> list[str]:
 
 
 def _facts(examples: Examples, splits: np.ndarray):
-    """Returns the facts of fewer examples in other splits; nothing is for the test."""
+    """Returns the facts of examples in other splits; what is for the test has no part in a race."""
     facts, classes = examples.facts, len(examples.facts.class_names)
     train, validation = (np.bincount(examples.labels[splits == one], minlength=classes) for one in (TRAIN, VALIDATION))
     weights = facts.train_weights

@@ -91,6 +91,7 @@ class _Track:
     Attributes:
         prepared: what was asked and found.
         examples: that they learn from and are compared on.
+        fitted: the same for `fit`, which is to look at few of those that they are compared on.
         pixels: of them.
         machine: with the memory that each candidate may take.
         costs: of the layer groups of the whole network, and of its head.
@@ -100,6 +101,7 @@ class _Track:
 
     prepared: pipeline.Prepared
     examples: examples_of.Examples
+    fitted: examples_of.Examples
     pixels: np.ndarray
     machine: facts.MachineFacts
     costs: facts.Costs
@@ -141,6 +143,7 @@ def _track(prepared: pipeline.Prepared, count: int, folder: pathlib.Path) -> _Tr
     return _Track(
         prepared=prepared,
         examples=examples,
+        fitted=held_out.looked_at_less(examples),
         pixels=examples.pixels(what.image_size, what.framing, store),
         machine=dataclasses.replace(machine, memory_bytes=machine.memory_bytes // max(1, count)),
         costs=costs,
@@ -217,9 +220,7 @@ class _Entrant:
         self._rung += 1
         folder = track.folder / f"{self.name} {self._rung}"
         with training.explained_memory(plan):
-            training.fit(
-                model, track.examples, track.pixels, plan, folder, tell=_nothing, note=_nothing, kept=self._kept
-            )
+            training.fit(model, track.fitted, track.pixels, plan, folder, tell=_nothing, note=_nothing, kept=self._kept)
             self._weights = tuple(variable.numpy() for variable in model.variables)
             self._done = self._step(share)
             return self._right()
@@ -232,7 +233,7 @@ class _Entrant:
 
     def _plan(self, recipe: recipes.Recipe, data: facts.DataFacts | None = None) -> plans.Plan:
         track, network = self._track, self._network
-        return plans.resolve(recipe, data or track.examples.facts, network.backbone.facts, track.machine, network.costs)
+        return plans.resolve(recipe, data or track.fitted.facts, network.backbone.facts, track.machine, network.costs)
 
     def _step(self, share: float) -> int:
         return max(1, round(share * self._whole.what.stages[-1].steps))

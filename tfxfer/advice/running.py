@@ -107,4 +107,4 @@ def _why(advice: Advice) -> str:
     told = (
         last if advice.race is not None else next((one for one in advice.conclusions if "--stages" in one.advice), last)
     )
-    return f"stages {advice.stages}: {told.advice} {told.reason}"
+    return f"stages {advice.stages}: {told.advice} Because {told.reason}"
