@@ -92,6 +92,15 @@ def trained(plugin, colours, tmp_path_factory) -> pathlib.Path:
     return workdir
 
 
+@pytest.fixture
+def keras_alone(monkeypatch) -> None:
+    """Bundles hold Keras's file and no SavedModels, which take half of a tiny run; for tests of something else."""
+    from tfxfer.export import core
+
+    for name in set(core.CORE) - {"keras"}:
+        monkeypatch.delitem(core.CORE, name)
+
+
 def tiny_recipe(colours: pathlib.Path, **changes):
     """A recipe that learns the three colours in two stages, in about a second."""
     import tfxfer

@@ -71,6 +71,7 @@ def test_more_formats_are_checked_on_the_images_it_was_trained_from(bundle, agai
         assert "saved_model.pb" in tar.getnames()
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_it_is_replaced_only_on_request_and_only_by_a_complete_one(bundle, again, monkeypatch):
     before = contents(bundle)
     with pytest.raises(WorkdirError, match="exists and is not overwritten"):
@@ -87,6 +88,7 @@ def test_it_is_replaced_only_on_request_and_only_by_a_complete_one(bundle, again
     export.open_bundle(bundle)
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_a_rename_that_fails_brings_the_old_one_back(bundle, again, monkeypatch):
     before = contents(bundle)
     rename = type(bundle).replace
@@ -130,6 +132,7 @@ def test_a_format_that_cannot_be_written_is_left_out_and_said(again, tmp_path, m
     export.open_bundle(tmp_path / "new")
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_a_converter_that_fails_in_its_own_way_costs_its_format_alone(again, tmp_path, monkeypatch):
     broken(monkeypatch, "safetensors", KeyError("op"))
     report, _ = again(Export(formats=("safetensors",)), output=tmp_path / "new")
@@ -151,6 +154,7 @@ def test_an_archive_of_a_saved_model_that_is_not_there_is_left_out_too(again, tm
     assert not (tmp_path / "hub.tar.gz").exists()
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_a_format_beyond_its_limit_is_left_out(again, tmp_path, monkeypatch):
     kind = bundles.FORMATS["safetensors"]
     wrong = dataclasses.replace(
@@ -162,6 +166,7 @@ def test_a_format_beyond_its_limit_is_left_out(again, tmp_path, monkeypatch):
     assert not (tmp_path / "new" / "weights").exists()
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_only_what_is_looked_at_is_decoded(bundle, again, tmp_path, monkeypatch):
     render, decoded = pictures.render, []
 
@@ -179,6 +184,7 @@ def test_only_what_is_looked_at_is_decoded(bundle, again, tmp_path, monkeypatch)
     assert decoded == [12]
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_new_images_serve_to_check_where_the_old_ones_are_gone(bundle, again, colours, tmp_path, monkeypatch):
     recipe = files.read_json(bundle / "recipe.json")
     recipe["data"]["source"] = "folder:/gone"
@@ -224,6 +230,7 @@ def test_a_bar_that_is_missed_exports_nothing(again, tmp_path, colours):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_a_run_below_the_bar_has_a_report_and_no_bundle_and_ends_when_the_bar_is_lowered(colours, tmp_path, plugin):
     recipe = tiny_recipe(colours, stages=(tfxfer.Stage(train="head", steps=1, learning_rate=1e-6),))
     barred = dataclasses.replace(recipe, export=Export(assert_accuracy_at_least=0.99))
@@ -242,6 +249,7 @@ def test_a_run_below_the_bar_has_a_report_and_no_bundle_and_ends_when_the_bar_is
     )
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_a_finished_run_below_a_bar_is_told_too_and_an_archive_that_is_not_there(colours, tmp_path, plugin):
     recipe = tiny_recipe(colours, stages=(tfxfer.Stage(train="head", steps=1, learning_rate=1e-6),))
     lines = []
@@ -255,12 +263,13 @@ def test_a_finished_run_below_a_bar_is_told_too_and_an_archive_that_is_not_there
     )
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_what_a_bundle_has_stays_in_it_when_more_is_asked_for(bundle, again, monkeypatch):
     again(Export(formats=("safetensors",)), overwrite=True)
     kind = bundles.FORMATS["safetensors"]
     monkeypatch.setitem(bundles.FORMATS, "onnx", dataclasses.replace(kind, name="onnx", file="onnx/model.onnx"))
     report, _ = again(Export(formats=("onnx",)), overwrite=True)
-    assert [one.format for one in report.export][3:] == ["safetensors", "onnx"]
+    assert [one.format for one in report.export] == ["keras", "safetensors", "onnx"]
 
 
 def test_an_archive_within_what_is_written_as_a_whole_is_refused(bundle, again):
@@ -270,6 +279,7 @@ def test_an_archive_within_what_is_written_as_a_whole_is_refused(bundle, again):
     assert contents(bundle) == before
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_a_bundle_named_by_a_link_or_a_dot_is_replaced_where_it_lies(bundle, again, tmp_path, monkeypatch):
     link = tmp_path / "link"
     link.symlink_to(bundle)
@@ -309,6 +319,7 @@ def test_a_missing_package_is_said_with_what_to_type(monkeypatch, colours, plugi
         tfxfer.run(tiny_recipe(colours, export=Export(formats=("onnx",))), workdir="never")
 
 
+@pytest.mark.usefixtures("keras_alone")
 def test_exit_codes(bundle, colours, tmp_path, monkeypatch, capsys):
     broken(monkeypatch, "safetensors", FormatError("no op for that."))
     asked = [f"--bundle={bundle}", "--formats=safetensors", f"--output={tmp_path}/new"]

@@ -16,7 +16,7 @@ def gpu_check(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=500, check=False)
 
 
-@pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--check",), 1)])
+@pytest.mark.parametrize(("arguments", "code"), [pytest.param((), 0, marks=pytest.mark.slow), (("--check",), 1)])
 def test_without_a_gpu_nothing_is_measured_and_nothing_is_shown(arguments, code):
     done = gpu_check(*arguments)
     assert (done.returncode, done.stderr) == (code, "")

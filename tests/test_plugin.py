@@ -62,6 +62,7 @@ def test_it_is_listed(installed):
     assert "\nkeras:VGG16 " in everything.stdout
 
 
+@pytest.mark.slow
 def test_it_shows_its_layer_groups(installed):
     done = run("-m", "tfxfer", "backbones", "pebble:small", path=installed)
     assert done.returncode == 0, done.stderr

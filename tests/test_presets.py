@@ -169,15 +169,15 @@ def _short(stages):
 @pytest.mark.parametrize(
     "name",
     [
-        "feature_extraction", "lp_ft", "caffe", "auto_rgn", "surgical",
+        "feature_extraction", "lp_ft", "auto_rgn",
         *(
             pytest.param(name, marks=pytest.mark.slow)
             for name in ("partial", "full", "fastai_fine_tune", "ulmfit", "keras_guide", "layer_decay", "gradual",
-                         "searching", "scratch", "bit_hyperrule")
+                         "searching", "scratch", "bit_hyperrule", "caffe", "surgical")
         ),
     ],
 )  # fmt: skip
-def test_every_preset_trains_what_it_says_and_ends_in_a_report(name, plugin, colours, tmp_path):
+def test_every_preset_trains_what_it_says_and_ends_in_a_report(name, plugin, colours, tmp_path, keras_alone):
     """A stage that trained something else, or moved what it froze, would have stopped."""
     arguments = {"bit_hyperrule": (42,), "surgical": ("stage2",)}.get(name, ())
     stages = _short(getattr(presets, name)(*arguments))

@@ -128,6 +128,7 @@ def test_the_plan_of_two_devices(program, colours):
     assert "strategy     mirrored (given); learning rate not scaled with the number of devices\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_refusal_of_devices_is_one_line(program, colours):
     done = program("plan", f"--data=folder:{colours}", "--backbone=tiny:cnn", "--devices=gpu:7")
     assert (done.returncode, done.stdout) == (2, "")

@@ -85,19 +85,6 @@ def test_a_global_policy_of_keras_is_refused_for_the_field_of_the_recipe():
     )
 
 
-def test_ops_are_made_deterministic_where_that_is_asked_for_and_seeds_are_set_anyway():
-    code = """
-    import keras
-    numbers = []
-    for deterministic in (False, True):
-        runtime.make_reproducible(3, deterministic=deterministic)
-        numbers.append(float(keras.random.normal(())))
-        print(runtime.probe().is_deterministic)
-    print(numbers[0] == numbers[1])
-    """
-    assert said_by(start(code)) == ["False", "True", "True"]
-
-
 def test_the_machine_has_a_device_cores_and_memory():
     facts = runtime.probe()
     assert len(facts.devices) == 1
@@ -128,7 +115,8 @@ def test_an_unknown_strategy_is_refused():
         runtime.strategy_for(Running())
 
 
-def test_auto_without_a_gpu_is_one_device_and_what_comes_too_late_is_refused():
+def test_auto_without_a_gpu_is_one_device_what_comes_too_late_is_refused_and_ops_become_deterministic_when_asked():
+    """All in one: a process takes seconds to start."""
     said = said_by(
         start(
             """
@@ -141,6 +129,14 @@ def test_auto_without_a_gpu_is_one_device_and_what_comes_too_late_is_refused():
             print(refusal(Running(devices="cpu:2")))
             print(refusal(Running(workers=("localhost:1",))))
             print(refusal(Running(devices="gpu:0")))
+
+            import keras
+            numbers = []
+            for deterministic in (False, True):
+                runtime.make_reproducible(3, deterministic=deterministic)
+                numbers.append(float(keras.random.normal(())))
+                print(runtime.probe().is_deterministic)
+            print(numbers[0] == numbers[1])  # seeds are set anyway
             """,
             CUDA_VISIBLE_DEVICES="-1",
         )
@@ -154,6 +150,7 @@ def test_auto_without_a_gpu_is_one_device_and_what_comes_too_late_is_refused():
         f"the CPU cannot become 2 logical devices any more (it is 1): {late}",
         f"workers cannot be joined any more: {late}",
         "devices=gpu:0, but TensorFlow finds no GPU on this machine. Write --devices=cpu, or --devices=auto.",
+        *("False", "True", "True"),
     ]
 
 
@@ -182,6 +179,7 @@ def test_logical_devices_are_mirrored_by_one_object_and_others_refused():
     ]
 
 
+@pytest.mark.slow
 def test_two_workers_wait_for_each_other_and_see_both():
     one, two = free_ports(2)
     workers = f'("localhost:{one}", "localhost:{two}")'
@@ -207,6 +205,7 @@ def test_two_workers_wait_for_each_other_and_see_both():
             process.kill()
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_named():
     with socket.socket() as taken:
         taken.bind(("", 0))
@@ -219,6 +218,7 @@ def test_a_port_in_use_is_named():
     ]
 
 
+@pytest.mark.slow  # it is looked for during ten seconds
 def test_no_tpu_is_told():
     (said,) = said_by(start('print(refusal(Running(strategy="tpu")))'))
     assert said.startswith("strategy=tpu, and TensorFlow finds no TPU 'local' (TPUs not found in the cluster.")

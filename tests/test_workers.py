@@ -88,6 +88,7 @@ def test_what_they_tell_each_other():
     assert "has another code (aaaaaaaaaaaaaaaa…, the first bbbbbbbbbbbbbbbb…)" in first[8]
 
 
+@pytest.mark.slow  # the other one is given up after some ten seconds
 def test_one_that_leaves_is_named():
     """It ends well, as far as it knows: what the others wait for never comes."""
     first, second = said(

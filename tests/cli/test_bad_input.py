@@ -97,7 +97,7 @@ def bad_images(run: pathlib.Path) -> list[list[str]]:
         return list(csv.reader(stream))
 
 
-def test_the_folder_of_a_run_that_bad_images_ended_can_be_used_once_they_are_mended(tmp_path, capsys):
+def test_the_folder_of_a_run_that_bad_images_ended_can_be_used_once_they_are_mended(tmp_path, keras_alone):
     photos, run = folder_of(tmp_path / "photos", cat=8, dog=8), tmp_path / "run"
     broken = [photos / "cat" / name for name in ('a, "b".jpg', "two\nlines\x1b[2J.jpg", os.fsdecode(b"caf\xe9.jpg"))]
     for path in broken:
@@ -127,7 +127,7 @@ def test_a_folder_with_another_report_is_not_taken_for_our_own(train, colours, t
     assert [path.name for path in (tmp_path / "run" / "report").iterdir()] == ["thesis.docx"]
 
 
-def test_images_that_vanish_while_it_trains_are_not_missed(tmp_path, monkeypatch):
+def test_images_that_vanish_while_it_trains_are_not_missed(tmp_path, monkeypatch, keras_alone):
     """They were decoded before."""
     photos = folder_of(tmp_path / "photos", cat=8, dog=8)
     fit = training.fit
@@ -141,7 +141,7 @@ def test_images_that_vanish_while_it_trains_are_not_missed(tmp_path, monkeypatch
     assert main([*command, "--config.stages=feature_extraction"]) == 0
 
 
-def test_skipped_images_are_said_in_the_plan_and_the_report(tmp_path, capsys):
+def test_skipped_images_are_said_in_the_plan_and_the_report(tmp_path, capsys, keras_alone):
     photos = folder_of(tmp_path / "photos", cat=8, dog=8)
     (photos / "cat" / "page.jpg").write_text("<html>404</html>")
     flags = ["--on_bad_image=skip", "--config.stages=feature_extraction"]

@@ -15,7 +15,11 @@ pytestmark = pytest.mark.usefixtures("plugin")
 
 def test_train_plan_evaluate_predict_from_a_shell(program, colours, tmp_path):
     """The one test that runs the program in processes of its own, with its output as users see it."""
-    data = ["--data=folder:" + str(colours), "--backbone=tiny:cnn", "--stages=full"]
+    stages = "(Stage(train='head', epochs=3, learning_rate=0.5), Stage(train='all', epochs=1))"
+    (tmp_path / "config.py").write_text(
+        f"from tfxfer import Recipe, Stage\ndef get_config(): return Recipe(stages={stages})"
+    )
+    data = ["--config=config.py", "--data=folder:" + str(colours), "--backbone=tiny:cnn"]
     planned = program("plan", *data, cwd=tmp_path)
     assert planned.returncode == 0, planned.stderr
     assert re.search(r"2 all +stage1…head +– +frozen", planned.stdout)

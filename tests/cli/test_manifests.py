@@ -32,7 +32,7 @@ def said(capsys) -> str:
     return " ".join((captured.out + captured.err).split())  # where a line ends depends on the length of a path
 
 
-def test_train_then_evaluate_on_the_same_table_and_on_another(here, capsys):
+def test_train_then_evaluate_on_the_same_table_and_on_another(here, capsys, keras_alone):
     assert (
         main(["train", "--data=csv:labels.csv", *COLUMNS, "--backbone=tiny:cnn", "--workdir=run", "--stages=full"]) == 0
     )
@@ -104,7 +104,7 @@ def test_mistakes_with_columns_are_answered_without_tensorflow(here):
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_weights_and_rare_classes_from_the_shell(here, capsys):
+def test_weights_and_rare_classes_from_the_shell(here, capsys, keras_alone):
     rows = pathlib.Path("labels.csv").read_text().splitlines()
     table = [f"{row};{'weight' if number == 0 else 1 + number % 3}" for number, row in enumerate(rows)]
     pathlib.Path("weighed.csv").write_text("\n".join(row for row in table if "blue/01" not in row))

@@ -74,9 +74,13 @@ def test_compiled_steps_end_in_the_same_weights_and_a_bad_loss_is_noticed(plugin
     assert said(code, tmp_path, colours, plugin) == ["True True", "True True"]
 
 
-def test_what_the_plan_says_is_done_whatever_keras_would_decide(plugin, colours, tmp_path):
+@pytest.fixture(scope="module")
+def told(plugin, colours, tmp_path_factory) -> list[str]:
+    """What one process says of the tests below, whose start takes most of their time."""
     code = """
+    from tfxfer.errors import ConfigError
     from tfxfer.training import stage as stages
+    decide = keras.Model._resolve_auto_jit_compile
     keras.Model._resolve_auto_jit_compile = lambda self: True
     recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,),
                            running=Running(deterministic=False))
@@ -86,13 +90,8 @@ def test_what_the_plan_says_is_done_whatever_keras_would_decide(plugin, colours,
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", loss="mse")
     print(model.jit_compile)  # the canary
-    """
-    assert said(code, tmp_path, colours, plugin) == ["False", "True"]
+    keras.Model._resolve_auto_jit_compile = decide
 
-
-def test_what_an_earlier_run_set_is_not_passed_over(plugin, colours, tmp_path):
-    code = """
-    from tfxfer.errors import ConfigError
     run("first")
     for settings in ({"jit_compile": True}, {"deterministic": False}):
         try:
@@ -100,8 +99,16 @@ def test_what_an_earlier_run_set_is_not_passed_over(plugin, colours, tmp_path):
         except ConfigError as error:
             print(str(error))
     """
+    return said(code, tmp_path_factory.mktemp("runs"), colours, plugin)
+
+
+def test_what_the_plan_says_is_done_whatever_keras_would_decide(told):
+    assert told[:2] == ["False", "True"]
+
+
+def test_what_an_earlier_run_set_is_not_passed_over(told):
     rest = (
         ", and an earlier run of this process made TensorFlow's ops deterministic, which it does not take back. Begin "
         "a new process, or leave that out."
     )
-    assert said(code, tmp_path, colours, plugin) == [f"jit_compile=true{rest}", f"deterministic=false{rest}"]
+    assert told[2:] == [f"jit_compile=true{rest}", f"deterministic=false{rest}"]

@@ -11,7 +11,7 @@ def test_everything_trains_again_and_held_statistics_stay_held(plugin, colours, 
     """A network from a file may have its batch norm within `StoredStatistics`, which no mode moves."""
     stages = (tfxfer.Stage(train="head", epochs=1),)
     recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=stages, batch_size=8)
-    ready = pipeline.prepare(recipe)
+    ready = pipeline.prepare(recipe, with_seconds=False)
     pixels = ready.examples.pixels(24, Framing())
     plain = models.swap_head(ready.backbone, ready.plan.what.head)
     for model, statistics in ((models.with_stored_statistics(plain), "held"), (plain, "free")):

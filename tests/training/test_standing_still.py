@@ -21,7 +21,7 @@ def ready(plugin, colours):
     def run(change=lambda model: None, **settings):
         stage = tfxfer.Stage(**{**LAST, **settings})
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8)
-        prepared = pipeline.prepare(recipe)
+        prepared = pipeline.prepare(recipe, with_seconds=False)
         model, what = tfxfer.swap_head(prepared.backbone, prepared.plan.what.head), prepared.plan.what
         pixels = prepared.examples.pixels(24, Framing())
         train, validation = (prepared.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))

@@ -22,7 +22,7 @@ def prepared(plugin, colours):
         settings = {name: getattr(LAST, name) for name in ("train", "epochs", "learning_rate", "batch_norm")}
         stage = tfxfer.Stage(**{**settings, **changes})
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8)
-        ready = pipeline.prepare(recipe)
+        ready = pipeline.prepare(recipe, with_seconds=False)
         model = tfxfer.swap_head(ready.backbone, ready.plan.what.head)
         pixels = ready.examples.pixels(24, Framing())
         return model, ready.plan, *(ready.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))

@@ -22,7 +22,7 @@ def prepared(plugin, colours):
 
     def prepare(stage, **changes):
         recipe = tfxfer.Recipe(data=f"folder:{colours}", backbone="tiny:cnn", stages=(stage,), batch_size=8, **changes)
-        ready = pipeline.prepare(recipe)
+        ready = pipeline.prepare(recipe, with_seconds=False)
         model = tfxfer.swap_head(ready.backbone, ready.plan.what.head)
         pixels = ready.examples.pixels(24, Framing())
         train, validation = (ready.examples.rows(pixels, split) for split in (data.TRAIN, data.VALIDATION))

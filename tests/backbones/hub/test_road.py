@@ -41,8 +41,8 @@ def test_the_whole_road_with_a_savedmodel_inside_which_a_part_trains(colours, re
 
 
 def test_our_bundle_is_a_backbone_for_the_next_task(colours, trained, tmp_path):
-    handle = f"hub:{trained}/bundle/saved_model/1"
-    report = tfxfer.run(recipe(colours, handle, stages="feature_extraction"), workdir=tmp_path / "second", **QUIET)
+    handle, head = f"hub:{trained}/bundle/saved_model/1", tfxfer.Stage(train="head", epochs=4, learning_rate=0.5)
+    report = tfxfer.run(recipe(colours, handle, stages=(head,)), workdir=tmp_path / "second", **QUIET)
     assert report.test.accuracy > 0.8
 
 
@@ -91,6 +91,7 @@ def pixels(tmp_path) -> np.ndarray:
     return made
 
 
+@pytest.mark.slow
 def test_a_tf1_module_from_a_shell_to_a_bundle_that_needs_it_no_more(program, colours, of_tf1, pixels, tmp_path):
     """Its variables are none of Keras's, and yet the exported function reads them."""
     module = shutil.copytree(of_tf1, tmp_path / "module")
@@ -105,7 +106,13 @@ def test_a_tf1_module_from_a_shell_to_a_bundle_that_needs_it_no_more(program, co
     assert main(["predict", f"--bundle={bundle}", str(colours / "red" / "000.png")]) == 0
 
 
-@pytest.mark.parametrize("writer", ["exported", "with_table", "signature_with_table", "of_tf1", "tf1_with_table"])
+@pytest.mark.parametrize(
+    "writer",
+    [
+        "with_table", "tf1_with_table",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("exported", "signature_with_table", "of_tf1")),
+    ],
+)  # fmt: skip
 def test_what_a_savedmodel_keeps_from_keras_is_in_the_bundle(writer, colours, pixels, request, tmp_path):
     """Words, tables and what fills them: none of it trains, and yet the answer hangs on it."""
     module = shutil.copytree(request.getfixturevalue(writer), tmp_path / "module")
