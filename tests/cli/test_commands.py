@@ -15,9 +15,10 @@ pytestmark = pytest.mark.usefixtures("plugin")
 
 def test_train_plan_evaluate_predict_from_a_shell(program, colours, tmp_path):
     """The one test that runs the program in processes of its own, with its output as users see it."""
-    stages = "(Stage(train='head', epochs=3, learning_rate=0.5), Stage(train='all', epochs=1))"
     (tmp_path / "config.py").write_text(
-        f"from tfxfer import Recipe, Stage\ndef get_config(): return Recipe(stages={stages})"
+        "from tfxfer import Recipe, Stage\n"
+        "def get_config():\n"
+        "    return Recipe(stages=(Stage(train='head', epochs=3, learning_rate=0.5), Stage(train='all', epochs=1)))\n"
     )
     data = ["--config=config.py", "--data=folder:" + str(colours), "--backbone=tiny:cnn"]
     planned = program("plan", *data, cwd=tmp_path)

@@ -32,7 +32,7 @@ STAGES = {
 
 def _tier(name):
     """Each takes ten seconds and more."""
-    return () if name in ("three stages", "gradual") else pytest.mark.slow
+    return () if name == "three stages" else pytest.mark.slow
 
 
 class StoppedError(Exception):
@@ -99,7 +99,7 @@ def test_a_run_stopped_behind_any_step_ends_in_the_same_bits(run, stages, tmp_pa
 
 
 def test_a_run_that_is_asked_to_stop_while_it_evaluates_stops_there(run, tmp_path, monkeypatch):
-    stages = (dataclasses.replace(ALL, epochs=2),)
+    stages = (dataclasses.replace(ALL, epochs=None, steps=8),)
     weights, history, _ = run(stages, tmp_path / "whole")
     asked = []
 

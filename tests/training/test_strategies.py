@@ -104,18 +104,20 @@ def test_replicas_that_weighed_shares_alike_would_be_noticed(run, mirrored, monk
         assert_same(alone, together)
 
 
-def test_a_run_goes_on_with_another_number_of_replicas(run, mirrored, monkeypatch):
+@pytest.mark.parametrize("more", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_run_goes_on_with_another_number_of_replicas(run, mirrored, monkeypatch, more):
     monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)
     alone, _ = run(ALL, folder="one")
-    for first, second in ((mirrored, None), (None, mirrored)):
-        with stopped_behind(8):
-            run(ALL, first, folder=f"from {first is None}")
-        lines = []
-        together, _ = run(ALL, second, folder=f"from {first is None}", note=lines.append)
-        assert any("goes on behind step" in line for line in lines)
-        assert_same(alone, together)
+    first, second = (None, mirrored) if more else (mirrored, None)
+    with stopped_behind(8):
+        run(ALL, first, folder="stopped")
+    lines = []
+    together, _ = run(ALL, second, folder="stopped", note=lines.append)
+    assert any("goes on behind step" in line for line in lines)
+    assert_same(alone, together)
 
 
+@pytest.mark.slow
 def test_replicas_draw_masks_of_their_own_and_go_on_with_them(run, mirrored, monkeypatch):
     """Equal masks on all would be one mask for several shares of a batch."""
     monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)
