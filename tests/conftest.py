@@ -9,6 +9,32 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Files that take minutes, most of them in the slow tier. They come first, the longest at the front: a worker that began
+# one of them last would be left alone with it at the end (`--dist loadfile`).
+LONGEST = (
+    "test_readme.py",
+    "backbones/test_keras_applications.py",
+    "models/test_batch_norm.py",
+    "training/test_several_workers.py",
+    "real/test_vgg16_digits.py",
+    "training/test_resuming.py",
+    "export/test_formats_real.py",
+    "training/test_strategies.py",
+    "training/test_weights.py",
+    "export/test_card.py",
+)
+
+
+def pytest_configure(config) -> None:
+    """Has xdist hand out files in our order, not by how many tests they have: the longest have few."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Brings `LONGEST` to the front; all else stays as it was."""
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
 
 
 def pytest_collection_finish(session) -> None:

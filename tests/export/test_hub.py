@@ -196,6 +196,7 @@ def test_keras_3_calls_it(network, folder):
     np.testing.assert_allclose(layer(FRACTIONS)["logits"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_a_backbone_down_the_generations(features, colours, tmp_path):
     handle, expected = f"hub:{features[0]}", features[1]
     backbone = tfxfer.load_backbone(handle, image_size=24)
