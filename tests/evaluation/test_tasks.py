@@ -8,7 +8,6 @@ import sklearn.metrics
 from PIL import Image
 
 from tfxfer import answers, evaluation, values
-from tfxfer.evaluation import intervals
 from tfxfer.evaluation.report import MeasuredOrdinal, Report
 from tfxfer.tasks import Task
 
@@ -101,39 +100,6 @@ def test_ordinal_classes_are_measured_by_how_far_off_they_are():
     assert found.cross_entropy == pytest.approx(big / 4, rel=1e-3)
     one_class = evaluation.compare(outputs[:1], true[:1], ("a", "b", "c"), ORDINAL)
     assert one_class.weighted_kappa == 0
-
-
-def test_a_statistic_of_resamples_is_that_of_examples_drawn():
-    scores, labels = np.round(RANDOM.normal(size=50), 1), RANDOM.integers(0, 2, 50)
-    drawn = RANDOM.integers(0, 50, 50)
-    counts = np.bincount(drawn, minlength=50)[None].astype(float)
-    found = intervals.average_precision(scores, labels, counts)[0]
-    assert found == pytest.approx(sklearn.metrics.average_precision_score(labels[drawn], scores[drawn]))
-    true, told = RANDOM.integers(0, 4, 50), RANDOM.integers(0, 4, 50)
-    found = intervals.weighted_kappa(true, told, 4, counts)[0]
-    assert found == pytest.approx(sklearn.metrics.cohen_kappa_score(true[drawn], told[drawn], weights="quadratic"))
-
-
-def test_intervals_hold_what_they_say():
-    held = 0
-    for seed in range(200):
-        sample = np.random.default_rng(seed).normal(3, 1, 60)
-        low, high = intervals.bootstrap(lambda counts, sample=sample: counts @ sample / 60, 60, work=5000, seed=seed)
-        held += low <= 3 <= high
-    assert 0.90 <= held / 200 <= 0.98  # of 95 % with 60 examples and 200 resamples
-    assert intervals.bootstrap(lambda counts: counts[:, 0], 5) == intervals.bootstrap(lambda counts: counts[:, 0], 5)
-
-
-def test_every_row_of_counts_is_a_resample_of_all_examples():
-    seen = []
-
-    def statistic(counts):
-        seen.append(counts.sum(axis=1))
-        return counts[:, 0]
-
-    intervals.bootstrap(statistic, 30_000)
-    assert np.concatenate(seen).tolist() == [30_000] * 666
-    assert len(seen) > 1
 
 
 def results(labelled):

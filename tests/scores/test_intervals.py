@@ -78,22 +78,6 @@ def test_mean_has_students_interval():
     assert (found.value, found.high - 2) == pytest.approx((2, 4.302653 / np.sqrt(3)))
 
 
-def test_bootstrap_of_a_mean_comes_near_the_known_interval():
-    numbers = np.random.default_rng(0).normal(size=400)
-    found = intervals.bootstrap(lambda at: numbers[at].mean(), 400)
-    known = intervals.mean(numbers)
-    assert found.value == known.value
-    assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=0.01)
-    assert found == intervals.bootstrap(lambda at: numbers[at].mean(), 400)
-
-
-def test_bootstrap_is_wider_than_percentiles_for_few():
-    numbers = np.arange(5.0)
-    found = intervals.bootstrap(lambda at: numbers[at].mean(), 5)
-    drawn = numbers[np.random.default_rng(0).integers(0, 5, (2000, 5))].mean(axis=1)
-    assert found.high - found.low > np.subtract(*np.quantile(drawn, [0.975, 0.025])) * 1.2
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -101,8 +85,6 @@ def test_bootstrap_is_wider_than_percentiles_for_few():
         (lambda: intervals.share(0, 0), "at least one case"),
         (lambda: intervals.paired([True], [True, False]), "are no pairs"),
         (lambda: intervals.mean([0.5]), "at least two"),
-        (lambda: intervals.bootstrap(lambda at: 0.0, 1), "at least two are needed"),
-        (lambda: intervals.bootstrap(lambda at: np.nan, 5), "not a number"),
         (lambda: intervals.balanced_accuracy([], []), "no examples"),
         (lambda: intervals.macro_f1(np.zeros((2, 2), int)), "no examples"),
     ],

@@ -96,6 +96,49 @@ def test_the_p_value_is_uniform_where_there_is_nothing_to_learn():
     assert 0.03 <= np.mean(np.array(found) <= 0.1) <= 0.19  # 0.1 ± 3 standard errors
 
 
+def _rare(seed: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """64 features of 300 examples: of three classes the last, which 12 are of, is moved along one of them."""
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.repeat([0, 1, 2], [170, 118, 12]))
+    features = generator.normal(size=(300, 64))
+    features[:, 0] += shift * (labels == 2)
+    return features, labels
+
+
+def test_a_rare_class_alone_is_learnable():
+    """By the share of all neighbours 9 in 10 of these were called noise."""
+    found = [permutation.learnable(*_rare(seed, 4.0), permutations=199, seed=seed) for seed in range(10)]
+    assert sum(one.p_value <= 0.01 for one in found) >= 9
+    assert all(one.each_class_alike for one in found)
+    assert np.mean([one.agreement - one.by_chance for one in found]) > 0.05
+
+
+def test_a_rare_class_does_not_make_noise_learnable():
+    found = [permutation.learnable(*_rare(seed, 0.0), permutations=99, seed=1000 + seed).p_value for seed in range(100)]
+    assert 0.03 <= np.mean(np.array(found) <= 0.1) <= 0.19  # 0.1 ± 3 standard errors
+
+
+def test_a_class_of_two_does_not_hide_what_the_others_show():
+    """With classes that weigh the same, whatever their size, 8 in 10 of these were called noise; so are 2 now."""
+    found = []
+    for seed in range(10):
+        generator = np.random.default_rng(seed)
+        labels = generator.permutation(np.repeat([0, 1, 2], [180, 118, 2]))
+        features = [generator.normal(size=(300, 64)) + 1.2 * np.eye(64)[0] * (labels == 1)[:, None] for _ in range(6)]
+        found.append(permutation.learnable(features, labels, permutations=199, seed=seed).p_value)
+    assert sum(p_value <= 0.01 for p_value in found) >= 6
+
+
+def test_agreement_by_hand():
+    """Two of three of class 0 have a neighbour of their own, neither of class 1, which weighs as √5 examples would."""
+    labels, near = np.array([0, 0, 0, 1, 1]), np.array([[1], [0], [3], [0], [2]])
+    assert permutation._figures(labels, near) == pytest.approx((2 / 5, 2 / 3))
+    near[3] = 4
+    assert permutation._figures(labels, near) == pytest.approx((3 / 5, 2 / 3 + 1 / np.sqrt(5)))
+    assert permutation._shown(labels, near, by_class=False) == pytest.approx(3 / 5)
+    assert permutation._shown(labels, near, by_class=True) == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
 def test_what_cannot_be_tested_is_named():
     with pytest.raises(ConfigError, match="permutations=10 is too few"):
         permutation.learnable(np.eye(4), [0, 1, 0, 1], permutations=10)

@@ -120,8 +120,9 @@ def _nothing_learnable(measured: Measurements) -> Conclusion:
     return Conclusion(
         advice="Nothing is learnable from these features: the labels look like noise. Check the labels before "
         "anything trains.",
-        reason=f"{_percent(test.agreement)} of nearest neighbours agree in their label, {_percent(test.by_chance)} do "
-        f"by chance; labels shuffled {test.permutations} times look as learnable with p = {test.p_value:.2g}",
+        reason=f"{_percent(test.agreement)} of nearest neighbours agree in their label"
+        f"{', as the mean over classes' if test.each_class_alike else ''}, {_percent(test.by_chance)} do by chance; "
+        f"labels shuffled {test.permutations} times look as learnable with p = {test.p_value:.2g}",
     )
 
 

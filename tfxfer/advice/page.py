@@ -37,8 +37,9 @@ def _facts(advice: Advice) -> list[str]:
         f"classes; fewest {fewest:,}, of {clean(smallest)}",
         *_groups(measured),
         f"backbone    {clean(advice.backbone)} at {measured.image_size}×{measured.image_size} pixels",
-        f"labels      {100 * test.agreement:.1f} % of nearest neighbours agree, by chance "
-        f"{100 * test.by_chance:.1f} %; p = {test.p_value:.2g} for labels without meaning",
+        f"labels      {100 * test.agreement:.1f} % of nearest neighbours agree"
+        f"{' (mean over classes)' if test.each_class_alike else ''}, by chance {100 * test.by_chance:.1f} %; "
+        f"p = {test.p_value:.2g} for labels without meaning",
         f"without it  most frequent class {100 * measured.frequent:.1f} %, 16×16 pixels {measured.pixels}",
         f"case        {advice.quarter or 'similarity to pretraining is not known'}",
         f"seconds     {duration_text(measured.seconds)} for one inference pass, "

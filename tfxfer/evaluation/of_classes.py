@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import sklearn.metrics
 
-from tfxfer.evaluation import intervals
 from tfxfer.evaluation.report import ClassResult, MeasuredOrdinal
+from tfxfer.scores import counted, resampling
 from tfxfer.scores import intervals as shares
 
 
@@ -35,11 +35,11 @@ def classes(
         "examples": len(labels),
         "correct": correct,
         "accuracy": accuracy.value,
-        "accuracy_interval": (accuracy.low, accuracy.high),
+        "accuracy_interval": accuracy.interval,
         "balanced_accuracy": balanced.value,
-        "balanced_accuracy_interval": (balanced.low, balanced.high),
+        "balanced_accuracy_interval": balanced.interval,
         "macro_f1": f1.value,
-        "macro_f1_interval": (f1.low, f1.high),
+        "macro_f1_interval": f1.interval,
         "cross_entropy": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
         "classes": tuple(
             ClassResult(name=name, precision=float(p), recall=float(r), examples=int(n))
@@ -55,16 +55,16 @@ def ordinal(log_probabilities: np.ndarray, labels: np.ndarray, class_names: tupl
     off = np.abs(predicted - labels)
 
     def kappa(counts: np.ndarray) -> np.ndarray:
-        return intervals.weighted_kappa(labels, predicted, len(class_names), counts)
+        return counted.weighted_kappa(labels, predicted, len(class_names), counts)
 
     def rank_error(counts: np.ndarray) -> np.ndarray:
-        return counts @ off / len(labels)
+        return counts @ off / counts.sum(axis=1)
 
-    whole = np.ones((1, len(labels)))
+    ranks, agreement = (resampling.of_counts(one, len(labels)) for one in (rank_error, kappa))
     return MeasuredOrdinal(
         **classes(log_probabilities, log_probabilities, labels, class_names),
-        rank_error=float(off.mean()),
-        rank_error_interval=intervals.bootstrap(rank_error, len(labels)),
-        weighted_kappa=float(kappa(whole)[0]),
-        weighted_kappa_interval=intervals.bootstrap(kappa, len(labels)),
+        rank_error=ranks.value,
+        rank_error_interval=ranks.interval,
+        weighted_kappa=agreement.value,
+        weighted_kappa_interval=agreement.interval,
     )

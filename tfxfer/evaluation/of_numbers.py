@@ -3,8 +3,8 @@
 import numpy as np
 
 from tfxfer.data.rows import evenly
-from tfxfer.evaluation import intervals
 from tfxfer.evaluation.report import MeasuredNumbers, TargetResult
+from tfxfer.scores import resampling
 from tfxfer.tasks import Task
 
 # Of each target, kept in the report for its drawing.
@@ -18,28 +18,28 @@ def measured_numbers(told: np.ndarray, true: np.ndarray, names: tuple[str, ...],
         y, error = true[:, place].astype(np.float64), told[:, place].astype(np.float64) - true[:, place]
 
         def mae(counts: np.ndarray, error=error) -> np.ndarray:
-            return counts @ np.abs(error) / len(error)
+            return counts @ np.abs(error) / counts.sum(axis=1)
 
         def rmse(counts: np.ndarray, error=error) -> np.ndarray:
-            return np.sqrt(counts @ error**2 / len(error))
+            return np.sqrt(counts @ error**2 / counts.sum(axis=1))
 
         def r2(counts: np.ndarray, error=error, y=y) -> np.ndarray:
             centred = y - y.mean()  # squares of large numbers would cancel
-            spread = counts @ centred**2 - (counts @ centred) ** 2 / len(y)
+            spread = counts @ centred**2 - (counts @ centred) ** 2 / counts.sum(axis=1)
             left = counts @ error**2
             return np.where(spread > 0, 1 - left / np.where(spread > 0, spread, 1), 0.0)
 
-        whole, count = np.ones((1, len(y))), len(y)
-        some = evenly(count, _POINTS)
+        some = evenly(len(y), _POINTS)
+        absolute, root, explained = (resampling.of_counts(one, len(y)) for one in (mae, rmse, r2))
         targets.append(
             TargetResult(
                 name=name,
-                mae=float(mae(whole)[0]),
-                mae_interval=intervals.bootstrap(mae, count),
-                rmse=float(rmse(whole)[0]),
-                rmse_interval=intervals.bootstrap(rmse, count),
-                r2=float(r2(whole)[0]),
-                r2_interval=intervals.bootstrap(r2, count),
+                mae=absolute.value,
+                mae_interval=absolute.interval,
+                rmse=root.value,
+                rmse_interval=root.interval,
+                r2=explained.value,
+                r2_interval=explained.interval,
                 mean_mae=float(np.abs(y - task.means[place]).mean()),
                 points=tuple((float(y[i]), float(told[i, place])) for i in some),
             )

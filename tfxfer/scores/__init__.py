@@ -13,9 +13,10 @@ the accuracy on ImageNet does. Nothing here loads TensorFlow.
 from tfxfer.scores.curves import Forecast, LearningCurve, learning_curve
 from tfxfer.scores.evidence import logme
 from tfxfer.scores.hscore import shrunk_h_score
-from tfxfer.scores.intervals import Compared, Estimate, accuracy, balanced_accuracy, bootstrap, mean, paired, share
+from tfxfer.scores.intervals import Compared, Estimate, accuracy, balanced_accuracy, mean, paired, share
 from tfxfer.scores.neighbours import leave_one_out
 from tfxfer.scores.permutation import Learnable, learnable
+from tfxfer.scores.resampling import bootstrap
 from tfxfer.scores.ridge import Probe, Ridge, classify, regress
 from tfxfer.scores.similarity import Divergence, divergence
 from tfxfer.scores.source_head import leep, nce

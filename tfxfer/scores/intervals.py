@@ -5,7 +5,6 @@ is not in them: repeat the training, and take `mean` of what comes out.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 import scipy.stats
@@ -34,6 +33,11 @@ class Estimate:
     def overlaps(self, other: "Estimate") -> bool:
         """Whether both intervals have a point in common; then neither figure is called the higher one."""
         return self.low <= other.high and other.low <= self.high
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends."""
+        return self.low, self.high
 
     def __str__(self) -> str:
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f} %)"
@@ -239,46 +243,6 @@ def mean(measured: ArrayLike, *, confidence: float = CONFIDENCE) -> Estimate:
     error = figures.std(ddof=1) / np.sqrt(figures.size)
     half = float(error * scipy.stats.t.ppf(0.5 + confidence / 2, figures.size - 1))
     return Estimate(value=float(figures.mean()), low=float(figures.mean()) - half, high=float(figures.mean()) + half)
-
-
-def bootstrap(
-    statistic: Callable[[np.ndarray], float],
-    examples: int,
-    *,
-    draws: int = 2000,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """Returns any figure of a set of examples with a bootstrap interval.
-
-    >>> bootstrap(lambda at: sklearn.metrics.f1_score(labels[at], predicted[at], average="macro"), len(labels))
-
-    Percentiles of the figure over sets drawn with replacement (Efron 1979), expanded for few examples as Hesterberg
-    2015, "What teachers should know about the bootstrap", has it: plain percentiles are too narrow by (n−1)/n and by
-    the normal's in place of Student's quantile. For shares `share` is exacter, and costs nothing.
-
-    Args:
-        statistic: from positions, int64 `[examples]`, with repetitions, to the figure of these examples.
-        examples: how many there are, at least two.
-        draws: sets that are drawn.
-        seed: of them.
-        confidence: share of such intervals that hold the truth.
-
-    Raises:
-        DataError: fewer than two examples, or a figure that is no number.
-    """
-    inputs.share(confidence, name="confidence")
-    if examples < 2:
-        raise DataError(f"{examples} example(s) cannot be drawn anew; at least two are needed.")
-    generator = np.random.default_rng(seed)
-    value = float(statistic(np.arange(examples)))
-    drawn = np.array([statistic(generator.integers(0, examples, examples)) for _ in range(draws)])
-    if not (np.isfinite(value) and np.isfinite(drawn).all()):
-        raise DataError("the figure is not a number for some sets of examples, so it has no interval.")
-    wide = scipy.stats.t.ppf(0.5 + confidence / 2, examples - 1) * np.sqrt(examples / (examples - 1))
-    tail = scipy.stats.norm.sf(wide)
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _of_mean(values: np.ndarray, low: np.ndarray, high: np.ndarray, *, wider: float = 1.0) -> Estimate:

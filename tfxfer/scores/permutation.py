@@ -21,12 +21,15 @@ class Learnable:
             most; `by_chance` what shuffled labels have there on average.
         by_chance: see there.
         permutations: how often labels were shuffled.
+        each_class_alike: whether that share is the mean over classes, since they stand out most where each weighs the
+            same: a rare class agrees, and hardly moves the share of all.
     """
 
     p_value: float
     agreement: float
     by_chance: float
     permutations: int
+    each_class_alike: bool = False
 
 
 def learnable(
@@ -40,8 +43,11 @@ def learnable(
     """Tests whether labels agree among nearest neighbours more than shuffled labels do.
 
     Schilling 1986, "Multivariate two-sample tests based on nearest neighbors". Neighbours do not depend on labels, so
-    a shuffle costs a lookup. Of several depths the one that stands out most counts, in standard deviations, for the
-    given labels as for the shuffled ones: so that looking at many depths makes no label learnable.
+    a shuffle costs a lookup. Two figures are looked at: the share of neighbours that agree, and its mean over classes,
+    which a rare class moves as much as a frequent one; but for classes so rare that their neighbours would agree less
+    than once by chance, whose luck would hide all others. Of both and of several depths what stands out most counts, in
+    standard deviations, for the given labels as for the shuffled ones: so that looking at many figures makes no label
+    learnable.
 
     Args:
         features: `[examples, width]`, or a sequence of such, one for each depth.
@@ -84,20 +90,40 @@ def agreement(
     """
     generator = np.random.default_rng(seed)
     orders = [labels, *(_shuffled(labels, groups, generator) for _ in range(permutations))]
-    agree = np.array([[(order[near] == order[:, None]).mean() for near in found] for order in orders])
-    spread = agree.std(axis=0)
+    figures = np.array([[_figures(order, near) for near in found] for order in orders])
+    spread = figures.std(axis=0)
     # Of all, the given labels among them, so that each order is treated alike: what makes the test exact.
-    distinct = (agree - agree.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    highest = distinct.max(axis=1)
+    distinct = (figures - figures.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    highest = distinct.max(axis=(1, 2))
     # A hair of slack: equal agreements may differ in their last digit.
     as_high = int((highest[1:] >= highest[0] - 1e-9).sum())
-    at = int(distinct[0].argmax())
+    at, by_class = np.unravel_index(distinct[0].argmax(), distinct[0].shape)
+    agree = [_shown(order, found[at], by_class) for order in orders]
     return Learnable(
         p_value=(1 + as_high) / (1 + permutations),
-        agreement=float(agree[0, at]),
-        by_chance=float(agree[1:, at].mean()),
+        agreement=float(agree[0]),
+        by_chance=float(np.mean(agree[1:])),
         permutations=permutations,
+        each_class_alike=bool(by_class),
     )
+
+
+def _figures(labels: np.ndarray, near: np.ndarray) -> tuple[float, float]:
+    """Returns the share of neighbours that agree, and the sum over classes of theirs."""
+    agree = (labels[near] == labels[:, None]).mean(axis=1)
+    # Of a class of n, k · n² / examples agree by chance. All classes would have the same spread then, but where that is
+    # below 1, luck comes in large lumps: two examples that are neighbours. Such classes weigh less.
+    weights = 1 / np.maximum(np.bincount(labels), np.sqrt(labels.size / near.shape[1]))
+    return agree.mean(), np.bincount(labels, weights=agree) @ weights
+
+
+def _shown(labels: np.ndarray, near: np.ndarray, by_class: bool) -> float:
+    """Returns the share of neighbours that agree, of all or as the mean over classes."""
+    agree = (labels[near] == labels[:, None]).mean(axis=1)
+    if not by_class:
+        return float(agree.mean())
+    counts = np.bincount(labels)
+    return float((np.bincount(labels, weights=agree)[counts > 0] / counts[counts > 0]).mean())
 
 
 def _shuffled(labels: np.ndarray, groups: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:

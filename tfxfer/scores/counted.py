@@ -1,0 +1,66 @@
+"""Figures of examples that count several times, or not at all: what a bootstrap takes intervals of."""
+
+import numpy as np
+
+
+def average_precision(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns the area under precision over recall, in steps, as scikit-learn's `average_precision_score`.
+
+    Args:
+        scores: `[examples]`, higher for what has the label.
+        labels: 0 and 1 `[examples]`.
+        counts: `[sets, examples]`, how often each example counts.
+
+    Returns:
+        `[sets]`; 0 where no example that counts has the label.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    # Examples of one score are told together: precision is that behind the last of them.
+    last = np.searchsorted(-ordered, -ordered, side="right") - 1
+    weights = counts[:, order]
+    right = weights * labels[order]
+    precision = np.cumsum(right, axis=1)[:, last] / np.maximum(np.cumsum(weights, axis=1)[:, last], 1e-30)
+    total = right.sum(axis=1)
+    return np.where(total > 0, (right * precision).sum(axis=1) / np.maximum(total, 1e-30), 0.0)
+
+
+def mean_average_precision(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns the mean of `average_precision` over the labels that some example of a set has.
+
+    Args:
+        scores: `[examples, labels]`, higher for what has the label.
+        labels: 0 and 1, likewise.
+        counts: `[sets, examples]`, how often each example counts.
+
+    Returns:
+        `[sets]`; 0 where no example that counts has any label.
+    """
+    columns = np.flatnonzero(labels.any(axis=0))
+    each = [average_precision(scores[:, one], labels[:, one], counts) for one in columns]
+    return mean_of_present(np.stack(each, axis=1), labels[:, columns], counts) if each else np.zeros(len(counts))
+
+
+def mean_of_present(figures: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns the mean, `[sets]`, of figures `[sets, labels]` over the labels that a set has; 0 for none."""
+    present = counts @ labels > 0
+    return (figures * present).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+
+
+def weighted_kappa(true: np.ndarray, told: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:
+    """Returns Cohen's kappa with quadratic weights (Cohen 1968), as scikit-learn's `cohen_kappa_score`.
+
+    Args:
+        true: int `[examples]`, from 0; `told` likewise.
+        told: see there.
+        classes: how many there are.
+        counts: `[sets, examples]`, how often each example counts.
+
+    Returns:
+        `[sets]`; 0 where it is undefined.
+    """
+    ranks = np.arange(classes)
+    first, second = counts @ np.eye(classes)[true], counts @ np.eye(classes)[told]
+    observed = counts @ (true - told).astype(np.float64) ** 2
+    expected = np.einsum("si,ij,sj->s", first, (ranks[:, None] - ranks) ** 2.0, second) / counts.sum(axis=1)
+    return np.where(expected > 0, 1 - observed / np.where(expected > 0, expected, 1), 0.0)
