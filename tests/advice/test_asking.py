@@ -9,11 +9,12 @@ import pytest
 
 import tfxfer
 from tfxfer import values
-from tfxfer.advice import advised, measuring
+from tfxfer.advice import advised, concluding, measuring
 from tfxfer.advice.result import Advice
 from tfxfer.cli.main import main
 from tfxfer.data import pictures
-from tfxfer.errors import ConfigError, DataError
+from tfxfer.errors import DataError
+from tfxfer.tasks import Task
 
 pytestmark = pytest.mark.usefixtures("plugin")
 
@@ -57,9 +58,9 @@ def _arrays(meaning: bool, examples: int = 90) -> tuple[np.ndarray, np.ndarray]:
     return pictures.astype(np.uint8), bright if meaning else generator.permutation(bright)
 
 
-def _advise(data, **settings) -> Advice:
+def _advise(examples, **settings) -> Advice:
     recipe = tfxfer.Recipe(backbone="tiny:cnn", image_size=24, **settings)
-    return tfxfer.advise(recipe, data=data)
+    return tfxfer.advise(recipe, data=examples)
 
 
 def test_noise_is_said_to_be_noise():
@@ -161,10 +162,83 @@ def test_one_class_is_refused():
         _advise((_arrays(meaning=True)[0], np.zeros(90, int)))
 
 
-def test_a_task_without_classes_is_refused_with_what_to_use():
-    pictures, labels = _arrays(meaning=True)
-    with pytest.raises(ConfigError, match=r"the task is regression\. Closed-form probes for it: scores\.regress"):
-        tfxfer.advise(
-            tfxfer.Recipe(data=tfxfer.Data(task="regression"), backbone="tiny:cnn", image_size=24),
-            data=(pictures, labels * 1.5 + np.arange(90) / 7),
-        )
+def _numbers(meaning: bool = True, examples: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of some brightness: two targets, brightness in units of its own and noise."""
+    generator = np.random.default_rng(0)
+    bright = generator.uniform(0, 150, examples)
+    pictures = generator.integers(0, 100, (examples, 24, 24, 3)) + bright[:, None, None, None]
+    if not meaning:
+        bright = generator.permutation(bright)
+    return pictures.astype(np.uint8), np.stack([5000 + 10 * bright, generator.normal(size=examples)], axis=1)
+
+
+def test_numbers_are_told_by_ridge_alone_in_the_units_of_the_user():
+    found = _advise(_numbers(), data=tfxfer.Data(task="regression"))
+    measured = found.measured
+    bright, noise = measured.targets
+    assert (measured.metric, measured.forecasts, measured.depths[0].neighbours) == ("r_squared", (), None)
+    assert bright.score.value > 0.9 > noise.score.value
+    assert bright.mean_error == pytest.approx(375, rel=0.15)  # a quarter of the range of 1,500
+    assert bright.error.high < 0.4 * bright.mean_error
+    assert measured.learnable.p_value == 1 / 1000
+    shown = str(found)
+    assert "told by ridge regression alone: nearest neighbours and forecasts are for classes" in shown
+    assert f": off by {bright.error.value:.4g}" in shown
+    assert "5 neighbours" not in shown
+    assert values.from_json(Advice, values.to_json(found)) == found
+
+
+def test_numbers_without_meaning_are_said_to_be_noise():
+    found = _advise(_numbers(meaning=False), data=tfxfer.Data(task="regression"))
+    assert (found.verdict, found.stages) == ("nothing_learnable", "")
+    assert found.measured.learnable.p_value > 0.01
+    assert "numbers correlate with those of nearest neighbours by" in found.conclusions[0].reason
+
+
+def test_labels_are_told_by_ridge_alone():
+    generator = np.random.default_rng(0)
+    labels = (generator.random((90, 3)) < (0.5, 0.3, 0.04)).astype(np.uint8)
+    labels[:2, 2] = 1
+    pictures = generator.integers(0, 100, (90, 24, 24, 3))
+    pictures[..., 0] += 100 * labels[:, 0, None, None]
+    pictures[..., 1] += 100 * labels[:, 1, None, None]
+    found = _advise((pictures.astype(np.uint8), labels), data=tfxfer.Data(task="multi_label"))
+    measured = found.measured
+    assert measured.metric == "average_precision"
+    assert [one.score.value > 0.95 for one in measured.targets] == [True, True, False]
+    assert measured.targets[0].share == pytest.approx(0.5, abs=0.15)
+    assert measured.learnable.p_value == 1 / 1000
+    assert "average precision" in str(found)
+    assert found.verdict in ("undecided", "transfer_helps", "transfer_does_not_help", "easy")
+
+
+def test_numbers_that_are_all_the_same_are_refused():
+    with pytest.raises(DataError, match="pictures have the same numbers: there is nothing to tell apart"):
+        measuring.measure(None, np.zeros((5, 8, 8, 3), np.uint8), np.full((5, 2), 3.0), task=Task(kind="regression"))
+
+
+def test_pictures_that_are_all_alike_in_features_are_said_to_tell_nothing():
+    """Constant features: one picture, but for a single pixel each."""
+    pictures = np.full((60, 24, 24, 3), 90, np.uint8)
+    pictures[np.arange(60), np.arange(60) // 24, np.arange(60) % 24] = 91
+    found = _advise((pictures, np.random.default_rng(0).integers(0, 2, 60)))
+    assert found.verdict == "nothing_learnable"
+    assert np.isfinite([depth.linear.value for depth in found.measured.depths]).all()
+
+
+def test_one_example_in_a_class_and_more_classes_than_examples_are_measured():
+    pictures, labels = _arrays(meaning=True, examples=80)
+    rare = labels.copy()
+    rare[0] = 2
+    found = measuring.measure(_tiny(), pictures, rare)
+    assert found.frequent == pytest.approx(0.5, abs=0.02)
+    assert 0 < found.learnable.p_value <= 1
+    many = measuring.measure(_tiny(), pictures[:12], np.arange(12) * 3)  # 34 classes, of which 12 have an example
+    assert found.depths[-1].balanced is not None
+    assert many.depths[-1].linear.value == 0
+    assert many.learnable.p_value == 1
+    assert concluding.verdict_of(many) == "nothing_learnable"
+
+
+def _tiny():
+    return tfxfer.load_backbone("tiny:cnn", image_size=24)

@@ -11,7 +11,7 @@ from tfxfer import data as examples_of
 from tfxfer import pipeline, recipes
 from tfxfer.advice import candidates, concluding, measuring
 from tfxfer.advice.result import Advice
-from tfxfer.errors import ConfigError, DataError
+from tfxfer.errors import DataError
 
 
 def advise(
@@ -26,6 +26,7 @@ def advise(
 
     >>> print(tfxfer.advise(tfxfer.Recipe(data="folder:photos")))
 
+    Numbers and labels of which a picture has several are told by ridge regression alone: there is no forecast then.
     Training examples alone are looked at. Nothing is written, and nothing trains but closed-form classifiers of frozen
     features; and, where the recipe has a budget, candidates for strategies in a race, which are compared on validation
     examples. Seeds and op determinism are set for the whole process, as by `tfxfer.run`.
@@ -43,11 +44,6 @@ def advise(
     """
     prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
     examples, what = prepared.examples, prepared.plan.what
-    if not what.task.has_classes:
-        raise ConfigError(
-            f"advice is about one class for each picture, and the task is {what.task.kind}. Closed-form probes for it: "
-            "scores.regress(features, targets), with features of load_backbone(…).features(images)."
-        )
     train = examples.indices(examples_of.TRAIN)
     # Copies of a picture give each other away, and more than one tells nothing more.
     first = {examples.keys[index]: index for index in reversed(train)}
@@ -59,6 +55,7 @@ def advise(
         prepared.backbone,
         some.pixels(what.image_size, what.framing),
         some.labels,
+        task=what.task,
         groups=groups,
         batch_size=recipe.batch_size,
         seed=recipe.seed,

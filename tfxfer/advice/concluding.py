@@ -4,9 +4,7 @@ Which stages train is what won a race, where there was one. Else it is the textb
 "small?" and "similar?"; that they are the best of several was not tried then, and the advice says so.
 """
 
-import math
-
-from tfxfer.advice import references
+from tfxfer.advice import references, wording
 from tfxfer.advice.result import Candidate, Conclusion, Measurements, Race, Verdict
 from tfxfer.scores import Estimate
 
@@ -76,9 +74,15 @@ def quarter_of(measured: Measurements) -> str:
     """
     if not is_comparable(measured):
         return ""
-    size = "small" if is_small(measured) else "large"
     alike = "similar to" if is_similar(measured) else "different from"
-    return f"{size} data, {alike} what the network was pretrained on"
+    what = f"{alike} what the network was pretrained on"
+    if measured.metric != "accuracy":
+        return f"data {what}; whether more of it would help was not measured"
+    return f"{_size(measured)}, {what}"
+
+
+def _size(measured: Measurements) -> str:
+    return f"{'small' if is_small(measured) else 'large'} data"
 
 
 def stages_of(measured: Measurements) -> str:
@@ -120,29 +124,28 @@ def _nothing_learnable(measured: Measurements) -> Conclusion:
     return Conclusion(
         advice="Nothing is learnable from these features: the labels look like noise. Check the labels before "
         "anything trains.",
-        reason=f"{_percent(test.agreement)} of nearest neighbours agree in their label"
-        f"{', as the mean over classes' if test.each_class_alike else ''}, {_percent(test.by_chance)} do by chance; "
-        f"labels shuffled {test.permutations} times look as learnable with p = {test.p_value:.2g}",
+        reason=f"{wording.agreement(measured)}; labels shuffled {test.permutations} times look as learnable with "
+        f"p = {test.p_value:.2g}",
     )
 
 
 def _easy(measured: Measurements) -> Conclusion:
+    what = "These classes are easy to tell apart" if measured.metric == "accuracy" else "This is easy to tell"
     return Conclusion(
-        advice="These classes are easy to tell apart: any method will do. Train the head alone "
-        "(--stages=feature_extraction).",
-        reason=f"a linear classifier on 16×16 pixels has {measured.pixels} right; the most frequent class is "
-        f"{_percent(measured.frequent)}",
+        advice=f"{what}: any method will do. Train the head alone (--stages=feature_extraction).",
+        reason=f"{wording.probe(measured)} on 16×16 pixels has {wording.score(measured, measured.pixels)}; "
+        f"{wording.without_looking(measured)}",
     )
 
 
 def _no_transfer(measured: Measurements) -> Conclusion:
-    compared = measured.best_against_pixels
+    compared, best = measured.best_against_pixels, measured.depth(measured.best).linear
     return Conclusion(
         advice="Transfer does not help here: no depth of this network beats the pixels themselves. Try another "
         "backbone, or a small network of your own.",
-        reason=f"a linear classifier has {measured.pixels} right on 16×16 pixels and "
-        f"{measured.depth(measured.best).linear} on the best features; these are better with probability "
-        f"{compared.second_is_better:.2f}, by at most {100 * compared.difference.high:.1f} points",
+        reason=f"{wording.probe(measured)} has {wording.score(measured, measured.pixels)} on 16×16 pixels and "
+        f"{wording.figure(measured.metric, best)} on the best features; these are better with probability "
+        f"{compared.second_is_better:.2f}, by at most {wording.gain(measured, compared.difference.high)}",
     )
 
 
@@ -150,11 +153,12 @@ def _undecided(measured: Measurements) -> Conclusion:
     found, balanced = measured.best_against_pixels.difference, measured.balanced_against_pixels
     if found.high < WORTH and balanced is not None:
         return _undecided_by_classes(measured, balanced)
-    low, high = 100 * found.low, 100 * found.high
+    best = measured.depth(measured.best).linear
     return Conclusion(
         advice="Too few examples to tell whether transfer helps; start from the pretrained weights, as is usual.",
-        reason=f"on {measured.examples:,} examples a linear classifier has {measured.pixels} right on 16×16 pixels and "
-        f"{measured.depth(measured.best).linear} on the best features: {low:.1f} to {high:.1f} points more",
+        reason=f"on {measured.examples:,} examples {wording.probe(measured)} has "
+        f"{wording.score(measured, measured.pixels)} on 16×16 pixels and {wording.figure(measured.metric, best)} on "
+        f"the best features: {wording.gain(measured, found.low, found.high)} more",
     )
 
 
@@ -166,17 +170,18 @@ def _undecided_by_classes(measured: Measurements, balanced: Estimate) -> Conclus
         if helps
         else "Too few examples of each class to tell whether transfer helps; start from the pretrained weights, as is "
         "usual, and look at the balanced accuracy.",
-        reason=f"the most frequent class is {_percent(measured.frequent)}, and a linear classifier has "
+        reason=f"the most frequent class is {wording.percent(measured.frequent)}, and a linear classifier has "
         f"{measured.pixels} right on 16×16 pixels; where each class weighs the same, the best features have "
         f"{100 * balanced.low:.1f} to {100 * balanced.high:.1f} points more",
     )
 
 
 def _transfer(measured: Measurements) -> Conclusion:
+    best = measured.depth(measured.best).linear
     return Conclusion(
         advice="Transfer helps: start from the pretrained weights.",
-        reason=f"a linear classifier on frozen features has {measured.depth(measured.best).linear} right, on 16×16 "
-        f"pixels {measured.pixels}; the most frequent class is {_percent(measured.frequent)}",
+        reason=f"{wording.probe(measured)} on frozen features has {wording.score(measured, best)}, on 16×16 pixels "
+        f"{wording.figure(measured.metric, measured.pixels)}; {wording.without_looking(measured)}",
     )
 
 
@@ -192,14 +197,16 @@ def _labels(measured: Measurements) -> Conclusion | None:
         f"{_points(twice)}.",
         reason=f"the learning curve of a linear classifier at {measured.best} still rises: "
         + ", ".join(
-            f"{_percent(one.value)} with {size:,}" for size, one in zip(measured.sizes, measured.curve, strict=True)
+            f"{wording.percent(one.value)} with {size:,}"
+            for size, one in zip(measured.sizes, measured.curve, strict=True)
         ),
     )
 
 
 def _depth(measured: Measurements) -> Conclusion:
     compared, last = measured.best_against_last, measured.depths[-1]
-    both = f"{last.linear} at the end, {measured.depth(measured.best).linear} at {measured.best}"
+    at_end, at_best = (wording.figure(measured.metric, one.linear) for one in (last, measured.depth(measured.best)))
+    both = f"{at_end} at the end, {at_best} at {measured.best}"
     if measured.best == last.name:
         return Conclusion(advice="Use the whole network.", reason=f"no depth has better features: {both}")
     if not cut_of(measured):
@@ -207,17 +214,23 @@ def _depth(measured: Measurements) -> Conclusion:
             advice="Use the whole network; cut it only to make it smaller.",
             reason=f"{both}: a tie, the latter better with probability {compared.second_is_better:.2f}",
         )
+    right, alone = ("right", " alone") if measured.metric == "accuracy" else ("told more nearly", "")
     return Conclusion(
         advice=f"Cut the network behind {measured.best} (--config.backbone.at={measured.best}): it gets smaller and "
         "better.",
-        reason=f"{both}; on the same examples {compared.only_second} are right there alone, {compared.only_first} at "
-        "the end alone",
+        reason=f"{both}; on the same examples {compared.only_second} are {right} there{alone}, {compared.only_first} "
+        f"at the end{alone}",
     )
 
 
 def _stages(measured: Measurements) -> Conclusion:
-    quarter = quarter_of(measured) or f"{'small' if is_small(measured) else 'large'} data; similarity is not known"
-    quarter += f" (twice the labels {'would' if is_small(measured) else 'would not'} bring {100 * SMALL_GAIN:g} points)"
+    quarter = quarter_of(measured)
+    if measured.metric != "accuracy":
+        quarter = quarter or "neither similarity nor whether more data would help is known"
+    else:
+        quarter = quarter or f"{_size(measured)}; similarity is not known"
+        would = "would" if is_small(measured) else "would not"
+        quarter += f" (twice the labels {would} bring {100 * SMALL_GAIN:g} points)"
     named = {"feature_extraction": "the head alone", "partial": "the head and the later groups", "full": "everything"}
     stages = stages_of(measured)
     where = _where_it_differs(measured)
@@ -261,7 +274,3 @@ def _where_it_differs(measured: Measurements) -> str:
 def _points(forecast) -> str:
     gain = forecast.gain
     return f"{100 * gain.value:+.1f} points ({100 * gain.low:.1f} to {100 * gain.high:.1f})"
-
-
-def _percent(share: float) -> str:
-    return "–" if math.isnan(share) else f"{100 * share:.1f} %"

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from tfxfer.advice import depths
+from tfxfer.advice import depths, of_targets
 from tfxfer.advice.result import Depth, Measurements
 from tfxfer.backbones import Backbone
+from tfxfer.errors import DataError
 from tfxfer.scores import curves, inputs, intervals, neighbours, permutation, ridge, similarity
+from tfxfer.tasks import SINGLE_LABEL, Task
 
 # Of more examples so many are drawn: intervals are narrow then, and a decomposition costs their square.
 MOST_EXAMPLES = 2000
@@ -26,9 +28,11 @@ def drawn(labels: np.ndarray, seed: int) -> np.ndarray:
     """Returns the positions of the examples that are looked at, int64, ascending, about as many of each class' share.
 
     Args:
-        labels: whole numbers `[examples]`.
+        labels: whole numbers `[examples]`; numbers or labels `[examples, columns]`, of which any are drawn.
         seed: of the draw.
     """
+    if labels.ndim > 1:
+        return np.sort(np.random.default_rng(seed).permutation(len(labels))[:MOST_EXAMPLES])
     return np.sort(curves.stratified(labels, np.random.default_rng(seed))[:MOST_EXAMPLES])
 
 
@@ -37,6 +41,7 @@ def measure(
     images: np.ndarray,
     labels: np.ndarray,
     *,
+    task: Task = SINGLE_LABEL,
     groups: np.ndarray | None = None,
     batch_size: int = 32,
     seed: int = 0,
@@ -47,7 +52,8 @@ def measure(
     Args:
         backbone: for pictures, with one output.
         images: uint8 `[pictures, height, width, channels]` of the backbone's size.
-        labels: whole numbers `[pictures]`, at least two different ones.
+        labels: whole numbers `[pictures]`, at least two different ones; targets as `task` has them.
+        task: what is to be told of a picture.
         groups: whole numbers `[pictures]`, the same for those that give each other away; None: there are none.
         batch_size: pictures at a time, ≥ 1.
         seed: of all that is drawn.
@@ -55,13 +61,12 @@ def measure(
 
     Raises:
         BackboneError: the backbone takes no pictures, or those of another size.
-        DataError: one class or group alone, or fewer than two pictures.
+        DataError: one class or group alone, numbers or labels that are all the same, or fewer than two pictures.
     """
-    every, _ = inputs.labels_of(labels, len(images))
-    inputs.at_least_two_classes(every)
+    every = _checked(labels, len(images), task)
     at = drawn(every, seed)
     images = images[at] if len(at) < len(images) else images
-    numbers = np.unique(every[at], return_inverse=True)[1]
+    numbers = np.unique(every[at], return_inverse=True)[1] if task.has_classes else every[at]
     parts = None if groups is None else np.unique(np.asarray(groups)[at], return_inverse=True)[1]
     start = time.monotonic()
     show(f"computing features of {len(at):,} pictures at every depth")
@@ -71,16 +76,31 @@ def measure(
     # Threads of a BLAS wait for each other by turning round and round: beside other programs two were measured to be
     # twenty times as slow as one. So each decomposition has one thread, and several run at once.
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        scored = _score(found, _small(images), numbers, parts, seed)
+        if task.has_classes:
+            scored = _score(found, _small(images), numbers, parts, seed)
+        else:
+            scored = of_targets.score(found, _small(images), numbers, parts, seed, kind=task.kind)
     return Measurements(
         image_size=images.shape[1],
         examples=len(at),
-        frequent=float(np.bincount(numbers).max() / len(at)),
         seconds=between - start,
         scoring_seconds=time.monotonic() - between,
         groups=None if parts is None else int(parts.max()) + 1,
         **scored,
     )
+
+
+def _checked(labels: np.ndarray, pictures: int, task: Task) -> np.ndarray:
+    """Returns what is to be told of pictures: classes `[pictures]`, or numbers or labels `[pictures, columns]`."""
+    if task.has_classes:
+        numbers, _ = inputs.labels_of(labels, pictures)
+        inputs.at_least_two_classes(numbers)
+        return numbers
+    targets = inputs.targets_of(labels, pictures)
+    if (targets == targets[0]).all():
+        what = "labels" if task.kind == "multi_label" else "numbers"
+        raise DataError(f"all {pictures} pictures have the same {what}: there is nothing to tell apart.")
+    return targets
 
 
 def _score(found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups, seed: int) -> dict[str, Any]:
@@ -98,6 +118,7 @@ def _score(found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups,
     curve = _curve(found.features[best], labels, groups, seed)
     shuffles = _permutations(len(labels))
     return {
+        "frequent": float(np.bincount(labels).max() / len(labels)),
         "pixels": of_pixels.accuracy,
         "depths": tuple(map(_depth, found.names, found.features, probes, voted)),
         "best": found.names[best],

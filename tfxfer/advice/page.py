@@ -2,12 +2,14 @@
 
 import textwrap
 
-from tfxfer.advice import references
+from tfxfer.advice import references, wording
 from tfxfer.advice.result import Advice, LeftOut, Measurements, Race
 from tfxfer.display import clean, duration_text
+from tfxfer.facts import DataFacts
 
 _WIDTH = 100
 _BAR = 30
+_TARGETS = 12
 
 
 def page(advice: Advice) -> str:
@@ -16,6 +18,7 @@ def page(advice: Advice) -> str:
     parts = [
         _facts(advice),
         _depths(measured),
+        _targets(advice),
         _more_labels(measured),
         _similarity(measured),
         _race(advice.race),
@@ -26,25 +29,31 @@ def page(advice: Advice) -> str:
 
 def _facts(advice: Advice) -> list[str]:
     data, measured = advice.data, advice.measured
-    fewest = min(data.train_counts)
-    smallest = data.class_names[data.train_counts.index(fewest)]
     single = data.train_examples - advice.copies
     some = f", {advice.copies:,} of them copies of others, which were left out" if advice.copies else ""
     some += "" if measured.examples == single else f", of which {measured.examples:,} were drawn"
-    test = measured.learnable
-    return [
-        f"data        {clean(data.source)}: {data.train_examples:,} training examples{some}, {len(data.class_names)} "
-        f"classes; fewest {fewest:,}, of {clean(smallest)}",
+    rows = [
+        f"data        {clean(data.source)}: {data.train_examples:,} training examples{some}, {_classes(data)}",
         *_groups(measured),
         f"backbone    {clean(advice.backbone)} at {measured.image_size}×{measured.image_size} pixels",
-        f"labels      {100 * test.agreement:.1f} % of nearest neighbours agree"
-        f"{' (mean over classes)' if test.each_class_alike else ''}, by chance {100 * test.by_chance:.1f} %; "
-        f"p = {test.p_value:.2g} for labels without meaning",
-        f"without it  most frequent class {100 * measured.frequent:.1f} %, 16×16 pixels {measured.pixels}",
+        f"labels      {wording.agreement(measured)}; p = {measured.learnable.p_value:.2g} for labels without meaning",
+        f"without it  {wording.without_looking(measured)}, 16×16 pixels "
+        f"{wording.figure(measured.metric, measured.pixels)}",
         f"case        {advice.quarter or 'similarity to pretraining is not known'}",
         f"seconds     {duration_text(measured.seconds)} for one inference pass, "
         f"{duration_text(measured.scoring_seconds)} for all that was taken from it",
     ]
+    if measured.metric != "accuracy":
+        rows.append("            told by ridge regression alone: nearest neighbours and forecasts are for classes")
+    return rows
+
+
+def _classes(data: DataFacts) -> str:
+    if data.task.kind == "regression":
+        return data.task.answers(len(data.class_names))
+    fewest = min(data.train_counts)
+    smallest = data.class_names[data.train_counts.index(fewest)]
+    return f"{data.task.answers(len(data.class_names))}; fewest {fewest:,}, of {clean(smallest)}"
 
 
 def _groups(measured: Measurements) -> list[str]:
@@ -55,15 +64,31 @@ def _groups(measured: Measurements) -> list[str]:
 
 def _depths(measured: Measurements) -> list[str]:
     width = max(len("features of"), *(len(clean(depth.name)) for depth in measured.depths)) + 2
-    lines = [f"{'features of':<{width}}{'width':>6}  {'linear, left out (95 %)':<26}{'5 neighbours':<14}"]
+    classes = measured.metric == "accuracy"
+    heading = "linear, left out (95 %)" if classes else f"{wording.NAMES[measured.metric][0]}, left out (95 %)"
+    lines = [
+        f"{'features of':<{width}}{'width':>6}  {heading:<26}{'5 neighbours':<14}"
+        if classes
+        else f"{'features of':<{width}}{'width':>6}  {heading}"
+    ]
     for depth in measured.depths:
         mark = "  ← best" if depth.name == measured.best else ""
-        bar = "█" * round(_BAR * depth.linear.value)
-        lines.append(
-            f"{clean(depth.name):<{width}}{depth.width:>6}  {depth.linear!s:<26}"
-            f"{f'{100 * depth.neighbours.value:.1f} %':<14}{bar}{mark}"
-        )
+        bar = "█" * round(_BAR * min(1, max(0, depth.linear.value)))
+        near = f"{wording.percent(depth.neighbours.value):<14}" if depth.neighbours else ""
+        told = wording.figure(measured.metric, depth.linear)
+        lines.append(f"{clean(depth.name):<{width}}{depth.width:>6}  {told:<26}{near}{bar}{mark}")
     return lines
+
+
+def _targets(advice: Advice) -> list[str]:
+    """Returns a line for each number or label; of many those that are told worst."""
+    if not advice.measured.targets:
+        return []
+    named = list(zip(advice.data.class_names, advice.measured.targets, strict=True))
+    shown = sorted(named, key=lambda one: one[1].score.value)[:_TARGETS]
+    lines = [f"{clean(name)}: {wording.target(one)}" for name, one in named if (name, one) in shown]
+    some = f", the {_TARGETS} that are told worst" if len(shown) < len(named) else ""
+    return [f"at {clean(advice.measured.best)}{some}:", *(f"  {line}" for line in lines)]
 
 
 def _more_labels(measured: Measurements) -> list[str]:

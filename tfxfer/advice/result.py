@@ -14,16 +14,36 @@ class Depth:
     Attributes:
         name: of the layer group.
         width: of the features.
-        linear: accuracy of a ridge classifier on them.
-        balanced: likewise, mean recall over classes.
-        neighbours: accuracy of the five nearest neighbours.
+        linear: accuracy of a ridge classifier on them; of numbers and labels, what `Measurements.metric` says.
+        balanced: likewise, mean recall over classes; None where there are none.
+        neighbours: accuracy of the five nearest neighbours; None where there are no classes.
     """
 
     name: str
     width: int
     linear: Estimate
-    balanced: Estimate
-    neighbours: Estimate
+    balanced: Estimate | None
+    neighbours: Estimate | None
+
+
+Metric = Literal["accuracy", "r_squared", "average_precision"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a ridge regression on the best features tells of one number or label, on examples that were left out.
+
+    Attributes:
+        score: R² of a number, at most 1; average precision of a label, in [0, 1].
+        error: of a number its mean absolute error, in the user's units; None for labels.
+        mean_error: what that would be for the mean of all examples; None for labels.
+        share: of a label, of the examples that have it: its average precision without looking; None for numbers.
+    """
+
+    score: Estimate
+    error: Estimate | None = None
+    mean_error: float | None = None
+    share: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +53,8 @@ class Measurements:
     Attributes:
         image_size: height and width that the network saw, pixels.
         examples: how many were looked at; of more than `measuring.MOST_EXAMPLES` some are drawn.
-        frequent: share of the most frequent class, which an answer without looking has right.
+        frequent: share of the most frequent class, which an answer without looking has right; of labels the average
+            precision of such an answer, of numbers its R², 0.
         pixels: accuracy of a ridge classifier on 16×16 pixels, without any network.
         depths: input first.
         best: name of the depth to read features from.
@@ -49,6 +70,10 @@ class Measurements:
         balanced_against_pixels: balanced accuracy of the best depth less that of the pixels, where each class weighs
             the same; None where nobody measured it.
         groups: how many groups the examples are of, each left out as one; None: each stands for itself.
+        metric: what all that is called an accuracy here is: of numbers the mean R² over targets, of labels the mean
+            average precision over labels, of a ridge regression. For these `only_first` and `only_second` of what is
+            compared count the examples that one is nearer to, and there are no neighbours, curve and forecasts.
+        targets: of numbers and labels, each in the order of `DataFacts.class_names`.
     """
 
     image_size: int
@@ -68,6 +93,8 @@ class Measurements:
     scoring_seconds: float
     balanced_against_pixels: Estimate | None = None
     groups: int | None = None
+    metric: Metric = "accuracy"
+    targets: tuple[Target, ...] = ()
 
     def depth(self, name: str) -> Depth:
         """Returns the depth of that name."""

@@ -4,7 +4,7 @@ import numpy as np
 
 from tfxfer.data.rows import evenly
 from tfxfer.evaluation.report import MeasuredNumbers, TargetResult
-from tfxfer.scores import resampling
+from tfxfer.scores import counted, resampling
 from tfxfer.tasks import Task
 
 # Of each target, kept in the report for its drawing.
@@ -24,10 +24,7 @@ def measured_numbers(told: np.ndarray, true: np.ndarray, names: tuple[str, ...],
             return np.sqrt(counts @ error**2 / counts.sum(axis=1))
 
         def r2(counts: np.ndarray, error=error, y=y) -> np.ndarray:
-            centred = y - y.mean()  # squares of large numbers would cancel
-            spread = counts @ centred**2 - (counts @ centred) ** 2 / counts.sum(axis=1)
-            left = counts @ error**2
-            return np.where(spread > 0, 1 - left / np.where(spread > 0, spread, 1), 0.0)
+            return counted.r_squared(y[:, None], (y + error)[:, None], counts)[:, 0]
 
         some = evenly(len(y), _POINTS)
         absolute, root, explained = (resampling.of_counts(one, len(y)) for one in (mae, rmse, r2))

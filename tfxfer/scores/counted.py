@@ -47,6 +47,24 @@ def mean_of_present(figures: np.ndarray, labels: np.ndarray, counts: np.ndarray)
     return (figures * present).sum(axis=1) / np.maximum(present.sum(axis=1), 1)
 
 
+def r_squared(true: np.ndarray, told: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns 1 − squared error over that of the mean of a set, at most 1; 0 where all of a set are equal.
+
+    Args:
+        true: `[examples, targets]`; `told` likewise.
+        told: see there.
+        counts: `[sets, examples]`, how often each example counts.
+
+    Returns:
+        float64 `[sets, targets]`.
+    """
+    centred = true - true.mean(axis=0)  # squares of large numbers would cancel
+    squares = counts @ np.square(centred)
+    spread = squares - np.square(counts @ centred) / counts.sum(axis=1, keepdims=True)
+    varies = spread > 1e-12 * squares  # rounding leaves something of what is equal
+    return np.where(varies, 1 - counts @ np.square(told - true) / np.where(varies, spread, 1), 0.0)
+
+
 def weighted_kappa(true: np.ndarray, told: np.ndarray, classes: int, counts: np.ndarray) -> np.ndarray:
     """Returns Cohen's kappa with quadratic weights (Cohen 1968), as scikit-learn's `cohen_kappa_score`.
 

@@ -90,17 +90,10 @@ def agreement(
     """
     generator = np.random.default_rng(seed)
     orders = [labels, *(_shuffled(labels, groups, generator) for _ in range(permutations))]
-    figures = np.array([[_figures(order, near) for near in found] for order in orders])
-    spread = figures.std(axis=0)
-    # Of all, the given labels among them, so that each order is treated alike: what makes the test exact.
-    distinct = (figures - figures.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    highest = distinct.max(axis=(1, 2))
-    # A hair of slack: equal agreements may differ in their last digit.
-    as_high = int((highest[1:] >= highest[0] - 1e-9).sum())
-    at, by_class = np.unravel_index(distinct[0].argmax(), distinct[0].shape)
+    p_value, (at, by_class) = _tested(np.array([[_figures(order, near) for near in found] for order in orders]))
     agree = [_shown(order, found[at], by_class) for order in orders]
     return Learnable(
-        p_value=(1 + as_high) / (1 + permutations),
+        p_value=p_value,
         agreement=float(agree[0]),
         by_chance=float(np.mean(agree[1:])),
         permutations=permutations,
@@ -124,6 +117,77 @@ def _shown(labels: np.ndarray, near: np.ndarray, by_class: bool) -> float:
         return float(agree.mean())
     counts = np.bincount(labels)
     return float((np.bincount(labels, weights=agree)[counts > 0] / counts[counts > 0]).mean())
+
+
+def correlation(
+    found: Sequence[np.ndarray],
+    targets: np.ndarray,
+    permutations: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> Learnable:
+    """Tests whether numbers are like those of nearest neighbours more than shuffled ones are, as `agreement` does.
+
+    What is looked at is the correlation of a target with its mean over the neighbours (but for a factor Moran's I:
+    Moran 1950, "Notes on continuous stochastic phenomena"), of each target and on average.
+
+    Args:
+        found: for each depth, int64 `[examples, k]` of `neighbours.nearest`.
+        targets: float64 `[examples, columns]`; a constant column counts for nothing. Labels of 0 and 1, too: one that
+            is so rare that its neighbours would agree less than once by chance counts in the average alone.
+        permutations: how often examples are shuffled, all targets of one together.
+        seed: of the shuffles.
+        groups: as for `agreement`.
+
+    Returns:
+        The correlation where it stands out most as `agreement`, in [-1, 1]; on average where `each_class_alike`.
+    """
+    generator = np.random.default_rng(seed)
+    deviation = targets.std(axis=0)
+    standard = (targets - targets.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    alone = ~_is_rare(targets, found[0].shape[1])
+    every = np.arange(len(targets))
+    orders = [every, *(_shuffled(every, groups, generator) for _ in range(permutations))]
+    figures = np.array([[_correlations(standard[order], near, alone) for near in found] for order in orders])
+    p_value, (at, column) = _tested(figures)
+    return Learnable(
+        p_value=p_value,
+        agreement=float(figures[0, at, column]),
+        by_chance=float(figures[1:, at, column].mean()),
+        permutations=permutations,
+        each_class_alike=bool(column == alone.sum() and targets.shape[1] > 1),
+    )
+
+
+def _tested(figures: np.ndarray) -> tuple[float, tuple[int, int]]:
+    """Returns the p-value of the first of some orders, and where it stands out most.
+
+    Args:
+        figures: float64 `[orders, depths, figures]`.
+    """
+    spread = figures.std(axis=0)
+    # Of all, the given labels among them, so that each order is treated alike: what makes the test exact.
+    distinct = (figures - figures.mean(axis=0)) / np.where(spread > 1e-12, spread, 1)
+    highest = distinct.max(axis=(1, 2))
+    # A hair of slack: equal agreements may differ in their last digit.
+    as_high = int((highest[1:] >= highest[0] - 1e-9).sum())
+    at, column = np.unravel_index(distinct[0].argmax(), distinct[0].shape)
+    return (1 + as_high) / len(figures), (int(at), int(column))
+
+
+def _correlations(standard: np.ndarray, near: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """Returns the correlation of some standardised columns with their mean over neighbours, then the mean of all."""
+    around = standard[near].mean(axis=1)
+    spread = around.std(axis=0)
+    each = (standard * (around - around.mean(axis=0))).mean(axis=0) / np.where(spread > 1e-9, spread, 1)
+    return np.append(each[alone], each.mean())
+
+
+def _is_rare(targets: np.ndarray, k: int) -> np.ndarray:
+    """Whether a column is a label that so few examples have, or lack, that luck comes in large lumps (`_figures`)."""
+    labels = ((targets == 0) | (targets == 1)).all(axis=0)
+    fewer = np.minimum((targets != 0).sum(axis=0), (targets == 0).sum(axis=0))
+    return labels & (fewer < np.sqrt(len(targets) / k))
 
 
 def _shuffled(labels: np.ndarray, groups: np.ndarray | None, generator: np.random.Generator) -> np.ndarray:

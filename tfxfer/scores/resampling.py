@@ -85,16 +85,36 @@ def of_counts(
         DataError: a figure that is no number.
     """
     inputs.share(confidence, name="confidence")
-    if draws is None:
-        draws = int(np.clip(_MOST_COUNTS // (examples * max(1, work)), _FEWEST, DRAWS))
     if examples < 2:
         alone = float(statistic(np.ones((1, 1)))[0])
         return Estimate(value=alone, low=alone, high=alone)
+    return _estimate(*_figures(statistic, examples, work, draws, seed), examples, confidence)
+
+
+def difference(
+    statistic: Callable[[np.ndarray], np.ndarray], examples: int, *, work: int = 1, seed: int = 0
+) -> tuple[Estimate, float]:
+    """Returns a figure as `of_counts` does, with the probability that it is above 0: the share of draws where it is.
+
+    For what one classifier or regression has more than another on the same examples, at least two.
+    """
+    value, left_out, drawn = _figures(statistic, examples, work, None, seed)
+    above = (drawn > 0).mean() + 0.5 * (drawn == 0).mean()
+    return _estimate(value, left_out, drawn, examples, CONFIDENCE), float(above)
+
+
+def _figures(statistic, examples: int, work: int, draws: int | None, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Returns the figure of all examples, of those without some, and of sets that are drawn."""
+    if draws is None:
+        draws = int(np.clip(_MOST_COUNTS // (examples * max(1, work)), _FEWEST, DRAWS))
     sets = _kept_sets if examples * (draws + _LEFT_OUT) <= _AT_ONCE else _sets
     figures = np.concatenate([statistic(some) for some in sets(examples, draws, seed)])
-    value, left_out, drawn = float(figures[0]), figures[1:-draws], figures[-draws:]
     if not np.isfinite(figures).all():
         raise DataError("the figure is not a number for some sets of examples, so it has no interval.")
+    return float(figures[0]), figures[1:-draws], figures[-draws:]
+
+
+def _estimate(value: float, left_out: np.ndarray, drawn: np.ndarray, examples: int, confidence: float) -> Estimate:
     low, high = accelerated(value, drawn, left_out, examples, confidence=confidence)
     # Where many draws are equal, a percentile may lie beyond the figure itself.
     return Estimate(value=value, low=min(value, low), high=max(value, high))

@@ -108,24 +108,32 @@ def prepare(features: ArrayLike) -> Prepared:
     return Prepared(spectrum.decompose((matrix - mean) / deviation), mean, deviation)
 
 
-def regress(features: ArrayLike | Prepared, targets: ArrayLike, penalties: Sequence[float] = PENALTIES) -> Ridge:
+def regress(
+    features: ArrayLike | Prepared,
+    targets: ArrayLike,
+    penalties: Sequence[float] = PENALTIES,
+    *,
+    groups: ArrayLike | None = None,
+) -> Ridge:
     """Returns the ridge regression whose penalty has the least squared error on left-out examples.
 
     For real-valued and multi-label targets, too; `classify` is for one label of each example.
 
     Args:
         features: `[examples, width]`, or what `prepare` made of them.
-        targets: `[examples]` or `[examples, columns]`.
+        targets: `[examples]` or `[examples, columns]`; what has a larger spread counts more.
         penalties: to choose from, > 0.
+        groups: as for `classify`.
 
     Raises:
-        DataError: other shapes, or NaN.
+        DataError: other shapes, NaN, or one group alone.
         ConfigError: an impossible penalty.
     """
     ready = features if isinstance(features, Prepared) else prepare(features)
     matrix = inputs.targets_of(targets, ready.examples)
     _check(penalties)
-    left_out = [predict_left_out(ready, matrix, penalty) for penalty in penalties]
+    parts = None if groups is None else _parts(groups, ready.examples)
+    left_out = [_predict_left_out(ready, matrix, penalty, parts) for penalty in penalties]
     best = int(np.argmin([((one - matrix) ** 2).mean() for one in left_out]))
     return _fitted(ready, matrix, penalties[best], left_out[best])
 
@@ -167,10 +175,7 @@ def classify(
     parts = None if groups is None else _parts(groups, ready.examples)
     best = None
     for penalty in sorted(penalties, reverse=True):  # of equally good ones the largest
-        if parts is None:
-            left_out = predict_left_out(ready, targets, penalty)
-        else:
-            left_out = predict_parts_left_out(ready, targets, penalty, parts)
+        left_out = _predict_left_out(ready, targets, penalty, parts)
         loss = _cross_entropy(left_out, numbers)
         if best is None or loss < best[0]:
             best = loss, penalty, left_out
@@ -217,6 +222,12 @@ def predict_parts_left_out(
         solved = np.linalg.lstsq(np.eye(len(part)) - hat, residuals[part], rcond=None)[0]
         out[part] = targets[part] - solved
     return out
+
+
+def _predict_left_out(ready: Prepared, targets: np.ndarray, penalty: float, parts: Sequence[np.ndarray] | None):
+    if parts is None:
+        return predict_left_out(ready, targets, penalty)
+    return predict_parts_left_out(ready, targets, penalty, parts)
 
 
 def _weighed(left_out: np.ndarray, targets: np.ndarray, parts: Iterable[np.ndarray] | None) -> np.ndarray:
