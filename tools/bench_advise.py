@@ -14,6 +14,7 @@ import gzip
 import pathlib
 import resource
 
+import bench_coverage
 import bench_regret
 import numpy as np
 import scipy.stats
@@ -22,11 +23,10 @@ from bench_quickstart import Figure, _at_least, _at_most, _equal, _machine, _rep
 from PIL import Image, ImageFilter
 
 from tfxfer.cli import quiet
-from tfxfer.scores import curves, evidence, intervals, neighbours, permutation, ridge, similarity, spectrum
+from tfxfer.scores import curves, evidence, neighbours, permutation, ridge, similarity, spectrum
 
 _LITE0 = "builtin:efficientnet_lite0"
 _SHAPES = {"N>D": (60, 8), "N=D": (50, 50), "N<D": (60, 100), "rank-deficient": (40, 25)}
-_SETS = 2000  # test sets for coverage
 _LEVELS = 9  # of blur, noise and inversion
 
 
@@ -87,40 +87,8 @@ def exact() -> list[Figure]:
 
 
 def coverage() -> list[Figure]:
-    """Draws test sets from a large one, of which the truth is known, and counts the intervals that hold it."""
-    generator = np.random.default_rng(0)
-    labels = generator.choice(5, 200_000, p=[0.4, 0.3, 0.15, 0.1, 0.05])
-    recall = np.array([0.95, 0.9, 0.85, 0.8, 0.7])[labels]
-    first = np.where(generator.random(labels.size) < recall, labels, (labels + 1) % 5)
-    # Another classifier, a little better, that agrees with the first on most examples.
-    other = np.where(generator.random(labels.size) < recall + 0.03, labels, (labels + 1) % 5)
-    second = np.where(generator.random(labels.size) < 0.5, first, other)
-    right = [first == labels, second == labels]
-    kinds = {
-        "accuracy": (right[0].mean(), lambda at: intervals.accuracy(first[at], labels[at])),
-        "balanced accuracy": (
-            np.mean([right[0][labels == one].mean() for one in range(5)]),
-            lambda at: intervals.balanced_accuracy(first[at], labels[at]),
-        ),
-        "paired difference": (
-            right[1].mean() - right[0].mean(),
-            lambda at: intervals.paired(right[0][at], right[1][at]).difference,
-        ),
-        "macro F1": (_macro_f1(first, labels), lambda at: intervals.macro_f1(_confusion(first[at], labels[at]))),
-        "bootstrap of macro F1": (
-            _macro_f1(first, labels),
-            lambda at: intervals.bootstrap(
-                lambda some: _macro_f1(first[at[some]], labels[at[some]]), at.size, draws=400
-            ),
-        ),
-    }
-    figures = []
-    for name, (truth, interval) in kinds.items():
-        for examples in (200, 1000):
-            found = [interval(generator.integers(0, labels.size, examples)) for _ in range(_SETS)]
-            figures.append(_covered(f"{name}, {examples} examples", found, truth))
-    runs = [intervals.mean(generator.normal(0.9, 0.01, 5)) for _ in range(_SETS)]
-    return [*figures, _covered("mean of 5 runs", runs, 0.9)]
+    """Draws test sets of which the truth is known, and counts the intervals that hold it; other seeds by its own."""
+    return list(bench_coverage.coverage())
 
 
 def domains() -> list[Figure]:
@@ -260,20 +228,6 @@ def _fixed_point(features: np.ndarray, target: np.ndarray) -> float:
 
 def _largest(found: dict[str, float], name: str, value: float) -> None:
     found[name] = max(found[name], float(value))
-
-
-def _covered(name: str, found: list[intervals.Estimate], truth: float) -> Figure:
-    share = np.mean([one.low <= truth <= one.high for one in found])
-    return Figure(f"coverage, {name}, %", f"{100 * share:.1f}", "93 to 97", 0.93 <= share <= 0.97)
-
-
-def _macro_f1(predicted: np.ndarray, labels: np.ndarray) -> float:
-    counts = _confusion(predicted, labels)
-    return float(np.mean(2 * np.diag(counts) / np.maximum(1, counts.sum(axis=0) + counts.sum(axis=1))))
-
-
-def _confusion(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return np.bincount(5 * labels + predicted, minlength=25).reshape(5, 5)
 
 
 def _regret(features: tuple[np.ndarray, ...], labels: np.ndarray, count: int, seed: int) -> float:

@@ -78,7 +78,7 @@ def test_intervals_hold_what_they_say():
 
 
 def test_intervals_of_what_is_biased_hold_what_they_say():
-    """Mean F1 of three classes, one of which has about ten of 150 examples; percentiles leave out twice as many."""
+    """Mean F1 of three classes, one of which has about ten of 150 examples."""
     share, recall = np.array([0.6, 0.33, 0.07]), np.array([0.95, 0.9, 0.6])
     cells = np.zeros((3, 3))
     for one in range(3):
@@ -91,14 +91,14 @@ def test_intervals_of_what_is_biased_hold_what_they_say():
 
     generator, held, tails = np.random.default_rng(0), 0, [0, 0]
     truth = f1(cells)[0]
-    for _ in range(400):
+    for _ in range(200):
         cell = np.eye(9)[generator.choice(9, 150, p=cells.ravel())]
         found = resampling.of_counts(lambda counts, cell=cell: f1(counts @ cell), 150)
         held += found.low <= truth <= found.high
         tails[0] += truth < found.low
         tails[1] += truth > found.high
-    assert 0.925 <= held / 400 <= 0.98
-    assert max(tails) <= 18  # 2.5 % of 400 and 2.5 standard errors
+    assert 0.91 <= held / 200 <= 0.985
+    assert max(tails) <= 10  # 2.5 % of 200 and 2.5 standard errors
 
 
 def test_each_set_is_whole_or_lacks_some():
