@@ -76,6 +76,12 @@ def clean(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
+def drawn_name(name: str, most: int = 18) -> str:
+    """Returns a name as drawings take it: short, `$` begins no formula, and no control characters."""
+    text = clean(name if len(name) <= most else name[: most - 1] + "…")
+    return text.replace("$", r"\$")
+
+
 def size_text(number: float) -> str:
     """Returns a number of bytes with its unit: `13.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

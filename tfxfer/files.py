@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tfxfer.errors import WorkdirError
+from tfxfer.errors import ConfigError, WorkdirError
 
 Path = str | os.PathLike
 # Begins the name of everything that is written beside its place.
@@ -34,6 +34,20 @@ def write_text(path: Path, text: str) -> None:
     path = pathlib.Path(path)
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def check_page(path: Path, *, flag: str = "--html", overwrite: bool = False) -> None:
+    """Refuses what is no name of an HTML file, or one that is there, before what is to be written there is made.
+
+    Raises:
+        ConfigError: it does not end in `.html`.
+        WorkdirError: it exists.
+    """
+    path = pathlib.Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"{flag}={path} is no HTML file. Write {flag}=report.html.")
+    if path.exists() and not overwrite:
+        raise WorkdirError(f"{path} exists and is not overwritten. Write --overwrite, or choose another name.")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -50,6 +50,21 @@ def test_a_file_that_exists_is_refused_before_anything_is_measured(ask, tmp_path
     assert "exists and is not overwritten" in errors
 
 
+def test_it_writes_a_page_where_there_is_none(ask, tmp_path):
+    page = tmp_path / "advice.html"
+    code, shown, errors = ask(f"--html={page}")
+    assert (code, errors) == (0, "")
+    assert f"page: {page}" in shown
+    assert "<h2>What to do</h2>" in page.read_text()
+    page.write_text("mine")
+    code, shown, errors = ask(f"--html={page}")
+    assert (code, shown, page.read_text()) == (1, "", "mine")
+    assert "exists and is not overwritten. Write --overwrite" in errors
+    assert ask("--html=advice.txt")[2].strip().endswith("is no HTML file. Write --html=report.html.")
+    assert ask(f"--html={page}", "--overwrite")[0] == 0
+    assert "<h2>What to do</h2>" in page.read_text()
+
+
 def _arrays(meaning: bool, examples: int = 90) -> tuple[np.ndarray, np.ndarray]:
     """Pictures of two brightnesses; the labels are these, or have nothing to do with them."""
     generator = np.random.default_rng(0)

@@ -33,8 +33,8 @@ def _facts(advice: Advice) -> list[str]:
     some = f", {advice.copies:,} of them copies of others, which were left out" if advice.copies else ""
     some += "" if measured.examples == single else f", of which {measured.examples:,} were drawn"
     rows = [
-        f"data        {clean(data.source)}: {data.train_examples:,} training examples{some}, {_classes(data)}",
-        *_groups(measured),
+        f"data        {clean(data.source)}: {data.train_examples:,} training examples{some}, {classes_of(data)}",
+        *(f"groups      {text}" for text in groups_of(measured)),
         f"backbone    {clean(advice.backbone)} at {measured.image_size}×{measured.image_size} pixels",
         f"labels      {wording.agreement(measured)}; p = {measured.learnable.p_value:.2g} for labels without meaning",
         f"without it  {wording.without_looking(measured)}, 16×16 pixels "
@@ -48,7 +48,8 @@ def _facts(advice: Advice) -> list[str]:
     return rows
 
 
-def _classes(data: DataFacts) -> str:
+def classes_of(data: DataFacts) -> str:
+    """Returns how many classes, labels or targets there are, and which has fewest examples."""
     if data.task.kind == "regression":
         return data.task.answers(len(data.class_names))
     fewest = min(data.train_counts)
@@ -56,10 +57,11 @@ def _classes(data: DataFacts) -> str:
     return f"{data.task.answers(len(data.class_names))}; fewest {fewest:,}, of {clean(smallest)}"
 
 
-def _groups(measured: Measurements) -> list[str]:
+def groups_of(measured: Measurements) -> list[str]:
+    """Returns how many groups there are and what follows from it; nothing where there are none."""
     if measured.groups is None:
         return []
-    return [f"groups      {measured.groups:,}, each left out as one; intervals, which count images, are too narrow"]
+    return [f"{measured.groups:,}, each left out as one; intervals, which count images, are too narrow"]
 
 
 def _depths(measured: Measurements) -> list[str]:

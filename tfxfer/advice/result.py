@@ -1,8 +1,12 @@
 """What was measured about some data and a backbone, and what follows from it. Values only."""
 
 import dataclasses
+import os
+import pathlib
 from typing import Literal
 
+from tfxfer import files
+from tfxfer.errors import WorkdirError
 from tfxfer.facts import DataFacts
 from tfxfer.scores import Compared, Divergence, Estimate, Forecast, Learnable
 
@@ -219,3 +223,27 @@ class Advice:
         from tfxfer.advice.page import page
 
         return page(self)
+
+    def plot(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Writes the drawing of every depth as PNG.
+
+        Raises:
+            WorkdirError: the file is there and may not be overwritten, or cannot be written.
+        """
+        from tfxfer.advice import plots
+
+        if pathlib.Path(path).exists() and not overwrite:
+            raise WorkdirError(f"{path} exists and is not overwritten. Choose another name, or write overwrite=True.")
+        with files.replacing(path, overwrite=overwrite) as beside:
+            beside.write_bytes(plots.depths(self))
+
+    def save_page(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Writes everything as one HTML file, as `tfxfer advise --html` does.
+
+        Raises:
+            ConfigError: the file is not called as one.
+            WorkdirError: it is there and may not be overwritten, or cannot be written.
+        """
+        from tfxfer.advice import html_page
+
+        html_page.write(self, pathlib.Path(path), overwrite=overwrite)

@@ -5,7 +5,7 @@ import pathlib
 from tfxfer import checks, files
 from tfxfer.cli import quiet
 from tfxfer.cli.command import Command, Values
-from tfxfer.errors import ConfigError, WorkdirError, suggest
+from tfxfer.errors import ConfigError, suggest
 
 
 def _data(values: Values) -> int:
@@ -21,11 +21,9 @@ def _data(values: Values) -> int:
 def _check(values: Values) -> int:
     recipe = values.recipe()
     output = pathlib.Path(values.given["output"]) if "output" in values.given else None
-    if output and output.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--output={output} is no HTML file. Write --output=report.html.")
     overwrite = values.is_on("overwrite")
-    if output and output.exists() and not overwrite:
-        raise WorkdirError(f"{output} exists and is not overwritten. Write --overwrite, or choose another name.")
+    if output:
+        files.check_page(output, flag="--output", overwrite=overwrite)
     from tfxfer import inspection  # which loads NumPy
 
     inspected, found = inspection.inspect(recipe.data, seed=recipe.seed)

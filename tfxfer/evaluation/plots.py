@@ -9,7 +9,7 @@ import matplotlib.ticker
 import numpy as np
 
 from tfxfer import files
-from tfxfer.display import clean
+from tfxfer.display import drawn_name
 from tfxfer.evaluation.report import AnyMeasured, Measured, MeasuredLabels, MeasuredNumbers
 from tfxfer.training import EpochRecord, History
 
@@ -39,7 +39,7 @@ def draw_scatter(measured: MeasuredNumbers, path: pathlib.Path) -> None:
         axes.plot(true, told, ".", color=_BLUE, alpha=0.5)
         ends = [min(true), max(true)]
         axes.plot(ends, ends, color=_GREY, linewidth=1)
-        axes.set(xlabel="true", ylabel="predicted", title=f"{_shorten(target.name)}: R² {target.r2:.3f}")
+        axes.set(xlabel="true", ylabel="predicted", title=f"{drawn_name(target.name)}: R² {target.r2:.3f}")
         axes.grid(alpha=0.25)
     _save(figure, path)
 
@@ -52,7 +52,7 @@ def draw_labels(measured: MeasuredLabels, path: pathlib.Path) -> None:
     axes = figure.add_subplot()
     places = range(len(shown))
     axes.barh(places, [result.average_precision for result in shown], color=_BLUE)
-    axes.set_yticks(places, [f"{_shorten(result.name)} ({result.examples})" for result in shown])
+    axes.set_yticks(places, [f"{drawn_name(result.name)} ({result.examples})" for result in shown])
     axes.set(xlim=(0, 1), xlabel="average precision", title=f"{measured.examples:,} test examples")
     axes.grid(alpha=0.25, axis="x")
     _save(figure, path)
@@ -73,7 +73,7 @@ def draw_confusion(measured: Measured, path: pathlib.Path) -> None:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
     ticks = range(len(names))
-    labels = [_shorten(name) for name in names]
+    labels = [drawn_name(name) for name in names]
     axes.set_xticks(
         ticks,
         labels,
@@ -125,16 +125,10 @@ def _mark_stages(axes, history: History) -> None:
             axes.axvline(start - 0.5, color=_GREY, linestyle=":", linewidth=1)
         if len(history.stages) > 1:
             axes.annotate(
-                f" {_shorten(stage.name)}", (start - 0.5, 1), xycoords=("data", "axes fraction"), va="top",
+                f" {drawn_name(stage.name)}", (start - 0.5, 1), xycoords=("data", "axes fraction"), va="top",
                 fontsize=8, color=_GREY,
             )  # fmt: skip
         start += len(stage.epochs)
-
-
-def _shorten(name: str) -> str:
-    # `$` would begin a formula, and fonts have no control characters.
-    text = clean(name if len(name) <= 18 else name[:17] + "…")
-    return text.replace("$", r"\$")
 
 
 def _percent(measured: Measured) -> str:
