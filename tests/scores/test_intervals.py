@@ -100,11 +100,28 @@ def test_confidence_is_a_share():
 
 
 def test_balanced_difference_is_the_mean_over_classes():
+    """The first has all of the 90 of a class right and none of the 10 of the other, the second 9 of 10 of each."""
     labels = np.repeat([0, 1], [90, 10])
     first, second = np.arange(100) < 90, np.arange(100) % 10 < 9
     found = intervals.balanced_difference(first, second, labels)
     assert found.value == pytest.approx((-0.1 + 0.9) / 2)
-    each = [intervals.paired(first[labels == one], second[labels == one]).difference for one in (0, 1)]
-    half = np.hypot(*(one.high - one.value for one in each)) / 2
-    assert found.high == pytest.approx(found.value + half)
-    assert found.low < 0.4 < found.high
+    # Of one of them all recalls are equal, so nothing is known to be shared: distances add up as squares.
+    all_of, some_of, few = intervals.share(90, 90), intervals.share(81, 90), intervals.share(9, 10)
+    none_of = intervals.share(0, 10)
+    above = np.linalg.norm([some_of.high - 0.9, 1 - all_of.low, few.high - 0.9, 0 - none_of.low]) / 2
+    below = np.linalg.norm([0.9 - some_of.low, all_of.high - 1, 0.9 - few.low, none_of.high]) / 2
+    assert (found.low, found.high) == pytest.approx((found.value - below, found.value + above))
+
+
+def test_what_two_have_right_together_makes_their_difference_certain():
+    """Of one class: 60 both, 20 the first alone, 10 the second alone, 10 neither; φ by hand."""
+    first = np.repeat([True, True, False, False], [60, 20, 10, 10])
+    second = np.repeat([True, False, True, False], [60, 20, 10, 10])
+    found = intervals.balanced_difference(first, second, np.zeros(100, int))
+    p, q, phi = intervals.share(80, 100), intervals.share(70, 100), 0.04 / np.sqrt(0.16 * 0.21)
+    a, b = 0.7 - q.low, p.high - 0.8
+    assert found.low == pytest.approx(-0.1 - np.sqrt(a**2 - 2 * phi * a * b + b**2))
+    a, b = q.high - 0.7, 0.8 - p.low
+    assert found.high == pytest.approx(-0.1 + np.sqrt(a**2 - 2 * phi * a * b + b**2))
+    with pytest.raises(DataError, match="are no pairs"):
+        intervals.balanced_difference([], [], [])

@@ -126,7 +126,9 @@ def accelerated(
     """Returns the ends of the BCa interval, expanded for few examples.
 
     The expansion is that of Hesterberg 2015, "What teachers should know about the bootstrap": by the root of n/(n−1),
-    and by Student's quantile in place of the normal's.
+    and by Student's quantile in place of the normal's. Its degrees of freedom are those of the variance of what single
+    examples move (Satterthwaite 1946): n − 1 where all move alike; where a dozen examples of a rare label move most,
+    about a dozen.
 
     Args:
         value: the figure of all examples.
@@ -135,19 +137,29 @@ def accelerated(
         examples: how many there are, ≥ 2.
         confidence: share of such intervals that hold the truth.
     """
-    wide = scipy.stats.t.ppf(0.5 + confidence / 2, examples - 1) * np.sqrt(examples / (examples - 1))
     # Draws that give the figure itself, but for rounding, count half.
     same = np.isclose(drawn, value, rtol=1e-9, atol=1e-12)
     below = ((drawn < value) & ~same).mean() + 0.5 * same.mean()
     bias = scipy.stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
     moves = left_out.mean() - left_out
     spread = (moves**2).sum()
+    wide = scipy.stats.t.ppf(0.5 + confidence / 2, _freedom(moves, examples)) * np.sqrt(examples / (examples - 1))
     acceleration = (moves**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
     ends = bias + np.array([-wide, wide])
     tails = scipy.stats.norm.cdf(bias + ends / np.maximum(1 - acceleration * ends, 0.1))
     # Of the definitions of a quantile the one that draws, however few, exceed as often as they should.
     low, high = np.quantile(drawn, tails, method="weibull")
     return float(low), float(high)
+
+
+def _freedom(moves: np.ndarray, examples: int) -> float:
+    """Returns the degrees of freedom of a variance from how far each example, or group of some, moves the figure."""
+    spread = (moves**2).mean()
+    if not spread > 0:
+        return examples - 1
+    # A sum over a group is nearer to normal than what it sums: its excess is smaller by the size of the group.
+    excess = examples / len(moves) * ((moves**4).mean() / spread**2 - 3)
+    return float(np.clip(2 * examples / max(2 + excess, 1e-9), 1, examples - 1))
 
 
 def _sets(examples: int, draws: int, seed: int) -> Iterator[np.ndarray]:
