@@ -169,16 +169,41 @@ def noise() -> list[Figure]:
     """Shuffles labels, which then mean nothing, and counts how often it is said so."""
     images, labels = _digits(300)
     features = _features(images)
-    generator = np.random.default_rng(0)
-    values = [
-        permutation.learnable(features, generator.permutation(labels), permutations=199, seed=seed).p_value
+    near, generator = [neighbours.nearest(one)[0] for one in features], np.random.default_rng(0)
+    values = [permutation.agreement(near, generator.permutation(labels), 199, seed).p_value for seed in range(100)]
+    meant = permutation.learnable(features, labels).p_value
+    rare = [[_p_value_of_rare(seed, shift) for seed in range(100)] for shift in (0.0, 4.0)]
+    numbers = [
+        permutation.correlation(near, generator.permutation(_as_numbers(labels)), 199, seed).p_value
         for seed in range(100)
     ]
-    meant = permutation.learnable(features, labels).p_value
     return [
-        _at_most("share of shuffled labels with p ≤ 0.05, of 100", float(np.mean(np.array(values) <= 0.05)), 0.11),
+        _at_most("share of shuffled labels with p ≤ 0.05, of 100", _share(values, 0.05), 0.11),
         _at_most("p-value of the digits' own labels", meant, 0.001),
+        _at_most("a rare class without meaning, share with p ≤ 0.05, of 100", _share(rare[0], 0.05), 0.11),
+        _at_most("a rare class alone with a meaning, share called noise, of 100", 1 - _share(rare[1], 0.01), 0.05),
+        _at_most("numbers without meaning, share with p ≤ 0.05, of 100", _share(numbers, 0.05), 0.11),
     ]
+
+
+def _p_value_of_rare(seed: int, shift: float) -> float:
+    """Returns the p-value of three classes in 64 features; the third, 12 of 300 examples, is moved along one."""
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.repeat([0, 1, 2], [170, 118, 12]))
+    depths = []
+    for _ in range(4):
+        depths.append(generator.normal(size=(300, 64)))
+        depths[-1][:, 0] += shift * (labels == 2)
+    return permutation.learnable(depths, labels, permutations=199, seed=1000 + seed).p_value
+
+
+def _as_numbers(labels: np.ndarray) -> np.ndarray:
+    """Returns digits as two numbers each, float64 `[examples, 2]`."""
+    return np.stack([labels, labels % 3], axis=1).astype(np.float64)
+
+
+def _share(p_values: list[float], limit: float) -> float:
+    return float(np.mean(np.array(p_values) <= limit))
 
 
 def seconds() -> list[Figure]:
