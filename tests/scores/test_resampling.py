@@ -37,7 +37,7 @@ def test_a_label_that_a_set_lacks_does_not_count_there():
 
 def test_the_ends_by_hand():
     """Of 999 draws a third lie below the figure, and one of three examples moves it by 2, the others by -1 each."""
-    # Kurtosis: (16 + 1 + 1) / 3 / 2², which is 1.5; the variance has 2·3 / (2 + 1.5 − 3) degrees of freedom, 2 at most.
+    # Moves have two values, so the variance follows from the mean: 2 degrees of freedom, as many as there can be.
     drawn, wide = np.arange(1.0, 1000), scipy.stats.t.ppf(0.975, 2) * np.sqrt(3 / 2)
     low, high = resampling.accelerated(333.5, drawn, np.array([-2.0, 1, 1]), 3)
     bias, acceleration = scipy.stats.norm.ppf(333 / 999), (8 - 1 - 1) / (6 * 6**1.5)
@@ -52,6 +52,8 @@ def test_few_that_move_the_figure_leave_few_degrees_of_freedom():
     assert resampling._freedom(np.repeat([1.0, -1], 500), 1000) == 999
     ten = np.repeat([1.0, -1, 0], [5, 5, 990])  # kurtosis 100
     assert resampling._freedom(ten, 1000) == pytest.approx(2000 / 99)
+    share = np.repeat([-0.01, 0.99], [990, 10])  # two values: the acceleration tells all
+    assert resampling._freedom(share, 1000) == 999
     assert resampling._freedom(np.zeros(9), 9) == 8
     # Sums of five have a fifth of the excess.
     generator = np.random.default_rng(0)

@@ -127,8 +127,8 @@ def accelerated(
 
     The expansion is that of Hesterberg 2015, "What teachers should know about the bootstrap": by the root of n/(n−1),
     and by Student's quantile in place of the normal's. Its degrees of freedom are those of the variance of what single
-    examples move (Satterthwaite 1946): n − 1 where all move alike; where a dozen examples of a rare label move most,
-    about a dozen.
+    examples move (Satterthwaite 1946), but for what goes with the figure itself, which the acceleration is about: n − 1
+    where all move alike; where a dozen examples of a rare label move most, about a dozen.
 
     Args:
         value: the figure of all examples.
@@ -157,9 +157,11 @@ def _freedom(moves: np.ndarray, examples: int) -> float:
     spread = (moves**2).mean()
     if not spread > 0:
         return examples - 1
-    # A sum over a group is nearer to normal than what it sums: its excess is smaller by the size of the group.
-    excess = examples / len(moves) * ((moves**4).mean() / spread**2 - 3)
-    return float(np.clip(2 * examples / max(2 + excess, 1e-9), 1, examples - 1))
+    # A sum over a group is nearer to normal than what it sums: its excess, and its squared skewness, are smaller by the
+    # size of the group.
+    excess, skewness = (moves**4).mean() / spread**2 - 3, (moves**3).mean() / spread**1.5
+    left = 2 + examples / len(moves) * (excess - skewness**2)
+    return float(np.clip(2 * examples / max(left, 1e-9), 1, examples - 1))
 
 
 def _sets(examples: int, draws: int, seed: int) -> Iterator[np.ndarray]:
