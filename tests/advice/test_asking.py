@@ -203,6 +203,13 @@ def test_numbers_are_told_by_ridge_alone_in_the_units_of_the_user():
     assert values.from_json(Advice, values.to_json(found)) == found
 
 
+def test_numbers_do_not_race():
+    told = []
+    recipe = tfxfer.Recipe(backbone="tiny:cnn", image_size=24, data=tfxfer.Data(task="regression"), budget=5.0)
+    assert tfxfer.advise(recipe, data=_numbers(examples=60), show=told.append).race is None
+    assert "no race: it compares shares of right answers, which are for classes" in told
+
+
 def test_numbers_without_meaning_are_said_to_be_noise():
     found = _advise(_numbers(meaning=False), data=tfxfer.Data(task="regression"))
     assert (found.verdict, found.stages) == ("nothing_learnable", "")

@@ -4,7 +4,6 @@ import dataclasses
 import html.parser
 import io
 import re
-import types
 
 import numpy as np
 import PIL.Image
@@ -13,7 +12,7 @@ import sample_facts
 import sample_measurements as made_up
 
 from tfxfer.advice import concluding, html_page, plots
-from tfxfer.advice.result import Advice, Target
+from tfxfer.advice.result import Advice, Candidate, LeftOut, Race, Target
 from tfxfer.errors import ConfigError, WorkdirError
 from tfxfer.scores import Divergence
 
@@ -146,21 +145,21 @@ def test_numbers_and_labels_have_a_line_each_and_no_forecast():
     assert "average precision 90.0 % (88.0 to 92.0 %); 12.5 % have it" in page
 
 
-def _race() -> types.SimpleNamespace:
-    one = types.SimpleNamespace(
+def _race() -> Race:
+    one = Candidate(
         name="head", words="the head", change="--stages=<b>", accuracy=made_up.estimate(0.9), seconds=3.0,
         whole_seconds=30.0, share=0.5, rung=2, reason="small", why_not="",
     )  # fmt: skip
-    other = types.SimpleNamespace(**{**vars(one), "name": "full", "why_not": "behind at the first rung"})
-    return types.SimpleNamespace(
-        candidates=(one, other), left_out=(types.SimpleNamespace(name="scratch", reason="70 examples"),),
-        winner="head", runner_up="full", runner_up_is_better=0.25, examples=60, trained_on=150, shares=(0.25, 0.5),
-        budget=20.0, seconds=7.0, predicted_seconds=9.0, ended="the winner is clear",
+    other = dataclasses.replace(one, name="full", why_not="behind at the first rung")
+    return Race(
+        candidates=(one, other), left_out=(LeftOut(name="scratch", reason="70 examples"),), winner="head",
+        runner_up="full", runner_up_is_better=0.25, examples=60, trained_on=150, shares=(0.25, 0.5), budget=20.0,
+        seconds=7.0, predicted_seconds=9.0, ended="the winner is clear",
     )  # fmt: skip
 
 
 def test_a_race_is_told_where_there_was_one():
-    page = html_page.html_page(types.SimpleNamespace(**{**vars(_advice()), "race": _race()}))
+    page = html_page.html_page(dataclasses.replace(_advice(), race=_race()))
     for text in (
         "head: the head",
         "--stages=&lt;b&gt;",

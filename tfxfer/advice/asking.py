@@ -85,6 +85,9 @@ def _raced(advice: Advice, prepared: pipeline.Prepared, clock, show) -> Advice:
     if advice.verdict in ("nothing_learnable", "easy"):
         show("no race: " + ("nothing is learnable" if advice.verdict == "nothing_learnable" else "any method will do"))
         return advice
+    if measured.metric != "accuracy":
+        show("no race: it compares shares of right answers, which are for classes")
+        return advice
     found, left_out = candidates.strategies(
         measured, prepared.backbone.facts.card, recipe.weights, examples=advice.data.train_examples
     )

@@ -40,7 +40,7 @@ def html_page(advice: Advice) -> str:
     return environment.from_string(_PAGE).render(
         advice=advice,
         measured=measured,
-        race=getattr(advice, "race", None),
+        race=advice.race,
         facts=_facts(advice),
         table=_table(measured),
         several=sum(here for _, cells in _table(measured) for _, here in cells) > 1,
