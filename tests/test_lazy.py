@@ -7,12 +7,13 @@ import sys
 import pytest
 
 import tfxfer
-from tfxfer import activations, advice, backbones, lazy
+from tfxfer import activations, advice, backbones, comparison, lazy
 
 ROOT = pathlib.Path(tfxfer.__file__).parent
 HOMES = [("tfxfer", name, home) for name, home in tfxfer._HOMES.items()]
 HOMES += [("tfxfer.backbones", name, home) for name, home in backbones._HOMES.items()]
 HOMES += [("tfxfer.advice", name, home) for name, home in advice._HOMES.items()]
+HOMES += [("tfxfer.comparison", name, home) for name, home in comparison._HOMES.items()]
 HOMES += [("tfxfer.activations", name, home) for name, home in activations._HOMES.items()]
 
 

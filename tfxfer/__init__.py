@@ -35,6 +35,7 @@ _HOMES = {
     "batch_norm_momentum": "tfxfer.models.batch_norm",
     "cached_prefix": "tfxfer.activations.prefix",
     "check_pixel_scale": "tfxfer.pixels",
+    "compare": "tfxfer.comparison",
     "export_hub": "tfxfer.export.hub",
     "find_learning_rate": "tfxfer.lr_finder.sweep",
     "freeze": "tfxfer.models.freezing",

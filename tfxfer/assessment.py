@@ -97,7 +97,7 @@ def open_examples(
     recipe = _recipe(bundle)
     if recipe.data.source == "arrays:":
         raise BundleError("this bundle was trained on arrays of a Python program. Give labelled images: --data=…")
-    examples = data.open_data(recipe.data, seed=recipe.seed)
+    examples = data.open_data(recipe.data, seed=recipe.split_seed)
     planned = files.read_json(bundle.folder / "plan.json")["what"]["data"]
     if examples.facts.fingerprint != planned:
         raise BundleError(

@@ -81,7 +81,7 @@ def draw(recipe: recipes.Recipe, output: pathlib.Path, *, columns: int = 8, show
     if output.exists() and not overwrite:
         raise WorkdirError(f"{output} exists and is not overwritten. Choose another --output, or write --overwrite.")
     checks.check_recipe(recipe)
-    examples = data.open_data(recipe.data, seed=recipe.seed)
+    examples = data.open_data(recipe.data, seed=recipe.split_seed)
     card = backbones.inspect(
         recipe.backbone.handle,
         weights=recipe.weights,

@@ -21,6 +21,7 @@ from tfxfer import (
     files,
     models,
     plans,
+    prediction,
     recipes,
     runtime,
     training,
@@ -162,7 +163,7 @@ def prepare(
     machine = _machine(recipe.running, workers)
     deterministic, _ = plans.choose_determinism(recipe.running, machine)
     runtime.make_reproducible(recipe.seed, deterministic=deterministic)
-    examples = examples_of.open_data(recipe.data, seed=recipe.seed, data=data, class_names=class_names)
+    examples = examples_of.open_data(recipe.data, seed=recipe.split_seed, data=data, class_names=class_names)
     if opened is not None:
         opened(examples.facts)
     backbone = load_backbone(recipe, examples.facts)
@@ -319,7 +320,7 @@ def _begin(asked: recipes.Recipe, prepared: Prepared, workdir: pathlib.Path) -> 
 
 def _finish(model, prepared: Prepared, pixels, history: training.History, workdir: pathlib.Path, start) -> Report:
     """Measures what has been trained, writes the report and, where it is good enough, the bundle."""
-    report = _measure(model, prepared, pixels, history)
+    report = _measure(model, prepared, pixels, history, workdir / "report")
     evaluation.draw(report.test, workdir / "report")
     evaluation.draw_curves(report.history, workdir / "report" / "curves.png")
     report = dataclasses.replace(report, seconds=time.monotonic() - start)
@@ -387,12 +388,18 @@ def _in_float32(model: keras.Model) -> keras.Model:
         return backbones.in_precision(model, "float32")[0]
 
 
-def _measure(model, prepared: Prepared, pixels, history: training.History) -> Report:
+def _measure(model, prepared: Prepared, pixels, history: training.History, folder: pathlib.Path) -> Report:
+    """Returns what was measured, and lists in `folder` what is told of each test example."""
     examples, plan, facts = prepared.examples, prepared.plan, prepared.backbone.facts
+    class_names, task = plan.what.class_names, plan.what.task
 
-    def result(split: int) -> evaluation.Measured:
+    def result(split: int) -> evaluation.AnyMeasured:
         rows = examples.rows(pixels, split)
-        return evaluation.measure(model, rows, plan.what.class_names, batch_size=plan.what.batch_size)
+        logits = prediction.logits(model, rows, batch_size=plan.what.batch_size)
+        if split == examples_of.TEST:
+            names = [examples.pictures.name(index) for index in rows.places]
+            evaluation.write_told(folder, names, logits, rows.labels, class_names, task)
+        return evaluation.compare(logits, rows.labels, class_names, task)
 
     stages = tuple(
         evaluation.StageSeconds(name=record.name, seconds=record.seconds, expected=expected)

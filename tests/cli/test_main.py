@@ -12,19 +12,22 @@ from tfxfer.cli import command, export, main, train
 from tfxfer.errors import DataError, VerificationError
 from tfxfer.recipes import Data, Export, Recipe, Running
 
-COMMANDS = ("train", "plan", "advise", "lr-find", "evaluate", "predict", "export", "backbones", "cache", "data")
+COMMANDS = (
+    *("train", "plan", "advise", "compare", "lr-find"),
+    *("evaluate", "predict", "export", "backbones", "cache", "data"),
+)
 DATA = "--data=folder:photos"
 # Command lines that say something impossible, and what must be in the answer.
 MISTAKES = [
     (
         ["trian"],
-        "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, advise, lr-find, evaluate, predict, "
-        "export, backbones, cache, data.",
+        "there is no command 'trian'. Did you mean 'train'? Commands: train, plan, advise, compare, lr-find, evaluate, "
+        "predict, export, backbones, cache, data.",
     ),
     (
         ["--data=folder:photos"],
-        "there is no command '--data=folder:photos'. Commands: train, plan, advise, lr-find, evaluate, predict, "
-        "export, backbones, cache, data.",
+        "there is no command '--data=folder:photos'. Commands: train, plan, advise, compare, lr-find, evaluate, "
+        "predict, export, backbones, cache, data.",
     ),
     (["train", DATA], "--workdir is missing. Write --workdir=runs/photos."),
     (["train", "--workdir=runs/photos"], "the recipe names no data. Write --data=folder:photos."),

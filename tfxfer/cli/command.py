@@ -216,8 +216,11 @@ class Values:
             raise ConfigError(f"--{switch}={text} is neither true nor false. Write --{switch}.")
         return text == "true"
 
-    def recipe(self) -> Recipe:
+    def recipe(self, config_file: str | None = None) -> Recipe:
         """Returns the recipe of the config file, the flags and the overrides, in that order.
+
+        Args:
+            config_file: None for that of --config.
 
         Raises:
             ConfigError: one of them cannot be.
@@ -227,7 +230,7 @@ class Values:
             for name, text in self.given.items()
             if name in RECIPE_FLAGS
         ]
-        recipe = config.read_recipe(self.given.get("config"), [*short, *self.overrides])
+        recipe = config.read_recipe(config_file or self.given.get("config"), [*short, *self.overrides])
         if recipe.data.source == "arrays:":
             raise ConfigError("the recipe names no data. Write --data=folder:photos.")
         return recipe

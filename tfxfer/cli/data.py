@@ -26,7 +26,7 @@ def _check(values: Values) -> int:
         files.check_page(output, flag="--output", overwrite=overwrite)
     from tfxfer import inspection  # which loads NumPy
 
-    inspected, found = inspection.inspect(recipe.data, seed=recipe.seed)
+    inspected, found = inspection.inspect(recipe.data, seed=recipe.split_seed)
     judged = inspection.findings(inspected, recipe.data)
     print(inspection.text_page(inspected, judged), end="")
     pairs = inspection.shown_pairs(inspected)

@@ -22,6 +22,7 @@ _COMMANDS = {
     "train": "fine-tune a pretrained network on labelled images, measure it, write a bundle",
     "plan": "show what train would do, without training",
     "advise": "measure what transfer learning is worth on some images, before anything trains",
+    "compare": "train pretrained against from scratch, or any recipes, on the same examples with several seeds",
     "lr-find": "suggest a learning rate for a stage of the plan",
     "evaluate": "measure a bundle on labelled images",
     "predict": "label images with a bundle",

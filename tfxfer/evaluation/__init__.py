@@ -19,10 +19,12 @@ from tfxfer.evaluation.report import (
     TargetResult,
     Trained,
 )
+from tfxfer.evaluation.told import TOLD, Told, read_told, write_told
 from tfxfer.evaluation.words import headline, lines_of, worst
 
 __all__ = [
     "BAD_IMAGES",
+    "TOLD",
     "AnyMeasured",
     "ClassResult",
     "LabelResult",
@@ -36,6 +38,7 @@ __all__ = [
     "Report",
     "StageSeconds",
     "TargetResult",
+    "Told",
     "Trained",
     "bad_images_listed",
     "compare",
@@ -46,6 +49,8 @@ __all__ = [
     "headline",
     "lines_of",
     "measure",
+    "read_told",
     "too_low",
     "worst",
+    "write_told",
 ]

@@ -3,7 +3,7 @@
 from tfxfer.plans.augmentation import choose_augment
 from tfxfer.plans.imbalance import ImbalancePlan
 from tfxfer.plans.plan import How, Plan, StageCache, StagePlan, UnfreezingPlan, What, as_before
-from tfxfer.plans.resolve import preset_stages, resolve
+from tfxfer.plans.resolve import preset_stages, resolve, stages_of
 from tfxfer.plans.rules import choose_determinism, choose_image_size
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "choose_image_size",
     "preset_stages",
     "resolve",
+    "stages_of",
 ]

@@ -209,6 +209,7 @@ class How:
         checkpoints_kept: how many of a stage stay.
         checkpoint_bytes: size of the largest of them: what a stage moves, with the optimizer's slots.
         profile_steps: of each stage, the first that is profiled and the one behind the last; twice 0 for none.
+        validate_every: optimizer steps from one look at validation within an epoch to the next; 0: there are none.
     """
 
     devices: tuple[str, ...]
@@ -229,6 +230,7 @@ class How:
     checkpoints_kept: int
     checkpoint_bytes: int
     profile_steps: tuple[int, int]
+    validate_every: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ def resolve(
             fewer examples than there are devices.
     """
     rules.check_batch_size(recipe.batch_size, machine)
-    preset, reasons = _stages(recipe, data, backbone.card)
+    preset, reasons = stages_of(recipe, data, backbone.card)
     size, why = rules.choose_image_size(recipe, data, backbone.card)
     if recipe.image_size == "auto":
         reasons.append(f"image size {size}: {why}")
@@ -152,7 +152,14 @@ def trained_of(
     return tuple(layers), tuple(layers.values())
 
 
-def _stages(recipe: recipes.Recipe, data: DataFacts, card: BackboneCard) -> tuple[tuple[recipes.Stage, ...], list[str]]:
+def stages_of(
+    recipe: recipes.Recipe, data: DataFacts, card: BackboneCard
+) -> tuple[tuple[recipes.Stage, ...], list[str]]:
+    """Returns the stages that a recipe means, those of a preset written out, and why it is that one.
+
+    Raises:
+        ConfigError: a stage asks for what means nothing in the task.
+    """
     if recipe.stages == "auto":
         name, why = rules.choose_preset(data, card)
         reasons = [f"stages {name}: {why}"]
@@ -368,6 +375,7 @@ def _how(
         checkpoints_kept=recipe.running.checkpoints_kept,
         checkpoint_bytes=max(_checkpoint_bytes(stage, backbone) for stage in what.stages),
         profile_steps=recipe.running.profiled,
+        validate_every=recipe.running.validate_every or 0,
     )
     return how, reasons
 

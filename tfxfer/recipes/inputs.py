@@ -51,6 +51,8 @@ class Data:
             the splits, 2 to 100; the test stays, and what the source has for validation goes into the folds. None for
             a share, `validation_fraction`.
         fold: which of them is the validation, from 0; the others are trained on.
+        split_seed: of the splits and of the draw of `examples_per_class`, ≥ 0; none: that of the recipe, which all
+            other random numbers go by.
     """
 
     source: str = "arrays:"
@@ -73,6 +75,7 @@ class Data:
     proportions: Literal["class", "total", "hash"] = "class"
     folds: int | None = None
     fold: int = 0
+    split_seed: int | None = None
 
     def __post_init__(self):
         """Refuses values outside their ranges."""
@@ -88,6 +91,8 @@ class Data:
             if self.examples_per_class is not None and self.examples_per_class < 1:
                 problems.append(f"examples_per_class={self.examples_per_class} must be at least 1, or none")
             problems += self._folds_that_cannot_be()
+            if self.split_seed is not None and not 0 <= self.split_seed < 2**31:
+                problems.append(f"split_seed={self.split_seed} must be 0 to {2**31 - 1}, or none")
             for name in ("validation_fraction", "test_fraction"):
                 if not 0 < getattr(self, name) < 1:
                     problems.append(f"{name}={getattr(self, name)} must be above 0 and below 1")

@@ -38,7 +38,8 @@ class Recipe:
         image_size: height and width that the network sees, in pixels, 16 to 2048; "auto": the backbone's own,
             or 128 for small pictures.
         batch_size: examples in one optimizer step, ≥ 1.
-        seed: of the split, the order and every random number in the network, ≥ 0.
+        seed: of the split (unless `data.split_seed` says another), the order and every random number in the network,
+            ≥ 0.
         precision: in which the backbone computes while it trains: "float32"; "mixed_bfloat16", eight bits a number and
             the range of float32; "mixed_float16", eleven bits up to 65,504, with a scale on the loss. Weights, pixel
             scale, head and loss are float32 in each, and so is all of the network that ships.
@@ -104,6 +105,11 @@ class Recipe:
             if not 0 <= self.seed < 2**31:
                 problems.append(f"seed={self.seed} must be 0 to {2**31 - 1}")
         values.refuse(self, problems)
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of the splits."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
 
     @property
     def weights(self) -> str:

@@ -31,6 +31,8 @@ class Running:
             on a CPU, where that costs nothing. Seeds are set in any case.
         profile_steps: "10:20": these optimizer steps of each stage are profiled for TensorBoard, from the first to the
             one before the last; "": none.
+        validate_every: optimizer steps from one look at validation within an epoch to the next, ≥ 1, for finer curves;
+            none: at ends of epochs only. Looks take their time, and change nothing else.
     """
 
     strategy: devices_of.StrategyName | Literal["auto"] = "auto"
@@ -43,6 +45,7 @@ class Running:
     jit_compile: bool | Literal["auto"] = "auto"
     deterministic: bool | Literal["auto"] = "auto"
     profile_steps: str = ""
+    validate_every: int | None = None
 
     def __post_init__(self):
         """Refuses values outside their ranges, and devices that do not go with the strategy."""
@@ -61,6 +64,8 @@ class Running:
                     "deterministic=true and jit_compile=true exclude each other in TensorFlow; write jit_compile=false "
                     "for the same bits each time, or deterministic=false for XLA"
                 )
+            if self.validate_every is not None and self.validate_every < 1:
+                problems.append(f"validate_every={self.validate_every} must be at least 1, or none")
             problems += clusters.problems_of(self.workers, self.task_index)
             try:
                 devices_of.parse_devices(self.devices)

@@ -16,11 +16,11 @@ from tfxfer.models import idle
 from tfxfer.optimizers import loss_scaling
 from tfxfer.plans import StagePlan
 from tfxfer.recipes import Adam
-from tfxfer.training import display, divergence, saving, seeds, statistics, trainees, unfreezing
+from tfxfer.training import display, divergence, looks, saving, seeds, statistics, trainees, unfreezing
 from tfxfer.training.best import BestWeights
 from tfxfer.training.checkpoints import StageCheckpoint
 from tfxfer.training.optimizer import rates_callback, stage_schedule
-from tfxfer.training.records import DriftRecord, EpochRecord, WakingRecord
+from tfxfer.training.records import DriftRecord, EpochRecord, LookRecord, WakingRecord
 from tfxfer.training.stage_data import StageData
 
 # What may be the matter where a number is none, and no rate would help.
@@ -38,6 +38,7 @@ class Course:
         awake: names of the layer groups that train at the end.
         wakings: in order.
         best: what keeps the weights of the best epoch; None where the last one counts.
+        looks: as in `StageRecord`.
     """
 
     epochs: tuple[EpochRecord, ...]
@@ -47,6 +48,7 @@ class Course:
     drift: tuple[DriftRecord, ...]
     drift_warning: str
     best: BestWeights | None
+    looks: tuple[LookRecord, ...] = ()
 
     @property
     def steps_since_waking(self) -> int:
@@ -55,7 +57,7 @@ class Course:
         return self.steps - max(stayed, default=0)
 
 
-def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=()) -> Course:
+def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(), every: int = 0) -> Course:
     """Runs the `fit` of a stage on `model`, compiled, from its beginning or the newest checkpoint that was kept.
 
     Args:
@@ -67,6 +69,7 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
         tell: called after each epoch; `note` with a line for what else happens.
         note: see there.
         watching: other callbacks, which change nothing.
+        every: optimizer steps from one look at validation within an epoch to the next; 0: there are none.
 
     Raises:
         TrainingError: the loss of a step is no number, or far too large.
@@ -76,6 +79,8 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
     warnings: list[str] = []
     moved = [variable for variable in whole.variables if id(variable) not in still]
     acting = _acting(stage, data, whole, tell, note, warnings.append)
+    held_out, strategy = data.held_out(), model.distribute_strategy
+    acting["looks"] = looks.Looks(every, held_out, stage.steps_per_epoch) if every else None
     acting["best"] = BestWeights(moved) if stage.restore_best_weights else None
     remembering = {name: callback for name, callback in acting.items() if callback is not None}
     checkpoint = kept.newest() or _BEGINNING
@@ -84,9 +89,8 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
     if checkpoint is not _BEGINNING:
         saving.go_on(model, checkpoint, moved, remembering)
         note(f"stage {stage.name}  goes on behind step {before} of {stage.steps}")
-    held_out, strategy = data.held_out(), model.distribute_strategy
     seeds.draw_apart(model)
-    model.pace.limit = functools.partial(_steps_to_change, [acting["waking"], *watching])
+    model.pace.limit = functools.partial(_steps_to_change, [acting["waking"], acting["looks"], *watching])
     saver = functools.partial(saving.Saver, kept, moved, remembering)
     metrics = checkpoint.numbers["metrics"]
     pacer = trainees.Pacer(stage.steps, test_steps=len(held_out), epoch=epoch, done=done, metrics=metrics)
@@ -118,6 +122,7 @@ def fit_stage(model, whole, data: StageData, kept, still, tell, note, watching=(
         drift=statistics.drift_records(drifting.measured) if drifting is not None else (),
         drift_warning="; ".join(warnings),
         best=acting["best"],
+        looks=tuple(acting["looks"].records) if every else (),
     )
 
 

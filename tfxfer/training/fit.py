@@ -84,6 +84,7 @@ def fit(
                 checkpoints=checkpoints.of_stage(number, note),
                 watching=[_events(workdir, number, plan, note)] if workers.is_chief else [],
                 jit_compile=plan.how.jit_compile,
+                validate_every=plan.how.validate_every,
                 tell=lambda epoch, measured, name=stage.name: tell(name, epoch, measured),
                 note=note,
             )

@@ -42,6 +42,25 @@ class EpochRecord:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class LookRecord:
+    """Validation within an epoch.
+
+    Attributes:
+        step: optimizer steps of the stage made before it.
+        validation_loss: mean loss; `validation_accuracy` as in `EpochRecord`.
+        validation_accuracy: see there.
+        seconds: of the epoch until then, looks before this one among them.
+        took: seconds of the look itself.
+    """
+
+    step: int
+    validation_loss: float
+    validation_accuracy: float | None
+    seconds: float
+    took: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class WakingRecord:
     """One change of what trains within a stage.
 
@@ -111,6 +130,7 @@ class StageRecord:
         drift_warning: what was said of it; "" for nothing.
         refreshed: how they were measured anew after the stage.
         best_epoch: whose weights it ended with, counted from 1; 0: those of the last one.
+        looks: at validation within epochs, in order, where that was asked for.
     """
 
     name: str
@@ -124,6 +144,7 @@ class StageRecord:
     drift_warning: str = ""
     refreshed: RefreshRecord = RefreshRecord()
     best_epoch: int = 0
+    looks: tuple[LookRecord, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -113,6 +113,7 @@ def go_on(
     # What wakes makes slots, so callbacks come before the optimizer's numbers.
     for name, callback in remembering.items():
         callback.set_model(model)
-        callback.set_state(checkpoint.told["remembered"][name], checkpoint.numbers.get(name, ()))
+        if name in checkpoint.told["remembered"]:  # looks within epochs may be asked for only now
+            callback.set_state(checkpoint.told["remembered"][name], checkpoint.numbers.get(name, ()))
     checkpoints.assign(moved, checkpoint.numbers["weights"])
     checkpoints.assign(model.optimizer.variables, checkpoint.numbers["optimizer"])

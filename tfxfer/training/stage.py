@@ -37,6 +37,7 @@ def run_stage(
     checkpoints: StageCheckpoints | None = None,
     watching: Sequence[keras.callbacks.Callback] = (),
     jit_compile: bool = False,
+    validate_every: int = 0,
     tell: Callable[[int, EpochRecord], None],
     note: Callable[[str], None] = print,
 ) -> StageRecord:
@@ -54,6 +55,7 @@ def run_stage(
         checkpoints: of this stage; with the newest it goes on. None: nothing is kept.
         watching: callbacks of its `fit`, which change nothing.
         jit_compile: whether XLA compiles its steps.
+        validate_every: optimizer steps from one look at validation within an epoch to the next; 0: there are none.
         tell: called after each epoch with its number, counted from 1, and its record.
         note: called with a line for each change of what trains within the stage, and with warnings.
 
@@ -74,7 +76,9 @@ def run_stage(
         looks_on = (checkpoints or StageCheckpoints(), tuple(watching), tell, note)
 
         def attempt(now: StagePlan) -> StageRecord:
-            return _run_stage(model, number, now, what, train, validation, cache, kept, *looks_on, jit_compile)
+            return _run_stage(
+                model, number, now, what, train, validation, cache, kept, *looks_on, jit_compile, validate_every
+            )
 
         return _with_rollbacks(attempt, model, stage, looks_on[0], note)
 
@@ -100,7 +104,20 @@ def _with_rollbacks(attempt: Callable[[StagePlan], StageRecord], model, stage: S
 
 
 def _run_stage(
-    model, number, stage: StagePlan, what: What, train, validation, cache, kept, checkpoints, watching, tell, note, jit
+    model,
+    number,
+    stage: StagePlan,
+    what: What,
+    train,
+    validation,
+    cache,
+    kept,
+    checkpoints,
+    watching,
+    tell,
+    note,
+    jit,
+    every,
 ) -> StageRecord:
     trainee = prepared(model, number, stage, what, jit_compile=jit)
     # Not compiled: it only says what names mean, and what is frozen.
@@ -121,7 +138,7 @@ def _run_stage(
     proof = models.Proof(whole)
     data = StageData(number=number, stage=stage, what=what, train=train, validation=validation, cached=rows is not None)
     with _statistics_in_time(trainee, stage), statistics.together(trainee, synchronised=what.synchronise_batch_norm):
-        course = fit_stage(trainee, whole, data, checkpoints, proof.still, tell, note, watching)
+        course = fit_stage(trainee, whole, data, checkpoints, proof.still, tell, note, watching, every)
     shares = planned_shares(model, awake_stage(stage, course.awake))
     _verify_slots(trainee, stage, shares)
     proof.narrow(shares.keys())
@@ -145,6 +162,7 @@ def _run_stage(
         drift_warning=course.drift_warning,
         refreshed=refreshed,
         best_epoch=course.best.epoch if course.best is not None else 0,
+        looks=course.looks,
     )
 
 

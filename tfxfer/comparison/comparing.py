@@ -1,0 +1,246 @@
+"""The job as it reads: contenders are checked on their data, each is trained with each seed, then all are compared."""
+
+import csv
+import dataclasses
+import io
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tfxfer import display, evaluation, files, pipeline, plans, runtime, values
+from tfxfer.comparison import contenders, curves, plots, summing
+from tfxfer.comparison.page import html_page
+from tfxfer.comparison.result import Comparison, Outcome
+from tfxfer.errors import BackboneError, ConfigError, TrainingError, WorkdirError
+from tfxfer.evaluation import Report, Told
+from tfxfer.facts import DataFacts
+from tfxfer.plans import Plan
+from tfxfer.recipes import Recipe
+from tfxfer.scores import Estimate
+
+# Its presence makes a folder a comparison of tfxfer.
+_ASKED = "asked.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Decided:
+    """What is trained: optimizer steps of each run, and each contender's recipe with stages of so many."""
+
+    steps: int
+    recipes: dict[str, Recipe]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Made:
+    """One run: what came out, what was told of each test example, and facts of its data; None where it diverged."""
+
+    outcome: Outcome
+    told: Told | None = None
+    data: DataFacts | None = None
+
+
+def compare(
+    asked: Recipe | Mapping[str, Recipe],
+    *,
+    workdir: str | pathlib.Path,
+    seeds: Sequence[int] = (0, 1, 2),
+    steps: int | None = None,
+    epochs: float | None = None,
+    reach: float | None = None,
+    data: Any = None,
+    class_names: Sequence[str] | None = None,
+    show: Callable[[str], None] = print,
+) -> Comparison:
+    """Trains recipes on the same examples for the same number of optimizer steps, and compares them.
+
+    >>> print(tfxfer.compare(tfxfer.Recipe(data="folder:photos"), workdir="runs/compared"))
+
+    Splits are those of the first recipe in all runs; the seed decides what is drawn besides: the head, random weights,
+    the order of examples, their views. Each run is one of `tfxfer.run` in a folder below `workdir`: the same call after
+    a kill goes on there and repeats nothing. A run whose loss is no number is kept as diverged, and the others go on.
+
+    Args:
+        asked: recipes by name; or one, which is compared with the same network trained from random weights.
+        workdir: a folder for everything that is written: the runs, `compared.json`, `compared.csv` (the curves),
+            `curves.png` and `compared.html`.
+        seeds: of each recipe; with one there is no spread, and so no band.
+        steps: optimizer steps of each run, or
+        epochs: passes over the training examples; by default what the first recipe's stages have. Stages of the others
+            are made longer or shorter in proportion.
+        reach: accuracy on validation examples, in (0, 1], to which steps and seconds are told; None: what the mean of
+            the worst contender ends with.
+        data: examples for recipes without a source, as for `tfxfer.run`.
+        class_names: of them.
+        show: called with each line of output.
+
+    Raises:
+        TfxferError: with what was wrong and what to type instead.
+    """
+    contenders.check_asked(seeds, steps=steps, epochs=epochs, reach=reach)
+    named, place = contenders.contenders_of(asked), pathlib.Path(workdir)
+    _check_place(place)
+    question = {
+        "contenders": {name: values.to_json(recipe) for name, recipe in named.items()},
+        "steps": steps,
+        "epochs": epochs,
+    }
+    decided = _decided_before(place, question) or _decide(named, steps, epochs, data, class_names)
+    # What slows the machine for a while slows all contenders.
+    runs = [(name, seed) for seed in seeds for name in decided.recipes]
+    for name, seed in runs:
+        pipeline.check_workdir(_folder(place, name, seed), contenders.of_seed(decided.recipes[name], seed))
+    _write_decided(place, question, decided)
+    made = {}
+    for number, (name, seed) in enumerate(runs, start=1):
+        show(f"run {number} of {len(runs)}: {name}, seed {seed}")
+        recipe = contenders.of_seed(decided.recipes[name], seed)
+        made[name, seed] = _run(name, recipe, _folder(place, name, seed), data, class_names, show)
+    compared = _summed(named, decided.steps, made, reach, place)
+    _write(compared, place)
+    return compared
+
+
+def _check_place(place: pathlib.Path) -> None:
+    """Refuses a folder that holds something else, before anything is done.
+
+    Raises:
+        WorkdirError: it does, or cannot be written.
+    """
+    if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not (place / _ASKED).exists())):
+        raise WorkdirError(f"{place} exists and is no comparison of tfxfer. Choose another --workdir.")
+    files.check_writable(place)
+
+
+def _decided_before(place: pathlib.Path, question: dict[str, Any]) -> _Decided | None:
+    """Returns what was decided when the same was asked in this folder; None for another question."""
+    if not (place / _ASKED).exists():
+        return None
+    kept = files.read_json(place / _ASKED)
+    if not isinstance(kept, dict) or kept.get("asked") != question:
+        return None
+    try:
+        own = kept["decided"]["recipes"].items()
+        return _Decided(
+            steps=int(kept["decided"]["steps"]),
+            recipes={name: values.from_json(Recipe, recipe) for name, recipe in own},
+        )
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise WorkdirError(f"{place / _ASKED} is damaged ({error}). Choose another --workdir.") from error
+
+
+def _write_decided(place: pathlib.Path, question: dict[str, Any], decided: _Decided) -> None:
+    recipes = {name: values.to_json(recipe) for name, recipe in decided.recipes.items()}
+    files.write_json(place / _ASKED, {"asked": question, "decided": {"steps": decided.steps, "recipes": recipes}})
+
+
+def _decide(
+    named: Mapping[str, Recipe], steps: int | None, epochs: float | None, data: Any, class_names: Sequence[str] | None
+) -> _Decided:
+    """Opens data and backbone of each contender, and makes all of them take the same number of steps.
+
+    Raises:
+        TfxferError: a recipe does not work on its data; the message names it.
+    """
+    total, exact, prints = 0, {}, {}
+    for name, recipe in named.items():
+        try:
+            prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
+            facts, network, planned = prepared.examples.facts, prepared.backbone.facts, prepared.plan.what.stages
+            own = [stage.steps for stage in planned]
+            total = total or contenders.budget_of(sum(own), planned[0].steps_per_epoch, steps=steps, epochs=epochs)
+            stages, _ = plans.stages_of(recipe, facts, network.card)
+            exact[name] = contenders.with_looks(contenders.with_steps(recipe, stages, own, total, name), total)
+            plans.resolve(exact[name], facts, network, runtime.probe(recipe.running))
+        except (ConfigError, BackboneError) as error:  # others are of the data, which is that of all
+            raise type(error)(f"{name}: {error}") from error
+        prints[name] = facts.fingerprint
+    if len(set(prints.values())) > 1:
+        raise ConfigError("the data changed while it was read. Run the command again.")
+    return _Decided(steps=total, recipes=exact)
+
+
+def _folder(place: pathlib.Path, name: str, seed: int) -> pathlib.Path:
+    return place / "runs" / name / f"seed_{seed}"
+
+
+def _run(name: str, recipe: Recipe, folder: pathlib.Path, data: Any, class_names, show) -> _Made:
+    """Makes a run, or takes what came out of it before."""
+    note = folder.with_name(f"{folder.name}.diverged.json")
+    digest = values.digest(recipe)
+    kept = files.read_json(note) if note.exists() else {}
+    why = kept.get("why", "") if kept.get("recipe") == digest else ""
+    if not why:
+        try:
+            report = pipeline.run(
+                recipe,
+                workdir=folder,
+                data=data,
+                class_names=class_names,
+                show=lambda line: show(f"  {line}") if line.startswith("stage ") else None,
+            )
+            return _made(name, recipe.seed, report, folder, show)
+        except TrainingError as error:
+            why = str(error)
+            files.write_json(note, {"recipe": digest, "why": why})
+    show(f"  diverged: {why}")
+    return _Made(outcome=Outcome(contender=name, seed=recipe.seed, points=(), seconds=0.0, test=None, diverged=why))
+
+
+def _made(name: str, seed: int, report: Report, folder: pathlib.Path, show) -> _Made:
+    plan = values.from_json(Plan, files.read_json(folder / "plan.json"))
+    low, high = report.test.accuracy_interval
+    outcome = Outcome(
+        contender=name,
+        seed=seed,
+        points=curves.points_of(report.history, plan.what.stages),
+        seconds=report.train.seconds,
+        test=Estimate(value=report.test.accuracy, low=low, high=high),
+    )
+    show(f"  test accuracy {outcome.test}, training {display.duration_text(outcome.seconds)}")
+    return _Made(outcome=outcome, told=evaluation.read_told(folder / "report"), data=report.data)
+
+
+def _summed(
+    named: Mapping[str, Recipe],
+    steps: int,
+    made: Mapping[tuple[str, int], _Made],
+    reach: float | None,
+    place: pathlib.Path,
+) -> Comparison:
+    """Returns the comparison of all runs.
+
+    Raises:
+        WorkdirError: they are of other data.
+        TrainingError: every one diverged.
+    """
+    known = {one.data.fingerprint: one.data for one in made.values() if one.data is not None}
+    if len(known) > 1:
+        raise WorkdirError(f"the data changed between the runs in {place}. Choose another --workdir.")
+    if not known:
+        first = next(iter(made.values())).outcome
+        raise TrainingError(f"every run diverged; {first.contender} with seed {first.seed}: {first.diverged}")
+    machine = runtime.probe()
+    return summing.sum_up(
+        named,
+        [one.outcome for one in made.values()],
+        {key: one.told for key, one in made.items()},
+        next(iter(known.values())),
+        steps=steps,
+        reach=reach,
+        machine=f"{', '.join(machine.devices)}; {machine.cores} cores",
+    )
+
+
+def _write(compared: Comparison, place: pathlib.Path) -> None:
+    """Writes what is looked at, each file whole."""
+    plots.draw(compared, place / "curves.png")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["contender", "seed", "step", "seconds", "validation_accuracy"])
+    for contender in compared.contenders:
+        for outcome in contender.outcomes:
+            own = (contender.name, outcome.seed)
+            writer.writerows([*own, one.step, f"{one.seconds:.3f}", one.accuracy] for one in outcome.points)
+    files.write_text(place / "compared.csv", text.getvalue())
+    files.write_text(place / "compared.html", html_page(compared, (place / "curves.png").read_bytes()))
+    files.write_json(place / "compared.json", values.to_json(compared))

@@ -1,0 +1,104 @@
+"""What follows from the runs of several recipes: curves, steps to an accuracy, and differences on the same examples."""
+
+from collections.abc import Mapping, Sequence
+
+from tfxfer import recipes
+from tfxfer.comparison import curves
+from tfxfer.comparison.result import Comparison, Contender, Difference, Outcome, Spread
+from tfxfer.errors import WorkdirError
+from tfxfer.evaluation import Told
+from tfxfer.facts import DataFacts
+from tfxfer.recipes import Recipe
+from tfxfer.scores import Estimate, intervals
+
+# What each contender gets of its own accord, so that it is no difference between them.
+_DRAWN = ("seed:",)
+
+
+def sum_up(
+    named: Mapping[str, Recipe],
+    outcomes: Sequence[Outcome],
+    told: Mapping[tuple[str, int], Told | None],
+    data: DataFacts,
+    *,
+    steps: int,
+    reach: float | None,
+    machine: str,
+) -> Comparison:
+    """Returns the comparison of runs that were made on the same examples.
+
+    Args:
+        named: the contenders' recipes, as they were asked for.
+        outcomes: of all runs, those of each contender in the order of the seeds.
+        told: by contender and seed, what the network told of each test example; None where nobody knows.
+        data: facts of the examples.
+        steps: of each run.
+        reach: accuracy that is asked for; None: what the mean of the worst contender ended with.
+        machine: what trained, in words.
+
+    Raises:
+        WorkdirError: two runs were measured on other test examples.
+    """
+    own = {name: [one for one in outcomes if one.contender == name] for name in named}
+    level = curves.level_of([curves.band(runs) for runs in own.values()]) if reach is None else reach
+    first, *others = named
+    found = [_difference(first, name, own, told) for name in others]
+    return Comparison(
+        source=data.source,
+        examples=(sum(data.train_counts), sum(data.validation_counts), sum(data.test_counts)),
+        classes=len(data.class_names),
+        split=data.split,
+        steps=steps,
+        seeds=tuple(outcome.seed for outcome in own[first]),
+        level=level,
+        level_given=reach is not None,
+        contenders=tuple(_contender(name, named, own[name], level) for name in named),
+        differences=tuple(one for one in found if one is not None),
+        machine=machine,
+    )
+
+
+def _contender(name: str, named: Mapping[str, Recipe], outcomes: Sequence[Outcome], level: float) -> Contender:
+    recipe, ended = named[name], [outcome for outcome in outcomes if outcome.points]
+    differs = recipes.differences(next(iter(named.values())), recipe)
+    return Contender(
+        name=name,
+        differs=tuple(line for line in differs if not line.startswith(_DRAWN)),
+        batch_size=recipe.batch_size,
+        outcomes=tuple(outcomes),
+        curve=curves.band(outcomes),
+        reached=curves.reached(outcomes, level),
+        validation=curves.spread([outcome.points[-1].accuracy for outcome in ended], low=0.0, high=1.0),
+        test=_mean([outcome.test for outcome in ended if outcome.test is not None], low=0.0),
+        seconds=curves.spread([outcome.seconds for outcome in ended], low=0.0),
+    )
+
+
+def _mean(measured: Sequence[Estimate], *, low: float) -> Spread | None:
+    """Returns the mean of figures of at most 1 on the test examples."""
+    return curves.with_draw(curves.spread([one.value for one in measured]), measured, low=low, high=1.0)
+
+
+def _difference(
+    first: str,
+    name: str,
+    own: Mapping[str, Sequence[Outcome]],
+    told: Mapping[tuple[str, int], Told | None],
+) -> Difference | None:
+    """Returns by how much a contender is better than the first; None where no seed has test examples of both."""
+    each, seeds = [], []
+    for outcome in own[name]:
+        one, other = (told.get((who, outcome.seed)) for who in (first, name))
+        if one is None or other is None:
+            continue
+        if one.examples != other.examples:
+            raise WorkdirError(
+                f"{first!r} and {name!r} were measured on other test examples with seed {outcome.seed}: the data has "
+                "changed meanwhile. Choose another --workdir."
+            )
+        each.append(intervals.paired(one.right, other.right))
+        seeds.append(outcome.seed)
+    if not each:
+        return None
+    mean = _mean([pair.difference for pair in each], low=-1.0)
+    return Difference(name=name, mean=mean, each=tuple(each), seeds=tuple(seeds))
