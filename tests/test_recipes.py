@@ -46,6 +46,11 @@ def test_a_recipe_cannot_be_changed_and_equal_ones_are_one_key():
     assert len({Recipe(), Recipe(), Recipe(seed=1)}) == 2
 
 
+def test_splits_go_by_the_seed_of_the_recipe_unless_they_have_their_own():
+    assert Recipe(seed=3).split_seed == 3
+    assert Recipe(data=Data(source="folder:photos", split_seed=0), seed=3).split_seed == 0
+
+
 def test_the_scratch_preset_starts_from_random_weights_and_no_other_does():
     assert Recipe(stages="scratch").weights == "random"
     assert Recipe(stages="full").weights == "pretrained"
@@ -84,6 +89,7 @@ def test_the_scratch_preset_starts_from_random_weights_and_no_other_does():
             "Data: split_column='fold' is of csv: and parquet:, and the source is folder:x.",
         ),
         ({"examples_per_class": 0}, "Data: examples_per_class=0 must be at least 1, or none."),
+        ({"split_seed": -1}, "Data: split_seed=-1 must be 0 to 2147483647, or none."),
         ({"label_column": None}, "Data: label_column=None is not a text."),
     ],
 )

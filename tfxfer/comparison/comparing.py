@@ -188,12 +188,13 @@ def _run(name: str, recipe: Recipe, folder: pathlib.Path, data: Any, class_names
 
 def _made(name: str, seed: int, report: Report, folder: pathlib.Path, show) -> _Made:
     plan = values.from_json(Plan, files.read_json(folder / "plan.json"))
+    points = curves.points_of(report.history, plan.what.stages)
     low, high = report.test.accuracy_interval
     outcome = Outcome(
         contender=name,
         seed=seed,
-        points=curves.points_of(report.history, plan.what.stages),
-        seconds=report.train.seconds,
+        points=points,
+        seconds=points[-1].seconds,
         test=Estimate(value=report.test.accuracy, low=low, high=high),
     )
     show(f"  test accuracy {outcome.test}, training {display.duration_text(outcome.seconds)}")

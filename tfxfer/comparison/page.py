@@ -10,6 +10,9 @@ import rich.text
 from tfxfer.comparison.result import Comparison, Contender, Difference, Reached, Spread
 from tfxfer.display import clean, console_with, duration_text, text_of
 
+# Behind an interval that only tells what other test examples would change.
+_ONE_SEED = ", other seeds not counted"
+
 
 def text_page(compared: Comparison) -> str:
     """Returns the page that `tfxfer compare` prints."""
@@ -119,7 +122,7 @@ def _difference_in_words(first: str, found: Difference) -> list[str]:
     word = "no difference is shown" if mean.low <= 0 <= mean.high else "better" if mean.value > 0 else "worse"
     lines = [
         f"{found.name} against {first}: {100 * mean.value:+.1f} points on test examples "
-        f"({100 * mean.low:+.1f} to {100 * mean.high:+.1f}): {word}."
+        f"({100 * mean.low:+.1f} to {100 * mean.high:+.1f}{_ONE_SEED if mean.runs == 1 else ''}): {word}."
     ]
     if len(found.each) > 1:
         pairs = [(100 * one.value, 100 * one.low, 100 * one.high) for one in (pair.difference for pair in found.each)]
