@@ -3,6 +3,18 @@
 python tools/fetch_assets.py fashion
 tfxfer train --config=configs/small_digits.py --workdir=runs/small_digits
 tfxfer compare --config=configs/compare_fashion.py --workdir=runs/compare_fashion
+
+1,000 clothes to train on, 500 for validation, 5,000 for the test; seeds 0, 1, 2; 480 steps each. The digits help a
+little: they halve the steps to a middling accuracy, and save a third of those to the last. 10 min on 2 cores in use by
+others too, 5 min of processor time. Intervals (95 %) are for other seeds and other test examples.
+
+                 test accuracy             steps to 70.0 %   to 77.7 % (validation)
+    digits       80.2 % (78.0 to 82.4)     96                294
+    random       78.6 % (76.9 to 80.3)     194               464
+    difference   1.6 points (0.3 to 2.9); each seed on the same test examples 2.0, 1.2, 1.6
+
+Seconds told nothing here: 28.4 and 26.0 to 70.0 %, on a machine that others used meanwhile. The learning rate, 0.03, is
+the plan's for both, and was not tuned for either.
 """
 
 import pathlib

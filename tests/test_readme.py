@@ -99,7 +99,7 @@ def test_the_commands_of_the_readme_run(photos, capsys):
         words = shlex.split(line)
         assert words[0] == "tfxfer"
         # One epoch of a small size instead of the defaults; MobileNetV2's weights cannot be had without network.
-        if words[1] in ("train", "plan", "lr-find", "advise"):
+        if words[1] in ("train", "plan", "lr-find", "advise", "compare"):
             words.append("--image_size=32")
         if {"--data=folder:photos", "--data=csv:breeds.csv", "--data=csv:tags.csv"} & set(words):
             words.append("--stages=feature_extraction")

@@ -139,13 +139,15 @@ def test_stages_share_the_steps_in_proportion(planned, total, expected):
     assert all(stage.epochs is None for stage in recipe.stages)
 
 
-def test_a_recipe_of_just_so_many_steps_stays_as_it_is():
-    assert contenders.with_steps(RECIPE, stages(10, 30), (10, 30), 40, "one") is RECIPE
+def test_stages_of_just_so_many_steps_stay_as_they_are():
+    own = [Stage(train="head", epochs=2), Stage(train="all", epochs=6)]
+    assert contenders.with_steps(RECIPE, own, (10, 30), 40, "one").stages == tuple(own)
 
 
 def test_scratch_still_starts_from_random_weights_when_its_stages_are_written_out():
     scratch = dataclasses.replace(RECIPE, stages="scratch")
-    assert contenders.with_steps(scratch, stages(10), (10,), 20, "scratch").weights == "random"
+    for total in (10, 20):
+        assert contenders.with_steps(scratch, stages(10), (10,), total, "scratch").weights == "random"
 
 
 def test_more_stages_than_steps_are_refused():

@@ -10,7 +10,7 @@ from tfxfer.comparison.page import conclusions, html_page, text_page
 from tfxfer.comparison.result import Outcome, Point
 from tfxfer.errors import WorkdirError
 from tfxfer.evaluation import Told
-from tfxfer.recipes import Data, Recipe
+from tfxfer.recipes import Data, Recipe, Stage
 from tfxfer.scores import Estimate
 
 FIRST, OTHER = "pretrained", "from scratch"
@@ -49,7 +49,7 @@ def test_the_table_has_means_and_the_steps_to_what_the_worse_one_ends_with():
     shown = text_page(compared(TWO))
     assert "steps to 80.0 %" in shown
     first, other = (next(line for line in shown.splitlines() if line.startswith(f"{name}  ")) for name in NAMED)
-    assert " ".join(first.split()) == "pretrained 90.0 % (80.0 to 100.0) 90.0 % 17 (15 to 18) 1.7 9.0"
+    assert " ".join(first.split()) == "pretrained 90.0 % (80.0 to 100.0) 90.0 % 17 1.7 9.0"
     assert " ".join(other.split()) == "from scratch 70.0 % (60.0 to 80.0) 80.0 % 30 3.0 9.0"
     for line in ("folder:photos: 210 train, 30 validation, 60 test; 3 classes", "30 optimizer steps each, of 32"):
         assert line in shown
@@ -141,5 +141,18 @@ def test_names_are_text_and_nothing_else(tmp_path):
 def test_what_differs_between_the_recipes_is_listed():
     found = compared(TWO)
     assert found.contenders[0].differs == ()
-    assert found.contenders[1].differs == ("stages: 'auto' → 'scratch'",)
-    assert "stages: &#39;auto&#39; → &#39;scratch&#39;" in html_page(found, b"PNG")
+    assert found.contenders[1].differs == ("stages: auto → scratch",)
+    assert "stages: auto → scratch" in html_page(found, b"PNG")
+
+
+def test_of_stages_that_are_not_as_many_it_says_what_trains():
+    """Their steps are no difference: those are the budget."""
+    head, everything, some = Stage(epochs=2), Stage(train="all", steps=9), Stage(frozen="30%", steps=9)
+    recipes = {
+        FIRST: dataclasses.replace(RECIPE, stages=(head, everything)),
+        OTHER: dataclasses.replace(RECIPE, stages=(some,)),
+    }
+    assert compared(TWO, named=recipes).contenders[1].differs == ("stages: train=head, then train=all → frozen=30%",)
+    slower = Stage(steps=7, learning_rate=0.1)
+    recipes = {FIRST: dataclasses.replace(RECIPE, stages=(head,)), OTHER: dataclasses.replace(RECIPE, stages=(slower,))}
+    assert compared(TWO, named=recipes).contenders[1].differs == ("stages[0].learning_rate: 'auto' → 0.1",)

@@ -1,22 +1,17 @@
 """The job as it reads: contenders are checked on their data, each is trained with each seed, then all are compared."""
 
-import csv
 import dataclasses
-import io
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfxfer import display, evaluation, files, pipeline, plans, runtime, values
-from tfxfer.comparison import contenders, curves, plots, summing
-from tfxfer.comparison.page import html_page
-from tfxfer.comparison.result import Comparison, Outcome
+from tfxfer import files, pipeline, plans, runtime, values
+from tfxfer.comparison import contenders, summing, writing
+from tfxfer.comparison import runs as runs_of
+from tfxfer.comparison.result import Comparison
+from tfxfer.comparison.runs import Made
 from tfxfer.errors import BackboneError, ConfigError, TrainingError, WorkdirError
-from tfxfer.evaluation import Report, Told
-from tfxfer.facts import DataFacts
-from tfxfer.plans import Plan
 from tfxfer.recipes import Recipe
-from tfxfer.scores import Estimate
 
 # Its presence makes a folder a comparison of tfxfer.
 _ASKED = "asked.json"
@@ -28,15 +23,6 @@ class _Decided:
 
     steps: int
     recipes: dict[str, Recipe]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Made:
-    """One run: what came out, what was told of each test example, and facts of its data; None where it diverged."""
-
-    outcome: Outcome
-    told: Told | None = None
-    data: DataFacts | None = None
 
 
 def compare(
@@ -88,15 +74,15 @@ def compare(
     # What slows the machine for a while slows all contenders.
     runs = [(name, seed) for seed in seeds for name in decided.recipes]
     for name, seed in runs:
-        pipeline.check_workdir(_folder(place, name, seed), contenders.of_seed(decided.recipes[name], seed))
+        pipeline.check_workdir(runs_of.folder_of(place, name, seed), contenders.of_seed(decided.recipes[name], seed))
     _write_decided(place, question, decided)
     made = {}
     for number, (name, seed) in enumerate(runs, start=1):
         show(f"run {number} of {len(runs)}: {name}, seed {seed}")
         recipe = contenders.of_seed(decided.recipes[name], seed)
-        made[name, seed] = _run(name, recipe, _folder(place, name, seed), data, class_names, show)
-    compared = _summed(named, decided.steps, made, reach, place)
-    _write(compared, place)
+        made[name, seed] = runs_of.make(name, recipe, runs_of.folder_of(place, name, seed), data, class_names, show)
+    compared = _summed(decided, made, reach, place)
+    writing.write(compared, place)
     return compared
 
 
@@ -159,54 +145,8 @@ def _decide(
     return _Decided(steps=total, recipes=exact)
 
 
-def _folder(place: pathlib.Path, name: str, seed: int) -> pathlib.Path:
-    return place / "runs" / name / f"seed_{seed}"
-
-
-def _run(name: str, recipe: Recipe, folder: pathlib.Path, data: Any, class_names, show) -> _Made:
-    """Makes a run, or takes what came out of it before."""
-    note = folder.with_name(f"{folder.name}.diverged.json")
-    digest = values.digest(recipe)
-    kept = files.read_json(note) if note.exists() else {}
-    why = kept.get("why", "") if kept.get("recipe") == digest else ""
-    if not why:
-        try:
-            report = pipeline.run(
-                recipe,
-                workdir=folder,
-                data=data,
-                class_names=class_names,
-                show=lambda line: show(f"  {line}") if line.startswith("stage ") else None,
-            )
-            return _made(name, recipe.seed, report, folder, show)
-        except TrainingError as error:
-            why = str(error)
-            files.write_json(note, {"recipe": digest, "why": why})
-    show(f"  diverged: {why}")
-    return _Made(outcome=Outcome(contender=name, seed=recipe.seed, points=(), seconds=0.0, test=None, diverged=why))
-
-
-def _made(name: str, seed: int, report: Report, folder: pathlib.Path, show) -> _Made:
-    plan = values.from_json(Plan, files.read_json(folder / "plan.json"))
-    points = curves.points_of(report.history, plan.what.stages)
-    low, high = report.test.accuracy_interval
-    outcome = Outcome(
-        contender=name,
-        seed=seed,
-        points=points,
-        seconds=points[-1].seconds,
-        test=Estimate(value=report.test.accuracy, low=low, high=high),
-    )
-    show(f"  test accuracy {outcome.test}, training {display.duration_text(outcome.seconds)}")
-    return _Made(outcome=outcome, told=evaluation.read_told(folder / "report"), data=report.data)
-
-
 def _summed(
-    named: Mapping[str, Recipe],
-    steps: int,
-    made: Mapping[tuple[str, int], _Made],
-    reach: float | None,
-    place: pathlib.Path,
+    decided: _Decided, made: Mapping[tuple[str, int], Made], reach: float | None, place: pathlib.Path
 ) -> Comparison:
     """Returns the comparison of all runs.
 
@@ -222,26 +162,11 @@ def _summed(
         raise TrainingError(f"every run diverged; {first.contender} with seed {first.seed}: {first.diverged}")
     machine = runtime.probe()
     return summing.sum_up(
-        named,
+        decided.recipes,
         [one.outcome for one in made.values()],
         {key: one.told for key, one in made.items()},
         next(iter(known.values())),
-        steps=steps,
+        steps=decided.steps,
         reach=reach,
         machine=f"{', '.join(machine.devices)}; {machine.cores} cores",
     )
-
-
-def _write(compared: Comparison, place: pathlib.Path) -> None:
-    """Writes what is looked at, each file whole."""
-    plots.draw(compared, place / "curves.png")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["contender", "seed", "step", "seconds", "validation_accuracy"])
-    for contender in compared.contenders:
-        for outcome in contender.outcomes:
-            own = (contender.name, outcome.seed)
-            writer.writerows([*own, one.step, f"{one.seconds:.3f}", one.accuracy] for one in outcome.points)
-    files.write_text(place / "compared.csv", text.getvalue())
-    files.write_text(place / "compared.html", html_page(compared, (place / "curves.png").read_bytes()))
-    files.write_json(place / "compared.json", values.to_json(compared))

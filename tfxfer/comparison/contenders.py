@@ -124,7 +124,7 @@ def budget_of(planned: int, steps_per_epoch: int, *, steps: int | None, epochs: 
 
 
 def with_steps(recipe: Recipe, stages: Sequence[Stage], planned: Sequence[int], total: int, name: str) -> Recipe:
-    """Returns a recipe whose stages take `total` steps together, in the proportions that they were planned in.
+    """Returns a recipe with its stages written out, which take `total` steps together, in proportion as planned.
 
     Args:
         recipe: of these stages.
@@ -136,8 +136,9 @@ def with_steps(recipe: Recipe, stages: Sequence[Stage], planned: Sequence[int], 
     Raises:
         ConfigError: there are more stages than steps.
     """
+    backbone = dataclasses.replace(recipe.backbone, weights=recipe.weights)  # "scratch" is no name any more
     if sum(planned) == total:
-        return recipe
+        return dataclasses.replace(recipe, stages=tuple(stages), backbone=backbone)
     if total < len(stages):
         raise ConfigError(
             f"{total} optimizer steps are too few for {name!r}, which has {len(stages)} stages. Write a larger --steps."
@@ -153,7 +154,6 @@ def with_steps(recipe: Recipe, stages: Sequence[Stage], planned: Sequence[int], 
     exact = tuple(
         dataclasses.replace(stage, epochs=None, steps=count) for stage, count in zip(stages, whole, strict=True)
     )
-    backbone = dataclasses.replace(recipe.backbone, weights=recipe.weights)  # "scratch" is no name any more
     return dataclasses.replace(recipe, stages=exact, backbone=backbone)
 
 

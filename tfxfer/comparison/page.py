@@ -105,15 +105,13 @@ def _interval(found: Spread) -> str:
 
 
 def _steps(there: Reached) -> str:
-    """Returns when the mean was there, and the earliest and the latest of the runs, or how many of them got there."""
+    """Returns when the mean was there, and how many of the runs got there if not all did."""
     if not there.each:
         return "–"
     got = [step for step in there.each if step is not None]
     some = "" if len(got) == len(there.each) else f" ({len(got)} of {len(there.each)} runs)"
     if there.steps is None:
         return f"not reached{some}"
-    if len(got) == len(there.each) > 1 and min(got) < max(got):
-        some = f" ({min(got):,.0f} to {max(got):,.0f})"
     return f"{'≤ ' * there.at_most}{there.steps:,.0f}{some}"
 
 
@@ -175,7 +173,7 @@ img { max-width: 100% } li { overflow-wrap: anywhere } p { white-space: pre-line
 </table>
 <p><img alt="validation accuracy over steps and over seconds" src="data:image/png;base64,{{ curves }}"></p>
 <p>Means over seeds; bands are 95 % intervals of them (Student's t). The dotted line is the accuracy that steps and
-seconds are told to; in parentheses behind steps are the earliest and the latest run. Seconds are of training, with what
+seconds are told to. Seconds are of training, with what
 is computed once before, and without looks at validation within epochs. Intervals of test accuracies and of their
 differences are for other seeds and other test examples together.</p>
 <table>

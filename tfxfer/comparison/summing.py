@@ -1,5 +1,6 @@
 """What follows from the runs of several recipes: curves, steps to an accuracy, and differences on the same examples."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from tfxfer import recipes
@@ -11,8 +12,8 @@ from tfxfer.facts import DataFacts
 from tfxfer.recipes import Recipe
 from tfxfer.scores import Estimate, intervals
 
-# What each contender gets of its own accord, so that it is no difference between them.
-_DRAWN = ("seed:",)
+# What each run gets from the comparison, so that it is no difference between contenders.
+_GIVEN = re.compile(r"seed:|running\.|stages\[\d+\]\.(epochs|steps):")
 
 
 def sum_up(
@@ -28,7 +29,7 @@ def sum_up(
     """Returns the comparison of runs that were made on the same examples.
 
     Args:
-        named: the contenders' recipes, as they were asked for.
+        named: the contenders' recipes, stages written out.
         outcomes: of all runs, those of each contender in the order of the seeds.
         told: by contender and seed, what the network told of each test example; None where nobody knows.
         data: facts of the examples.
@@ -60,10 +61,9 @@ def sum_up(
 
 def _contender(name: str, named: Mapping[str, Recipe], outcomes: Sequence[Outcome], level: float) -> Contender:
     recipe, ended = named[name], [outcome for outcome in outcomes if outcome.points]
-    differs = recipes.differences(next(iter(named.values())), recipe)
     return Contender(
         name=name,
-        differs=tuple(line for line in differs if not line.startswith(_DRAWN)),
+        differs=_differences(next(iter(named.values())), recipe),
         batch_size=recipe.batch_size,
         outcomes=tuple(outcomes),
         curve=curves.band(outcomes),
@@ -72,6 +72,19 @@ def _contender(name: str, named: Mapping[str, Recipe], outcomes: Sequence[Outcom
         test=_mean([outcome.test for outcome in ended if outcome.test is not None], low=0.0),
         seconds=curves.spread([outcome.seconds for outcome in ended], low=0.0),
     )
+
+
+def _differences(first: Recipe, recipe: Recipe) -> tuple[str, ...]:
+    lines = [line for line in recipes.differences(first, recipe) if not _GIVEN.match(line)]
+    told = f"stages: {_told(first)} → {_told(recipe)}"  # where they are not as many, all fields of all would be listed
+    return tuple(told if line.startswith("stages: ") else line for line in lines)
+
+
+def _told(recipe: Recipe) -> str:
+    if isinstance(recipe.stages, str):
+        return recipe.stages
+    parts = [f"train={one.train}" if one.frozen is None else f"frozen={one.frozen}" for one in recipe.stages]
+    return ", then ".join(parts)
 
 
 def _mean(measured: Sequence[Estimate], *, low: float) -> Spread | None:
