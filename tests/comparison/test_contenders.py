@@ -84,6 +84,13 @@ def test_all_mistakes_are_told_at_once():
         contenders.contenders_of({"a": RECIPE, "A": RECIPE, "b/": RECIPE, "c": OTHERS["a task without accuracy"][0]})
 
 
+def test_a_race_within_each_run_is_refused():
+    racing = dataclasses.replace(RECIPE, budget=60.0)
+    for asked in (racing, {"one": RECIPE, "two": racing}):
+        with pytest.raises(ConfigError, match=r"has budget=60, for a race .* Run tfxfer advise --budget=… --write"):
+            contenders.contenders_of(asked)
+
+
 @pytest.mark.parametrize("changes", [{"stages": "scratch"}, {"backbone": {"weights": "random"}}])
 def test_a_recipe_from_random_weights_has_no_control(changes):
     if "backbone" in changes:

@@ -30,6 +30,12 @@ def contenders_of(asked: Recipe | Mapping[str, Recipe]) -> dict[str, Recipe]:
         ConfigError: fewer than two, names that cannot be folders, or recipes of other data, devices or tasks; all
             problems at once.
     """
+    for name, recipe in {"the recipe": asked}.items() if isinstance(asked, Recipe) else asked.items():
+        if recipe.budget is not None:
+            raise ConfigError(
+                f"{name} has budget={recipe.budget:g}, for a race that decides on stages: each seed would have its own "
+                "winner. Run tfxfer advise --budget=… --write=recipe.py first, and compare recipe.py."
+            )
     named = _with_control(asked) if isinstance(asked, Recipe) else dict(asked)
     problems = _bad_names(named)
     if len(named) < 2:
