@@ -164,6 +164,7 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
         "resume": "must", "profile_steps": "1:3", "precision": "mixed_float16", "jit_compile": "true",
         "deterministic": "false", "formats": "onnx,litert", "assert_accuracy_at_least": "0.9",
         "hub_archive": "model.tar.gz", "task": "multi_label", "label_separator": "|",
+        "budget": "none",  # as stages are given
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
@@ -181,6 +182,8 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
         resume="must", profile_steps="1:3", jit_compile=True, deterministic=False,
     )  # fmt: skip
     assert texts.keys() == command.RECIPE_FLAGS.keys()
+    raced = command.Values({"data": "csv:x", "budget": "60"}, (), []).recipe()
+    assert (raced.stages, raced.budget) == ("auto", 60.0)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
