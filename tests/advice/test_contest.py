@@ -125,7 +125,7 @@ def test_one_alone_wins_without_a_word_of_others():
     found = _race(
         [Made("a", clock, lambda share: 0.8), Made("dear", clock, lambda s: 1, Cost(start=0, rung=0, whole=900))], 20
     )
-    assert (_names(found), found.ended) == (["a"], "there was no other")
+    assert (_names(found), found.ended, found.shares) == (["a"], "there was no other", (0.25,))
     assert found.left_out[0][0] == "dear"
 
 

@@ -1,9 +1,9 @@
 """Races of tiny networks that really train, and what they leave behind."""
 
 import numpy as np
-import PIL.Image
 import pytest
 from sample_measurements import estimate, measured
+from stripes import stripes, write_pictures
 
 import tfxfer
 from tfxfer import pipeline, presets, training, values
@@ -107,17 +107,6 @@ def test_too_small_a_budget_is_refused_with_what_it_takes(planted, colourful):
         racing.race(colourful, [_strategy("still", STILL)], budget=0.1)
 
 
-def _stripes(examples: int = 120) -> tuple[np.ndarray, np.ndarray]:
-    """Stripes across, down and aslant at any phase in noise: no pixel by itself tells which."""
-    generator = np.random.default_rng(0)
-    labels = np.arange(examples) % 3
-    x, y = np.meshgrid(np.arange(24), np.arange(24))
-    along = np.stack([x, y, x + y])[labels]
-    waves = np.sin(2 * np.pi * (along + generator.integers(0, 6, (examples, 1, 1))) / 6)
-    pictures = np.clip(128 + 60 * waves + generator.normal(0, 40, waves.shape), 0, 255).astype(np.uint8)
-    return np.repeat(pictures[..., None], 3, axis=3), labels
-
-
 def _advise(data, **changes) -> tuple[Advice, list[str]]:
     told: list[str] = []
     recipe = tfxfer.Recipe(**{"backbone": "tiny:cnn", "image_size": 24, "batch_size": 16, "budget": 300.0, **changes})
@@ -125,14 +114,14 @@ def _advise(data, **changes) -> tuple[Advice, list[str]]:
 
 
 def test_labels_of_noise_do_not_race():
-    pictures, labels = _stripes()
+    pictures, labels = stripes()
     found, told = _advise((pictures, np.random.default_rng(1).permutation(labels)))
     assert (found.verdict, found.race) == ("nothing_learnable", None)
     assert "no race: nothing is learnable" in told
 
 
 def test_easy_classes_do_not_race():
-    pictures, labels = _stripes()
+    pictures, labels = stripes()
     pictures[labels == 1] //= 8
     found, told = _advise((pictures[labels < 2], labels[labels < 2]))
     assert (found.verdict, found.race) == ("easy", None)
@@ -140,12 +129,12 @@ def test_easy_classes_do_not_race():
 
 
 def test_without_a_budget_nothing_races():
-    assert _advise(_stripes(), budget=None)[0].race is None
+    assert _advise(stripes(), budget=None)[0].race is None
 
 
 @pytest.mark.slow
 def test_advice_names_the_winner_with_its_number_and_its_recipe():
-    found, _ = _advise(_stripes())
+    found, _ = _advise(stripes())
     winner = found.race.candidate(found.race.winner)
     assert f"--stages={found.stages}" in winner.change
     assert found.conclusions[-1].advice == f"Train {winner.words} ({winner.change}): it won the race."
@@ -160,23 +149,16 @@ def test_advice_names_the_winner_with_its_number_and_its_recipe():
 
 def test_a_class_of_one_training_example_races(planted, tmp_path):
     """It stays in training; on the others enough is borrowed."""
-    pictures, labels = _stripes(90)
+    pictures, labels = stripes(90)
     splits = np.zeros(90, np.int8)
     splits[60:75], splits[75:] = 1, 2
     of_two = np.flatnonzero((labels == 2) & (splits == 0))
     kept = np.setdiff1d(np.arange(90), of_two[1:])
-    prepared = _prepared("", data=_split(tmp_path, pictures[kept], labels[kept], splits[kept]), image_size=24)
+    folder = write_pictures(tmp_path, pictures[kept], labels[kept], splits[kept])
+    prepared = _prepared("", data=f"folder:{folder}", image_size=24)
     assert prepared.examples.facts.train_counts == (20, 20, 1)
     found = racing.race(prepared, [_strategy("still", STILL)], budget=300)
     assert (found.trained_on, found.examples) == (41 - 10, 15 + 10)
-
-
-def _split(folder, pictures, labels, splits) -> str:
-    for index, (picture, label, split) in enumerate(zip(pictures, labels, splits, strict=True)):
-        place = folder / ("train", "validation", "test")[split] / "abc"[label]
-        place.mkdir(parents=True, exist_ok=True)
-        PIL.Image.fromarray(picture).save(place / f"{index}.png")
-    return f"folder:{folder}"
 
 
 def test_the_conclusion_of_a_race_takes_the_place_of_the_table():

@@ -6,9 +6,10 @@ import pytest
 import sample_facts
 from conftest import tiny_recipe
 from sample_measurements import estimate, measured
+from stripes import stripes, write_pictures
 
 import tfxfer
-from tfxfer import files, pipeline
+from tfxfer import files, pipeline, values
 from tfxfer.advice import asking, concluding
 from tfxfer.advice.result import Advice, Candidate, Race
 from tfxfer.advice.running import decided
@@ -102,6 +103,23 @@ def test_a_killed_run_does_not_race_again_and_trains_the_winner(asked, colours, 
     report = tfxfer.run(recipe, workdir=tmp_path / "run", show=shown.append)  # that of the finished one
     assert report.strategy == plan["reasons"][0]
     assert asked == [recipe]
+
+
+@pytest.mark.slow
+def test_train_races_and_trains_what_won(tmp_path, capsys):
+    folder, workdir = write_pictures(tmp_path / "stripes", *stripes()), tmp_path / "run"
+    command = ["train", f"--data=folder:{folder}", "--backbone=tiny:cnn", f"--workdir={workdir}", "--budget=300"]
+    assert main([*command, "--batch_size=16"]) == 0
+    shown = capsys.readouterr().out
+    assert "… race: head, rung 1 of " in shown
+    assert "← won" in shown
+    advice = values.from_json(Advice, files.read_json(workdir / "advice.json"))
+    report = files.read_json(workdir / "report" / "report.json")
+    assert report["strategy"].startswith(f"stages {advice.stages}: Train {advice.race.candidates[0].words} (--stages=")
+    assert advice.race.seconds <= 300
+    assert (workdir / "advice.txt").read_text().strip() in shown
+    recipe = files.read_json(workdir / "bundle" / "recipe.json")
+    assert (recipe["stages"], recipe["backbone"]["at"], recipe["budget"]) == (advice.stages, advice.at, None)
 
 
 def test_another_budget_goes_on_in_the_same_folder(asked, colours, tmp_path, monkeypatch):

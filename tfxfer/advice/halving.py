@@ -91,7 +91,8 @@ def plan(costs: Mapping[str, Cost], seconds: float, done: float = 0.0) -> tuple[
 
 def _farthest(costs: Mapping[str, Cost], seconds: float, done: float, count: int) -> tuple[Rung, ...]:
     """Returns so many rungs of which the last trains as far as there is time for; () where that is not worth it."""
-    low, high = max(LEAST_SHARE, 1.25 * done) * 2 ** (count - 1), 1.0
+    # One alone has nothing to be compared with, and is only to show what it is worth.
+    low, high = max(LEAST_SHARE, 1.25 * done) * 2 ** (count - 1), 1.0 if len(costs) > 1 else CLEAR_FROM
     if low > high or not costs or done == 1:
         return ()
     fits: tuple[Rung, ...] = ()
@@ -102,7 +103,7 @@ def _farthest(costs: Mapping[str, Cost], seconds: float, done: float, count: int
             fits, low = rungs, tried
         else:
             high = tried
-        if tried == 1.0 and fits:
+        if low == high:
             break
         tried = (low + high) / 2
     return fits
