@@ -82,9 +82,6 @@ def _raced(advice: Advice, prepared: pipeline.Prepared, clock, show) -> Advice:
     from tfxfer.advice import racing
 
     recipe, measured = prepared.recipe, advice.measured
-    if not prepared.plan.what.task.has_classes:
-        show(f"no race: it compares accuracies, and task={prepared.plan.what.task.kind} has none")
-        return advice
     if advice.verdict in ("nothing_learnable", "easy"):
         show("no race: " + ("nothing is learnable" if advice.verdict == "nothing_learnable" else "any method will do"))
         return advice
