@@ -264,3 +264,30 @@ def test_one_example_in_a_class_and_more_classes_than_examples_are_measured():
 
 def _tiny():
     return tfxfer.load_backbone("tiny:cnn", image_size=24)
+
+
+def test_labels_that_none_or_all_have_count_for_nothing():
+    generator = np.random.default_rng(0)
+    pictures, _ = _arrays(meaning=True, examples=60)
+    labels = np.stack([np.arange(60) % 2, np.zeros(60), np.ones(60), generator.integers(0, 2, 60)], axis=1)
+    found = measuring.measure(_tiny(), pictures, labels.astype(np.uint8), task=Task(kind="multi_label"))
+    assert [round(one.score.value, 3) for one in found.targets[:3]] == [1, 0, 1]
+    assert found.frequent == pytest.approx((0.5 + 0 + 1 + labels[:, 3].mean()) / 4)
+    assert found.depths[-1].linear.value == pytest.approx(np.mean([1, 1, found.targets[3].score.value]), abs=0.15)
+    assert found.learnable.p_value == 1 / 1000
+
+
+def test_groups_of_numbers_do_not_give_each_other_away():
+    """Twenty pictures of noise, three times each with one number, which has nothing to do with them."""
+    generator = np.random.default_rng(0)
+    scene = np.repeat(np.arange(20), 3)
+    pictures = generator.integers(0, 250, (20, 24, 24, 3))[scene] + generator.integers(0, 3, (60, 24, 24, 3))
+    numbers = generator.normal(size=(20, 1))[scene]
+    alone, together = (
+        measuring.measure(_tiny(), pictures.astype(np.uint8), numbers, task=Task(kind="regression"), groups=groups)
+        for groups in (None, scene)
+    )
+    assert alone.pixels.value > 0.9
+    assert together.pixels.value < 0.5
+    assert together.groups == 20
+    assert together.learnable.p_value > 0.01 > alone.learnable.p_value

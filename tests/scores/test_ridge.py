@@ -49,6 +49,18 @@ def test_left_out_parts_equal_as_many_refits():
         np.testing.assert_allclose(found[part], refit, rtol=0, atol=1e-8)
 
 
+def test_a_regression_leaves_out_whole_groups():
+    features, targets = _features("N<D"), np.random.default_rng(2).normal(size=(15, 2))
+    groups = np.arange(15) // 4
+    found = ridge.regress(features, targets, (3.0,), groups=groups)
+    deviation = ridge.prepare(features).deviation
+    for number in range(4):
+        part = np.flatnonzero(groups == number)
+        np.testing.assert_allclose(found.left_out[part], _refit(features, targets, 3.0, part, deviation), atol=1e-8)
+    with pytest.raises(DataError, match="nothing to tell apart"):
+        ridge.regress(features, targets, groups=np.zeros(15, int))
+
+
 def test_a_fit_predicts_as_the_normal_equations_do():
     features, targets = _features("N>D"), np.random.default_rng(2).normal(size=(40, 2))
     fitted = ridge.regress(features, targets, penalties=(2.0,))
