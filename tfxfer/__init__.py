@@ -45,6 +45,7 @@ _HOMES = {
     "load_classifier": "tfxfer.backbones",
     "multipliers": "tfxfer.optimizers.multipliers:",
     "presets": "tfxfer.presets:",
+    "rank": "tfxfer.advice",
     "refresh_statistics": "tfxfer.models.statistics",
     "rescale_head": "tfxfer.models.rescaling",
     "run": "tfxfer.advice.running",

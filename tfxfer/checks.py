@@ -17,6 +17,19 @@ def check_recipe(recipe: recipes.Recipe) -> None:
             the backbone, an image size below what it needs, a malformed TF_CONFIG, or a strategy that does not go with
             devices or workers.
     """
+    check_all_but_backbone(recipe)
+    card = backbones.card(recipe.backbone.handle)
+    backbones.check_takes_pictures(card)
+    if recipe.image_size != "auto":
+        backbones.check_size(card, recipe.image_size)
+
+
+def check_all_but_backbone(recipe: recipes.Recipe) -> None:
+    """Refuses likewise what is wrong with a recipe whose backbone is open.
+
+    Raises:
+        ConfigError: as above.
+    """
     data.check_source(recipe.data.source)
     formats.check_installed(recipe.export.optional_formats)
     check_accuracy(recipe.export, recipe.data.kind)
@@ -24,10 +37,6 @@ def check_recipe(recipe: recipes.Recipe) -> None:
     devices.check_strategy(running.strategy, devices.parse_devices(running.devices), _cluster_of(running))
     if recipe.budget is not None:
         check_alone(running)
-    card = backbones.card(recipe.backbone.handle)
-    backbones.check_takes_pictures(card)
-    if recipe.image_size != "auto":
-        backbones.check_size(card, recipe.image_size)
 
 
 def check_accuracy(export: recipes.Export, kind: Kind) -> None:

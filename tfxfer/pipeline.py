@@ -161,9 +161,7 @@ def prepare(
     strategy = runtime.strategy_for(recipe.running)  # before anything touches TensorFlow's devices
     workers = runtime.workers_of(strategy)
     machine = _machine(recipe.running, workers)
-    deterministic, _ = plans.choose_determinism(recipe.running, machine)
-    runtime.make_reproducible(recipe.seed, deterministic=deterministic)
-    examples = examples_of.open_data(recipe.data, seed=recipe.split_seed, data=data, class_names=class_names)
+    examples = _opened_data(recipe, machine, data, class_names)
     if opened is not None:
         opened(examples.facts)
     backbone = load_backbone(recipe, examples.facts)
@@ -190,13 +188,50 @@ def _machine(running: recipes.Running, workers: runtime.Workers) -> MachineFacts
     return dataclasses.replace(machine, memory_bytes=least)
 
 
-def load_backbone(recipe: recipes.Recipe, data: DataFacts) -> backbones.Backbone:
-    """Returns the recipe's backbone under its strategy, for pictures of the size that suits these data."""
+def open_examples(recipe: recipes.Recipe, *, data: Any = None, class_names: Sequence[str] | None = None) -> Examples:
+    """Opens the data of a recipe as `prepare` does, without a backbone: for whoever holds several against each other.
+
+    Seeds and op determinism are set for the whole process.
+
+    Raises:
+        TfxferError: with what was wrong and what to type instead.
+    """
+    checks.check_all_but_backbone(recipe)
+    runtime.check_environment()
+    runtime.strategy_for(recipe.running)  # before anything touches TensorFlow's devices
+    return _opened_data(recipe, runtime.probe(recipe.running), data, class_names)
+
+
+def _opened_data(recipe: recipes.Recipe, machine: MachineFacts, data: Any, class_names) -> Examples:
+    deterministic, _ = plans.choose_determinism(recipe.running, machine)
+    runtime.make_reproducible(recipe.seed, deterministic=deterministic)
+    return examples_of.open_data(recipe.data, seed=recipe.split_seed, data=data, class_names=class_names)
+
+
+def image_size_of(recipe: recipes.Recipe, data: DataFacts) -> int:
+    """Returns height and width in pixels at which the recipe's backbone sees these data, before it is loaded.
+
+    Raises:
+        TfxferError: there is no such backbone, it takes no pictures, or its file cannot be opened.
+    """
     asked = recipe.backbone
-    options = {"output": asked.output, "allow_unsafe_model_code": asked.allow_unsafe_model_code}
-    card = backbones.inspect(asked.handle, weights=recipe.weights, **options)
+    card = backbones.inspect(
+        asked.handle,
+        weights=recipe.weights,
+        output=asked.output,
+        allow_unsafe_model_code=asked.allow_unsafe_model_code,
+    )
     backbones.check_takes_pictures(card)
-    image_size, _ = plans.choose_image_size(recipe, data, card)
+    return plans.choose_image_size(recipe, data, card)[0]
+
+
+def load_backbone(recipe: recipes.Recipe, data: DataFacts) -> backbones.Backbone:
+    """Returns the recipe's backbone under its strategy, for pictures of the size that suits these data.
+
+    Raises:
+        TfxferError: there is no such backbone, it takes no pictures, or it cannot be loaded.
+    """
+    asked, image_size = recipe.backbone, image_size_of(recipe, data)
     with runtime.strategy_for(recipe.running).scope():
         return backbones.load_backbone(
             asked.handle,
@@ -204,7 +239,8 @@ def load_backbone(recipe: recipes.Recipe, data: DataFacts) -> backbones.Backbone
             weights=recipe.weights,
             at=asked.at or None,
             precision=recipe.precision,
-            **options,
+            output=asked.output,
+            allow_unsafe_model_code=asked.allow_unsafe_model_code,
         )
 
 

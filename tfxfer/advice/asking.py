@@ -9,9 +9,10 @@ import numpy as np
 
 from tfxfer import data as examples_of
 from tfxfer import pipeline, recipes
-from tfxfer.advice import candidates, concluding, measuring
-from tfxfer.advice.result import Advice
+from tfxfer.advice import candidates, concluding, measuring, own_classifier
+from tfxfer.advice.result import Advice, Measurements
 from tfxfer.errors import DataError
+from tfxfer.facts import DataFacts
 
 
 def advise(
@@ -44,37 +45,76 @@ def advise(
     """
     prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
     examples, what = prepared.examples, prepared.plan.what
+    seen = seen_of(examples, recipe.seed)
+    measured = measuring.measure(
+        prepared.backbone,
+        seen.examples.pixels(what.image_size, what.framing),
+        seen.examples.labels,
+        task=what.task,
+        groups=seen.groups,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        classifier=own_classifier.of(recipe, what.image_size),
+        show=show,
+    )
+    advice = advice_of(measured, examples.facts, recipe.backbone.handle, seen.copies)
+    return advice if recipe.budget is None else _raced(advice, prepared, clock, show)
+
+
+def advice_of(measured: Measurements, facts: DataFacts, handle: str, copies: int) -> Advice:
+    """Returns what follows from measurements.
+
+    Args:
+        measured: of one backbone on some data.
+        facts: about all of the data.
+        handle: of the backbone.
+        copies: training examples that were left out.
+    """
+    return Advice(
+        data=facts,
+        backbone=handle,
+        measured=measured,
+        verdict=concluding.verdict_of(measured),
+        quarter=concluding.quarter_of(measured),
+        conclusions=concluding.conclude(measured),
+        at=concluding.advised_cut(measured),
+        stages=concluding.stages_of(measured),
+        copies=copies,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """The examples that are looked at: some of those that train.
+
+    Attributes:
+        examples: drawn, each content once.
+        groups: number of the group of each, int64 `[examples]`; None where each stands alone.
+        copies: training examples that were left out since their content is that of another.
+    """
+
+    examples: examples_of.Examples
+    groups: np.ndarray | None
+    copies: int
+
+
+def seen_of(examples: examples_of.Examples, seed: int) -> Seen:
+    """Returns the examples to look at, the same for each backbone.
+
+    Args:
+        examples: all that there are.
+        seed: of the draw.
+
+    Raises:
+        DataError: all are of one group.
+    """
     train = examples.indices(examples_of.TRAIN)
     # Copies of a picture give each other away, and more than one tells nothing more.
     first = {examples.keys[index]: index for index in reversed(train)}
     single = np.array(sorted(first.values()), np.int64)
     # Drawn before anything is decoded: all that are drawn fit into memory, all that there are may not.
-    some = examples.some(single[measuring.drawn(examples.labels[single], recipe.seed)])
-    groups = _groups(some, examples.facts.split)
-    measured = measuring.measure(
-        prepared.backbone,
-        some.pixels(what.image_size, what.framing),
-        some.labels,
-        task=what.task,
-        groups=groups,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        show=show,
-    )
-    verdict = concluding.verdict_of(measured)
-    at = concluding.cut_of(measured) if verdict in ("transfer_helps", "undecided") else ""
-    advice = Advice(
-        data=examples.facts,
-        backbone=recipe.backbone.handle,
-        measured=measured,
-        verdict=verdict,
-        quarter=concluding.quarter_of(measured),
-        conclusions=concluding.conclude(measured),
-        at=at,
-        stages=concluding.stages_of(measured),
-        copies=len(train) - len(single),
-    )
-    return advice if recipe.budget is None else _raced(advice, prepared, clock, show)
+    some = examples.some(single[measuring.drawn(examples.labels[single], seed)])
+    return Seen(some, _groups(some, examples.facts.split), len(train) - len(single))
 
 
 def _raced(advice: Advice, prepared: pipeline.Prepared, clock, show) -> Advice:

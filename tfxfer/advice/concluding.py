@@ -61,6 +61,11 @@ def cut_of(measured: Measurements) -> str:
     return measured.best if measured.best_against_last.second_is_better >= CERTAIN else ""
 
 
+def advised_cut(measured: Measurements) -> str:
+    """Returns where to cut the network that is trained; "" where all of it is, or nothing."""
+    return cut_of(measured) if verdict_of(measured) in ("transfer_helps", "undecided") else ""
+
+
 def is_small(measured: Measurements) -> bool:
     """Whether twice the labels are expected to help; where there are too few for a forecast, they would."""
     return not measured.forecasts or measured.forecasts[0].gain.value >= SMALL_GAIN

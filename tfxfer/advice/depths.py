@@ -6,6 +6,7 @@ say what it was given in pretraining.
 """
 
 import dataclasses
+import time
 
 import keras
 import numpy as np
@@ -28,11 +29,13 @@ class Depths:
         features: for each of them, float32 `[pictures, width]`; the last are what the backbone gives.
         divergences: of each batch norm, input first, from its stored statistics, the mean over pictures, nats a
             channel (see `scores.divergence`); () where there is none that can be seen.
+        seconds: of the network for one picture, without what the first batch takes beside it, such as tracing.
     """
 
     names: tuple[str, ...]
     features: tuple[np.ndarray, ...]
     divergences: tuple[float, ...]
+    seconds: float = 0.0
 
 
 def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> Depths:
@@ -51,19 +54,33 @@ def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> 
     flat = graph.inlined(backbone.model)
     ends, norms = _ends(flat), _norms(flat)
     looking = keras.Model(graph.input_of(flat), _looked_at(ends, norms))
-    rows, apart = [], np.zeros(len(norms))
+    rows, apart, seconds = [], np.zeros(len(norms)), []
+
+    def look(batch: np.ndarray):
+        """Every batch has the same size, the last one is padded: one trace, and the same rounding in all rows."""
+        start = time.monotonic()
+        given = models.predict_on_batch(looking, batch[np.arange(batch_size) % len(batch)])
+        seconds.append(time.monotonic() - start)
+        return given
+
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
-        # Every batch has the same size, the last one is padded: one trace, and the same rounding in all rows.
-        given = models.predict_on_batch(looking, batch[np.arange(batch_size) % len(batch)])
+        given = look(batch)
         features, *of_norms = [part[: len(batch)] for part in (given if norms else [given])]
         rows.append(features)
         if norms:
             apart += len(batch) * _divergences(norms, *of_norms)
+    if len(seconds) == 1:
+        look(images)
     widths = np.cumsum([tensor.shape[-1] for _, tensor in ends])[:-1]
     features = np.split(np.concatenate(rows), widths, axis=1)
     names = tuple(name for name, _ in ends)
-    return Depths(names, tuple(np.ascontiguousarray(part) for part in features), tuple((apart / len(images)).tolist()))
+    return Depths(
+        names=names,
+        features=tuple(np.ascontiguousarray(part) for part in features),
+        divergences=tuple((apart / len(images)).tolist()),
+        seconds=float(np.median(seconds[1:])) / batch_size,
+    )
 
 
 def _ends(flat: keras.Model) -> list[tuple[str, keras.KerasTensor]]:

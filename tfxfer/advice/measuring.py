@@ -1,6 +1,7 @@
 """Measures what a backbone's features are worth on labelled pictures: every depth, in one inference pass."""
 
 import concurrent.futures
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from tfxfer.advice import depths, of_targets
+from tfxfer.advice import depths, of_targets, own_classifier
 from tfxfer.advice.result import Depth, Measurements
 from tfxfer.backbones import Backbone
 from tfxfer.errors import DataError
@@ -20,8 +21,30 @@ from tfxfer.tasks import SINGLE_LABEL, Task
 MOST_EXAMPLES = 2000
 # Height and width of what a classifier of plain pixels sees.
 _PIXELS = 16
+# Pictures that are enough to tell how near the classes of pretraining they are on average.
+_ENOUGH = 100
 # Forecasts are for so many times the examples; nothing beyond was tried.
 _TIMES = (2, 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """What one pass gave: measurements, and what holds one backbone against another on the same examples.
+
+    Attributes:
+        measured: everything that advice is about.
+        right: whether the linear classifier at the best depth has each left-out example right, bool `[examples]`; of
+            none where there are no classes.
+        features: of the last depth, float32 `[examples, width]`.
+        labels: of the examples, int64 `[examples]`, without numbers that none has; targets as the task has them.
+        seconds: of the network for one picture (see `depths.Depths`).
+    """
+
+    measured: Measurements
+    right: np.ndarray
+    features: np.ndarray
+    labels: np.ndarray
+    seconds: float
 
 
 def drawn(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -36,7 +59,12 @@ def drawn(labels: np.ndarray, seed: int) -> np.ndarray:
     return np.sort(curves.stratified(labels, np.random.default_rng(seed))[:MOST_EXAMPLES])
 
 
-def measure(
+def measure(backbone: Backbone, images: np.ndarray, labels: np.ndarray, **settings: Any) -> Measurements:
+    """Returns what is measured about a backbone on some labelled pictures; takes what `take` takes."""
+    return take(backbone, images, labels, **settings).measured
+
+
+def take(
     backbone: Backbone,
     images: np.ndarray,
     labels: np.ndarray,
@@ -45,9 +73,10 @@ def measure(
     groups: np.ndarray | None = None,
     batch_size: int = 32,
     seed: int = 0,
+    classifier: own_classifier.Classifier | None = None,
     show: Callable[[str], None] = lambda line: None,
-) -> Measurements:
-    """Returns what is measured about a backbone on some labelled pictures.
+) -> Taken:
+    """Returns what is measured about a backbone on some labelled pictures, and with which answers.
 
     Args:
         backbone: for pictures, with one output.
@@ -57,6 +86,8 @@ def measure(
         groups: whole numbers `[pictures]`, the same for those that give each other away; None: there are none.
         batch_size: pictures at a time, ≥ 1.
         seed: of all that is drawn.
+        classifier: loads the network with its own head, which tells how like pretraining pictures are where no batch
+            norm does; None: there is none.
         show: called with a line before what takes a while.
 
     Raises:
@@ -76,18 +107,35 @@ def measure(
     # Threads of a BLAS wait for each other by turning round and round: beside other programs two were measured to be
     # twenty times as slow as one. So each decomposition has one thread, and several run at once.
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        right = np.zeros(0, bool)
         if task.has_classes:
-            scored = _score(found, _small(images), numbers, parts, seed)
+            scored, right = _score(found, _small(images), numbers, parts, seed)
         else:
             scored = of_targets.score(found, _small(images), numbers, parts, seed, kind=task.kind)
-    return Measurements(
+    measured = Measurements(
         image_size=images.shape[1],
         examples=len(at),
         seconds=between - start,
         scoring_seconds=time.monotonic() - between,
         groups=None if parts is None else int(parts.max()) + 1,
+        nearest_class=None if found.divergences else _nearest_class(classifier, images, batch_size, show),
         **scored,
     )
+    return Taken(measured, right, found.features[-1], numbers, found.seconds)
+
+
+def _nearest_class(
+    classifier: own_classifier.Classifier | None, images: np.ndarray, batch_size: int, show: Callable[[str], None]
+) -> float | None:
+    """Returns `scores.nearest_prototype` of some of the pictures; None where there is no classifier to be had."""
+    if classifier is None:
+        return None
+    show("asking the network's own classifier, since no batch norm tells how like pretraining the pictures are")
+    some = np.unique(np.linspace(0, len(images) - 1, _ENOUGH).astype(int))
+    try:
+        return similarity.nearest_prototype(*own_classifier.read(classifier, images[some], batch_size=batch_size))
+    except ValueError:  # there is none, or not at this size
+        return None
 
 
 def _checked(labels: np.ndarray, pictures: int, task: Task) -> np.ndarray:
@@ -103,8 +151,10 @@ def _checked(labels: np.ndarray, pictures: int, task: Task) -> np.ndarray:
     return targets
 
 
-def _score(found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups, seed: int) -> dict[str, Any]:
-    """Returns what features and labels tell, as fields of `Measurements`."""
+def _score(
+    found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups, seed: int
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Returns what features and labels tell, as fields of `Measurements`, and which examples are right at the best."""
 
     def linear(features: np.ndarray) -> ridge.Probe:
         return ridge.classify(features, labels, groups=groups)
@@ -117,7 +167,7 @@ def _score(found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups,
     best = choose_depth(probes, voted)
     curve = _curve(found.features[best], labels, groups, seed)
     shuffles = _permutations(len(labels))
-    return {
+    scored = {
         "frequent": float(np.bincount(labels).max() / len(labels)),
         "pixels": of_pixels.accuracy,
         "depths": tuple(map(_depth, found.names, found.features, probes, voted)),
@@ -131,6 +181,7 @@ def _score(found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups,
         "curve": () if curve is None else curve.accuracies,
         "forecasts": () if curve is None else tuple(curve.forecast(times * len(labels)) for times in _TIMES),
     }
+    return scored, probes[best].predicted == probes[best].labels
 
 
 def choose_depth(probes: Sequence[ridge.Probe], voted: Sequence[np.ndarray]) -> int:

@@ -22,7 +22,7 @@ def page(advice: Advice) -> str:
         _more_labels(measured),
         _similarity(measured),
         _race(advice.race),
-        _conclusions(advice),
+        conclusions(advice),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -110,7 +110,7 @@ def _more_labels(measured: Measurements) -> list[str]:
 def _similarity(measured: Measurements) -> list[str]:
     found = measured.similarity
     if found is None:
-        return []
+        return _nearest_class(measured)
     if not references.holds_at(measured.image_size):
         return [
             f"divergence from pretraining {found.all:.2f}, the larger the less alike; nothing was measured near "
@@ -128,6 +128,20 @@ def _similarity(measured: Measurements) -> list[str]:
         ),
         f"early layers {found.early:.2f}, middle {found.middle:.2f}, late {found.late:.2f}",
     ]
+
+
+def _nearest_class(measured: Measurements) -> list[str]:
+    """Returns how near pictures are to the classes of pretraining, where no batch norm tells more."""
+    found = measured.nearest_class
+    if found is None:
+        return []
+    text = f"nearest class of pretraining {found:.3f}, the larger the more alike"
+    if not references.holds_at(measured.image_size):
+        text += f"; nothing was measured near {measured.image_size} pixels to compare it with"
+    else:
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in references.scale_of_classes(measured.image_size))
+        text += f"; on SqueezeNet 1.1 it was for {shown}. Other networks have scales of their own"
+    return textwrap.wrap(text, _WIDTH)
 
 
 def _race(race: Race | None) -> list[str]:
@@ -154,7 +168,8 @@ def _race(race: Race | None) -> list[str]:
     return lines
 
 
-def _conclusions(advice: Advice) -> list[str]:
+def conclusions(advice: Advice) -> list[str]:
+    """Returns what to do, numbered, each with its reason."""
     lines = []
     for number, one in enumerate(advice.conclusions, start=1):
         lines += textwrap.wrap(f"{number}. {clean(one.advice)}", _WIDTH, subsequent_indent="   ")

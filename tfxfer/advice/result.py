@@ -78,6 +78,8 @@ class Measurements:
             average precision over labels, of a ridge regression. For these `only_first` and `only_second` of what is
             compared count the examples that one is nearer to, and there are no neighbours, curve and forecasts.
         targets: of numbers and labels, each in the order of `DataFacts.class_names`.
+        nearest_class: `scores.nearest_prototype` by the network's own classifier, where there is one, and no batch norm
+            that tells similarity.
     """
 
     image_size: int
@@ -99,6 +101,7 @@ class Measurements:
     groups: int | None = None
     metric: Metric = "accuracy"
     targets: tuple[Target, ...] = ()
+    nearest_class: float | None = None
 
     def depth(self, name: str) -> Depth:
         """Returns the depth of that name."""

@@ -18,7 +18,7 @@ from tfxfer.scores.neighbours import leave_one_out
 from tfxfer.scores.permutation import Learnable, learnable
 from tfxfer.scores.resampling import bootstrap
 from tfxfer.scores.ridge import Probe, Ridge, classify, regress
-from tfxfer.scores.similarity import Divergence, divergence
+from tfxfer.scores.similarity import Divergence, divergence, nearest_prototype
 from tfxfer.scores.source_head import leep, nce
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "logme",
     "mean",
     "nce",
+    "nearest_prototype",
     "paired",
     "regress",
     "share",
