@@ -88,13 +88,16 @@ def test_what_trains_is_read_as_the_name_count_or_share_that_it_is(two_stages, t
     [
         (
             "bach_size=8",
-            "--config.bach_size=8: bach_size does not exist. Did you mean 'batch_size'? Recipe has: data, backbone, "
-            "head, stages, image_size, batch_size, seed, precision, augment, imbalance, synchronise_batch_norm, cache, "
-            "running, export.",
+            "--config.bach_size=8: bach_size does not exist. Did you mean 'batch_size'?",
         ),
         (
             "stages[0].epoch=8",
-            "--config.stages[0].epoch=8: stages[0].epoch does not exist. Did you mean 'epochs'? Stage has: train, ",
+            "--config.stages[0].epoch=8: stages[0].epoch does not exist. Did you mean 'epochs'?",
+        ),
+        (
+            "xyz=8",
+            "--config.xyz=8: xyz does not exist. Recipe has: data, backbone, head, stages, image_size, batch_size, "
+            "seed, precision, augment, imbalance, loss, metrics, synchronise_batch_norm, cache, running, export.",
         ),
         ("stages[2].epochs=8", "--config.stages[2].epochs=8: stages has no item [2]: it has 2, counted from 0."),
         ("stages.epochs=8", "--config.stages.epochs=8: stages is a list. Write stages[0].epochs for its first item."),

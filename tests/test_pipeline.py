@@ -10,7 +10,7 @@ import pytest
 from conftest import tiny_recipe
 
 import tfxfer
-from tfxfer import pipeline, plans, training
+from tfxfer import augmentation, pipeline, plans, training
 from tfxfer.errors import DataError, WorkdirError
 
 pytestmark = pytest.mark.usefixtures("plugin")
@@ -190,3 +190,15 @@ def test_resume_says_whether_a_run_must_or_must_not_be_there(trained, colours, t
     with pytest.raises(WorkdirError, match="has a run already"):
         tfxfer.run(recipe("never"), workdir=trained, show=quiet)
     assert tfxfer.run(recipe("must"), workdir=trained, show=quiet).test.examples
+
+
+def test_a_run_from_before_presets_goes_on_with_its_one_view(plugin, colours):
+    def planned(before=None, seed=0, **asked):
+        augment, stages = augmentation.Augment(rotation=20.0, **asked), (tfxfer.Stage(epochs=8),)
+        recipe = tiny_recipe(colours, augment=augment, stages=stages, seed=seed)
+        return pipeline.prepare(recipe, with_seconds=False, before=before).plan
+
+    began, anew = planned(views=1), planned()
+    assert anew.what.stages[0].views == 4
+    assert planned(before=began).digest == began.digest != anew.digest
+    assert planned(before=began, seed=1).what.stages[0].views == 4

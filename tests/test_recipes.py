@@ -421,7 +421,7 @@ def test_fields_that_need_each_other_are_typed_together():
 def test_json_of_a_recipe_with_a_key_of_another_version():
     written = values.to_json(Recipe())
     written["data"]["sources"] = "folder:x"
-    with pytest.raises(ConfigError, match=r"Recipe\.data\.sources does not exist\. Did you mean 'source'\? Data has: "):
+    with pytest.raises(ConfigError, match=r"Recipe\.data\.sources does not exist\. Did you mean 'source'\?$"):
         values.from_json(Recipe, written)
 
 

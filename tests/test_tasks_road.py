@@ -306,17 +306,20 @@ def test_labels_are_measured_on_tables_of_other_kinds(runs, table, tmp_path):
     assert (cells.examples, cells.micro_f1) == (flags.examples, flags.micro_f1)
 
 
-def test_views_are_averaged_of_single_labels_alone(runs):
-    with pytest.raises(
-        ConfigError, match=r"averages probabilities of single labels, and the network's task is ordinal"
-    ):
-        assessment.assess(runs("ordinal") / "bundle", tta=2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_of_each_task_are_averaged_over_views(runs, table, kind, capsys):
+    measured = assessment.assess(runs(kind) / "bundle", tta=3)
+    assert (measured.views, measured.examples) == (3, report_of(runs(kind)).test.examples)
+    assert "by the mean over 3 views of each picture" in assessment.describe(measured)
+    assert main(["predict", f"--bundle={runs(kind) / 'bundle'}", "--tta=3", str(table / "0.png")]) == 0
+    assert "of 3 views of each picture: itself, and with" in capsys.readouterr().err
 
 
-def test_data_check_is_of_classes(table):
-    with pytest.raises(ConfigError, match="data check looks at classes, and task=regression has none"):
-        inspection.inspect(data_for("regression", table), seed=0)
-    assert inspection.inspect(data_for("ordinal", table), seed=0)[0].images == 90
+@pytest.mark.parametrize("kind", KINDS)
+def test_data_check_looks_at_every_task(table, kind):
+    inspected, _ = inspection.inspect(data_for(kind, table), seed=0)
+    assert (inspected.kind, inspected.images, sum(inspected.in_splits)) == (kind, 90, 90)
+    assert (inspected.labels is not None, len(inspected.targets)) == (kind == "multi_label", kind == "regression")
 
 
 def test_export_again_asks_no_accuracy_of_numbers(runs, tmp_path):

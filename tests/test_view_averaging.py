@@ -8,11 +8,13 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tfxfer import files, prediction, values, view_averaging
+from tfxfer import answers, files, prediction, values, view_averaging
 from tfxfer.augmentation import Augment, settled
 from tfxfer.cli.main import main
 from tfxfer.errors import ConfigError
+from tfxfer.tasks import Task
 
 SIZE = 8
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
@@ -36,6 +38,28 @@ def test_the_answer_is_the_mean_of_the_probabilities_of_picture_and_mirror_image
     np.testing.assert_allclose(prediction.softmax(logits), mean, rtol=1e-4)
     np.testing.assert_allclose(features, network.predict_on_batch(PIXELS)[1], rtol=1e-5)
     assert not np.allclose(prediction.softmax(both[0]), mean, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "ordinal", "regression"])
+def test_of_other_tasks_too_what_the_outputs_mean_is_averaged(network, kind):
+    numbers = {"means": (5.0, 0.0, 1.0), "deviations": (2.0, 1.0, 3.0)} if kind == "regression" else {}
+    task = Task(kind=kind, **numbers)
+    outputs, features = view_averaging.averaged(network, MIRRORED, 2, task).predict_on_batch(PIXELS)
+    both = [network.predict_on_batch(pixels)[0] for pixels in (PIXELS, PIXELS[:, :, ::-1])]
+    mean = np.mean([answers.meant(each, task) for each in both], axis=0)
+    np.testing.assert_allclose(answers.meant(outputs, task), mean, rtol=1e-4)
+    np.testing.assert_allclose(features, network.predict_on_batch(PIXELS)[1], rtol=1e-5)
+    what = "numbers" if kind == "regression" else "probabilities"
+    assert view_averaging.told(MIRRORED, 2, task).startswith(f"mean {what} of 2 views of each picture")
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "ordinal"])
+def test_the_mean_of_answers_that_are_sure_is_finite(kind):
+    pixels = keras.Input((SIZE, SIZE, 3))
+    sure = keras.layers.Lambda(lambda x: tf.reduce_sum(x, axis=(1, 2)) * [1.0, -1.0, 1.0])(pixels)
+    outputs = view_averaging.averaged(keras.Model(pixels, sure), MIRRORED, 2, Task(kind=kind)).predict_on_batch(PIXELS)
+    assert np.isfinite(outputs).all()
+    np.testing.assert_allclose(answers.meant(outputs, Task(kind=kind))[:, 0], float(kind == "multi_label"), atol=1e-6)
 
 
 def test_more_views_are_moved_as_training_did_and_the_same_for_every_picture(network):

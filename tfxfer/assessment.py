@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 from tfxfer import data, evaluation, export, files, recipes, runtime, values, view_averaging
 from tfxfer.errors import BundleError
@@ -20,6 +21,7 @@ def assess(
     label_separator: str = "",
     allow_unsafe_model_code: bool = False,
     tta: int = 1,
+    note: Callable[[str], None] = lambda _: None,
 ) -> AnyMeasured:
     """Returns the result of a bundle's model.
 
@@ -34,7 +36,8 @@ def assess(
         label_column: see there.
         label_separator: see there.
         allow_unsafe_model_code: whether ops of a SavedModel in its network may run that the scan refuses.
-        tta: views of each picture, over which probabilities are averaged, ≥ 1; 1: the picture itself alone.
+        tta: views of each picture, over which answers are averaged, ≥ 1; 1: the picture itself alone.
+        note: called with a line where pictures of `source` were trained on.
 
     Raises:
         BundleError: the bundle is damaged, or its data has changed since.
@@ -47,11 +50,16 @@ def assess(
     runtime.check_environment()
     model = opened.model
     if tta > 1:
-        view_averaging.check_task(opened.task.kind)
-        model = view_averaging.averaged(model, view_averaging.augment_of(bundle), tta)
+        model = view_averaging.averaged(model, view_averaging.augment_of(bundle), tta, opened.task)
     columns = {"image_column": image_column, "label_column": label_column, "label_separator": label_separator}
     examples = open_examples(opened, source, on_bad_image=on_bad_image, **columns)
     examples = examples.some(examples.indices(data.TEST))  # nothing else is decoded
+    if trained_on := export.count_known(examples, data.TEST, export.read_known(bundle)):
+        count = len(examples.labels)
+        note(
+            f"warning: {trained_on:,} of {count:,} images ({100 * trained_on / count:.1f} %) are among those that the "
+            "network was trained on, so that it looks better than it is. Measure on others."
+        )
     pixels = examples.pixels(opened.model.input_shape[1], opened.framing)
     measured = evaluation.measure(model, examples.rows(pixels, data.TEST), opened.class_names)
     return dataclasses.replace(measured, views=tta) if tta > 1 else measured

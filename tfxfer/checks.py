@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 
-from tfxfer import backbones, clusters, data, devices, formats, recipes
+from tfxfer import backbones, clusters, data, devices, folders, formats, plans, recipes
 from tfxfer.errors import ConfigError
 from tfxfer.tasks import Kind
 
@@ -33,10 +33,35 @@ def check_all_but_backbone(recipe: recipes.Recipe) -> None:
     data.check_source(recipe.data.source)
     formats.check_installed(recipe.export.optional_formats)
     check_accuracy(recipe.export, recipe.data.kind)
+    plans.check_kind(recipe, recipe.data.kind)
     running = recipe.running
     devices.check_strategy(running.strategy, devices.parse_devices(running.devices), _cluster_of(running))
     if recipe.budget is not None:
         check_alone(running)
+
+
+def check_data(asked: recipes.Data) -> None:
+    """Refuses data that is not there, or a table without the columns.
+
+    Raises:
+        DataError: says what is missing.
+    """
+    data.check_there(asked)
+
+
+def check_run(recipe: recipes.Recipe, workdir: pathlib.Path) -> None:
+    """Refuses a folder that cannot be this recipe's, and, where there is something to train, data that is not there.
+
+    Of several workers the first one alone looks at the folder, which may be another one on other machines.
+
+    Raises:
+        WorkdirError: see `folders.check_workdir`.
+        DataError: see `check_data`.
+    """
+    if not folders.is_finished(workdir):
+        check_data(recipe.data)
+    if _cluster_of(recipe.running) is None:
+        folders.check_workdir(workdir, recipe)
 
 
 def check_accuracy(export: recipes.Export, kind: Kind) -> None:

@@ -14,7 +14,6 @@ from tfxfer.augmentation import Augment
 from tfxfer.data import batches, mixing, views
 from tfxfer.data.rows import Rows, evenly
 from tfxfer.display import clean
-from tfxfer.errors import WorkdirError
 from tfxfer.tasks import Task
 
 # Of the pictures on the sheet, in pixels: small ones are enlarged by a whole number, large ones made smaller.
@@ -78,8 +77,7 @@ def draw(recipe: recipes.Recipe, output: pathlib.Path, *, columns: int = 8, show
         WorkdirError: there is a file, or it cannot be written.
         TfxferError: of the data or the recipe.
     """
-    if output.exists() and not overwrite:
-        raise WorkdirError(f"{output} exists and is not overwritten. Choose another --output, or write --overwrite.")
+    files.check_new(output, overwrite=overwrite)
     checks.check_recipe(recipe)
     examples = data.open_data(recipe.data, seed=recipe.split_seed)
     card = backbones.inspect(

@@ -10,10 +10,10 @@ import rich.console
 import rich.table
 import rich.text
 
-from tfxfer import augmentation
+from tfxfer import augmentation, objectives
 from tfxfer.augmentation import Augment
 from tfxfer.facts import BackboneFacts, DataFacts
-from tfxfer.plans import Plan, StageCache, StagePlan
+from tfxfer.plans import Plan, StageCache, StagePlan, What
 from tfxfer.plans.caching import PIXELS
 from tfxfer.recipes import Adam, Optimizer
 
@@ -131,6 +131,19 @@ def _right(one: Any) -> str:
     return "" if one.accuracy is None else f"{100 * one.accuracy:.1f} % right"
 
 
+def score_text(name: str, value: float | None) -> str:
+    """Returns a metric that was asked for: those that are known to be shares as percentages."""
+    if value is None:
+        return "no number"
+    return f"{100 * value:.1f} %" if name in objectives.SHARES else f"{value:.4g}"
+
+
+def score_lines(scores: Sequence[tuple[str, float | None]]) -> list[str]:
+    """Returns a line with the metrics that were asked for; none where there are none."""
+    told = ", ".join(f"{clean(name)} {score_text(name, value)}" for name, value in scores)
+    return [f"asked for: {told}"] if told else []
+
+
 def left_out_lines(left_out: Sequence[Any]) -> list[str]:
     """Returns a line for each format that is not there: values with the attributes of `evaluation.LeftOut`."""
     return [f"not exported: {clean(one.format)}: {clean(one.reason)}" for one in left_out]
@@ -145,7 +158,8 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
         ("data", f"{data.source}: {data.train_examples:,} train, {data.validation_examples:,} validation, "
                  f"{data.test_examples:,} test ({data.split})"),
         (_CALLED.get(data.task.kind, "classes"), shown),
-        *([] if data.task.kind == "single_label" else [("task", _task(data))]),
+        *([] if data.task.kind == "single_label" else [("task", _task(data, what))]),
+        *_objectives(what),
         ("backbone", f"{what.backbone}, {backbone.weights} weights, {len(backbone.groups)} layer groups, "
                      f"{parameters:,} weights, {backbone.feature_channels} features"),
         ("pixels", f"{what.image_size}×{what.image_size} ({what.framing}), {size_text(how.pixel_bytes)} in "
@@ -164,6 +178,18 @@ def _facts(plan: Plan, data: DataFacts, backbone: BackboneFacts) -> list[tuple[s
     if data.skipped:
         rows.insert(1, ("left out", f"{len(data.skipped)} unreadable images (listed in the report)"))
     return rows
+
+
+def _objectives(what: What) -> list[tuple[str, str]]:
+    """Returns the loss and the metrics that were asked for."""
+    kind = what.task.kind
+    rows = [] if not what.loss else [("loss", f"{objectives.called(what.loss)}: {_loss(what)}")]
+    named = ", ".join(map(objectives.called, what.metrics))
+    return rows + ([("metrics", f"{named}, besides {objectives.OWN[kind]}")] if named else [])
+
+
+def _loss(what: What) -> str:
+    return objectives.in_words(what.loss, what.task.kind)
 
 
 def _imbalance(plan: Plan, data: DataFacts) -> list[tuple[str, str]]:
@@ -210,7 +236,7 @@ def _augmentation(augment: Augment) -> str:
     return "; ".join([*said, *([f"mixed: {mixed}"] if mixed != "nothing" else [])]) or "none"
 
 
-def _task(data: DataFacts) -> str:
+def _task(data: DataFacts, what: What) -> str:
     """Returns what is to be told of a picture, and what follows from it."""
     if data.task.kind == "ordinal":
         return "ordinal: classes in order, the lowest first; each output asks whether a picture is above one of them"
@@ -222,7 +248,8 @@ def _task(data: DataFacts) -> str:
         for name, mean, deviation in zip(data.class_names[:6], data.task.means, data.task.deviations, strict=False)
     )
     more = f", … ({len(data.class_names)} in all)" if len(data.class_names) > 6 else ""
-    return f"regression: Huber's loss of standardised targets; over the training examples {numbers}{more}"
+    huber = "Huber's loss of standardised targets" if not what.loss else "targets are standardised"
+    return f"regression: {huber}; over the training examples {numbers}{more}"
 
 
 def _share(plan: Plan) -> str:

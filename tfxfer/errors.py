@@ -7,6 +7,9 @@ is a bug of ours and ends a command with a traceback and exit code 70.
 import difflib
 from collections.abc import Iterable
 
+# So many names are listed even where one of them is near.
+_FEW = 8
+
 
 class TfxferError(Exception):
     """Base of the errors below. `exit_code` is the status of a command that ends with it."""
@@ -89,3 +92,19 @@ def suggest(given: str, valid: Iterable[str]) -> str:
     names = {name.lower(): name for name in valid}
     near = difflib.get_close_matches(given.lower(), names, n=1, cutoff=0.6)
     return f" Did you mean {names[near[0]]!r}?" if near else ""
+
+
+def choices(given: str, valid: Iterable[str], words: str, otherwise: str = "") -> str:
+    """Returns ` Did you mean 'x'?`, and all of `valid` where they are few or none is near.
+
+    Args:
+        given: what was typed.
+        valid: what may be.
+        words: before the list, such as "It has:".
+        otherwise: where the list is left out: a sentence on where it is.
+    """
+    names = tuple(valid)
+    near = suggest(given, names)
+    if near and len(names) > _FEW:
+        return f"{near}{' ' if otherwise else ''}{otherwise}"
+    return f"{near} {words} {', '.join(names)}."

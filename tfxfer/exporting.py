@@ -6,9 +6,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfxfer import assessment, augmentation, checks, data, display, evaluation, export, files, formats, runtime, values
+from tfxfer import (
+    assessment,
+    augmentation,
+    checks,
+    data,
+    display,
+    evaluation,
+    export,
+    files,
+    folders,
+    formats,
+    runtime,
+    values,
+)
 from tfxfer.data.rows import Rows, evenly
-from tfxfer.errors import AccuracyError, WorkdirError
+from tfxfer.errors import AccuracyError
 from tfxfer.evaluation import Report
 from tfxfer.plans import Plan
 from tfxfer.recipes import Export, Recipe
@@ -22,6 +35,9 @@ def export_again(
     output: pathlib.Path | None = None,
     overwrite: bool = False,
     on_bad_image: str = "error",
+    image_column: str = "",
+    label_column: str = "",
+    label_separator: str = "",
     allow_unsafe_model_code: bool = False,
     show: Callable[[str], None] = print,
 ) -> Report:
@@ -34,6 +50,9 @@ def export_again(
         output: where to; None: in the place of `bundle`, with `overwrite`.
         overwrite: whether a bundle, and an archive, that are there are replaced, once the new one is complete.
         on_bad_image: "error" or "skip".
+        image_column: where `source` is a table, as in `assessment.assess`; the next two likewise.
+        label_column: see there.
+        label_separator: see there.
         allow_unsafe_model_code: whether code that the network brings may run.
         show: called with each line of output.
 
@@ -43,8 +62,11 @@ def export_again(
         ConfigError: a format whose packages are missing.
         AccuracyError: the network is not as good as asked, on these images.
     """
+    columns = {"image_column": image_column, "label_column": label_column, "label_separator": label_separator}
     target = output or bundle
-    check_target(target, asked, overwrite=overwrite)
+    folders.check_target(target, overwrite=overwrite)
+    if asked.hub_archive:
+        export.check_archive(pathlib.Path(asked.hub_archive), target, overwrite=overwrite)
     formats.check_installed(asked.optional_formats)
     if source is not None:
         data.check_source(source)
@@ -53,7 +75,7 @@ def export_again(
     recipe = values.from_json(Recipe, augmentation.of_now(files.read_json(bundle / "recipe.json")))
     plan = values.from_json(Plan, files.read_json(bundle / "plan.json"))
     report = values.from_json(Report, files.read_json(bundle / "report.json"))
-    test, train = _rows(opened, assessment.open_examples(opened, source, on_bad_image=on_bad_image))
+    test, train = _rows(opened, assessment.open_examples(opened, source, on_bad_image=on_bad_image, **columns))
     _check_accuracy(opened, asked, test)
     if target.resolve() == bundle.resolve():
         # What it has stays in it.
@@ -66,7 +88,8 @@ def export_again(
     else:
         some = test.take(np.arange(0))
     recipe = dataclasses.replace(recipe, export=asked)
-    report = export.write(opened.model, recipe, plan, report, test, some, target, overwrite=overwrite)
+    known = export.read_known(bundle)
+    report = export.write(opened.model, recipe, plan, report, test, some, target, known=known, overwrite=overwrite)
     for line in (*display.parity_lines(report.export), *display.left_out_lines(report.left_out)):
         show(line)
     show(f"files: {target}")
@@ -88,21 +111,6 @@ def _check_accuracy(opened: export.Bundle, asked: Export, test: Rows) -> None:
         measured = evaluation.measure(opened.model, test, opened.class_names)
         if measured.accuracy < asked.assert_accuracy_at_least:
             raise AccuracyError(f"{evaluation.too_low(measured, asked.assert_accuracy_at_least)} Nothing was exported.")
-
-
-def check_target(target: pathlib.Path, asked: Export, *, overwrite: bool) -> None:
-    """Finds out, before anything else is done, whether a bundle may be written there.
-
-    Raises:
-        WorkdirError: there is one and it is not to be replaced, or there is something else.
-    """
-    if target.exists() and not overwrite:
-        raise WorkdirError(f"{target} exists and is not overwritten. Write --output=DIR, or --overwrite to replace it.")
-    if target.exists() and not (target / "bundle.json").is_file():
-        raise WorkdirError(f"{target} is no bundle, and only a bundle is replaced. Choose another --output.")
-    files.check_writable(target.resolve().parent)
-    if asked.hub_archive:
-        export.check_archive(pathlib.Path(asked.hub_archive), target, overwrite=overwrite)
 
 
 def _parted(rows: Rows) -> tuple[np.ndarray, Rows]:

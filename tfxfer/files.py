@@ -29,6 +29,16 @@ def check_writable(folder: Path) -> None:
     (pathlib.Path(folder) / ".writable").unlink()
 
 
+def check_new(path: Path, *, overwrite: bool) -> None:
+    """Refuses to write where there is something, unless it may be replaced.
+
+    Raises:
+        WorkdirError: there is something.
+    """
+    if pathlib.Path(path).exists() and not overwrite:
+        raise WorkdirError(f"{path} exists and is not overwritten. Choose another --output, or write --overwrite.")
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file beside its place and renames it: a reader sees the old file or the new one."""
     path = pathlib.Path(path)

@@ -19,7 +19,9 @@ from tfxfer import (
     evaluation,
     export,
     files,
+    folders,
     models,
+    objectives,
     plans,
     prediction,
     recipes,
@@ -29,15 +31,12 @@ from tfxfer import (
 )
 from tfxfer import data as examples_of
 from tfxfer.data import Examples
-from tfxfer.errors import AccuracyError, TfxferError, WorkdirError
+from tfxfer.errors import AccuracyError, TfxferError
 from tfxfer.evaluation import Report
 from tfxfer.facts import DataFacts, MachineFacts
 from tfxfer.plans import Plan
 
-# Its presence makes a folder a run of tfxfer.
-_RECIPE = "recipe.json"
 _PLAN = "plan.json"
-_REPORT = "report"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,10 +109,12 @@ def run(
             _check_accuracy(finished, recipe, f"{workdir}/bundle is from before that was asked")
             return finished
         before = workers.value_from_chief(Plan, lambda: _plan_before(workdir, recipe))
-        with evaluation.bad_images_listed(workdir / _REPORT if workers.is_chief else None) as opened:
+        with evaluation.bad_images_listed(workdir / folders.REPORT if workers.is_chief else None) as opened:
             chosen, why = recipe, ""
             if decide is not None:
-                files.write_json(workdir / _RECIPE, values.to_json(recipe))  # from here on the folder is the recipe's
+                files.write_json(
+                    workdir / folders.RECIPE, values.to_json(recipe)
+                )  # from here on the folder is the recipe's
                 chosen, why = decide(recipe)
             prepared = prepare(chosen, data=data, class_names=class_names, before=before, opened=opened)
             prepared = prepared.because(why) if why else prepared
@@ -166,7 +167,9 @@ def prepare(
         opened(examples.facts)
     backbone = load_backbone(recipe, examples.facts)
     found = (examples.facts, backbone.facts, machine)
-    plan = plans.resolve(recipe, *found)  # what is wrong with the recipe is said before anything is measured
+    asked = _as_it_began(recipe, before, found)
+    plan = plans.resolve(asked, *found)  # what is wrong with the recipe is said before anything is measured
+    training.check_objectives(plan.what)
     workers.check_alike({"data, or network (their digest)": plan.digest})
     with strategy.scope():
         model = models.swap_head(backbone, plan.what.head, seed=plan.what.seed)
@@ -176,9 +179,23 @@ def prepare(
             return plans.as_before(plan, before)
         if not with_seconds:
             return plan
-        return plans.resolve(recipe, *found, activations.measure(model, batch_size=recipe.batch_size))
+        return plans.resolve(asked, *found, activations.measure(model, batch_size=recipe.batch_size))
 
     return Prepared(recipe, examples, backbone, model, workers.value_from_chief(Plan, decided))
+
+
+def _as_it_began(recipe: recipes.Recipe, before: Plan | None, found: tuple) -> recipes.Recipe:
+    """Returns a recipe that leaves the number of views open with that of the run that it goes on with.
+
+    Before there were presets, pictures had one view where examples were many, whatever was asked for by name; now they
+    have four then. With any other difference the recipe stays.
+    """
+    if before is None or recipe.augment.views != "auto":
+        return recipe
+    views = before.what.augment.views
+    older = dataclasses.replace(recipe, augment=dataclasses.replace(recipe.augment, views=views))
+    differs = plans.resolve(recipe, *found).digest != before.digest
+    return older if differs and plans.resolve(older, *found).digest == before.digest else recipe
 
 
 def _machine(running: recipes.Running, workers: runtime.Workers) -> MachineFacts:
@@ -244,51 +261,11 @@ def load_backbone(recipe: recipes.Recipe, data: DataFacts) -> backbones.Backbone
         )
 
 
-def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
-    """Finds out, before anything else is done, whether `workdir` can be this recipe's.
-
-    Raises:
-        WorkdirError: it belongs to another recipe (the message has the differences), holds something else, cannot be
-            written, or has or lacks a run against `running.resume`.
-    """
-    written, resume = workdir / _RECIPE, recipe.running.resume
-    if resume == "must" and not written.exists():
-        raise WorkdirError(f"{workdir} has no run that could go on. Check --workdir, or write --resume=auto.")
-    if resume == "never" and written.exists():
-        raise WorkdirError(f"{workdir} has a run already. Choose another --workdir, or write --resume=auto.")
-    if written.exists():
-        kept = values.from_json(recipes.Recipe, augmentation.of_now(files.read_json(written)))
-        # Where activations are kept, on which devices, and what is exported changes nothing that is learned; nor do
-        # the seconds of a race, which was run, or is still to come.
-        budget = recipe.budget if kept.budget and recipe.budget else kept.budget
-        kept = dataclasses.replace(
-            kept, cache=recipe.cache, running=recipe.running, export=recipe.export, budget=budget
-        )
-        if kept != recipe:
-            changes = "\n".join(f"  {line}" for line in recipes.differences(kept, recipe))
-            raise WorkdirError(
-                f"{workdir} belongs to another recipe; there → here:\n{changes}\nChoose another --workdir, or remove "
-                "this one."
-            )
-    elif workdir.exists() and (not workdir.is_dir() or not _is_unused(workdir)):
-        raise WorkdirError(f"{workdir} exists and is no run of tfxfer. Choose another --workdir.")
-    files.check_writable(workdir)
-
-
-def _is_unused(workdir: pathlib.Path) -> bool:
-    """Whether there is nothing but what comes before a run: other workers' decoded pictures, a list of bad images."""
-    names = {path.name for path in workdir.iterdir()} - {"cache"}
-    return not names or (
-        names == {_REPORT}
-        and (workdir / _REPORT).is_dir()
-        and {path.name for path in (workdir / _REPORT).iterdir()} <= {evaluation.BAD_IMAGES}
-    )
-
-
 def summary(report: Report, workdir: pathlib.Path) -> str:
     """Returns the end of a run in a few lines: the measured result and where the files lie."""
     lines = [
         f"test {evaluation.headline(report.test)}",
+        *display.score_lines(report.scores),
         *_class_means(report.test),
         evaluation.worst(report.test),
         f"training {display.duration_text(report.train.seconds)}, in all {display.duration_text(report.seconds)}",
@@ -326,7 +303,7 @@ def _alike(recipe: recipes.Recipe) -> dict[str, str]:
 
 def _opened(workdir: pathlib.Path, recipe: recipes.Recipe) -> Report | None:
     """Returns the report of a finished run; finds out, else, whether `workdir` can be this recipe's."""
-    check_workdir(workdir, recipe)
+    folders.check_workdir(workdir, recipe)
     finished = _finished(workdir)
     if not finished and recipe.export.hub_archive:
         export.check_archive(pathlib.Path(recipe.export.hub_archive), workdir / "bundle")
@@ -348,7 +325,7 @@ def _not_there(report: Report, recipe: recipes.Recipe, workdir: pathlib.Path) ->
 def _begin(asked: recipes.Recipe, prepared: Prepared, workdir: pathlib.Path) -> bytes:
     """Writes what is to be done into the folder, and has nothing to tell."""
     files.remove_leftovers(workdir)
-    files.write_json(workdir / _RECIPE, values.to_json(asked))
+    files.write_json(workdir / folders.RECIPE, values.to_json(asked))
     files.write_text(workdir / "plan.txt", str(prepared))
     files.write_json(workdir / _PLAN, values.to_json(prepared.plan))
     return b""
@@ -376,7 +353,7 @@ def _nothing(_line: str) -> None:
 
 
 def _finished(workdir: pathlib.Path) -> Report | None:
-    if not (workdir / "bundle" / "bundle.json").exists():
+    if not folders.is_finished(workdir):
         return None
     report = values.from_json(Report, files.read_json(workdir / "bundle" / "report.json"))
     _write_report(report, workdir)  # a kill may have come between the two
@@ -385,10 +362,10 @@ def _finished(workdir: pathlib.Path) -> Report | None:
 
 def _plan_before(workdir: pathlib.Path, recipe: recipes.Recipe) -> Plan | None:
     """Returns the plan of the run that is to go on; None for a new one, or where activations are to be kept anew."""
-    if not (workdir / _PLAN).exists() or not (workdir / _RECIPE).exists():
+    if not (workdir / _PLAN).exists() or not (workdir / folders.RECIPE).exists():
         return None
     try:
-        kept = values.from_json(recipes.Recipe, augmentation.of_now(files.read_json(workdir / _RECIPE)))
+        kept = values.from_json(recipes.Recipe, augmentation.of_now(files.read_json(workdir / folders.RECIPE)))
         return values.from_json(Plan, files.read_json(workdir / _PLAN)) if kept.cache == recipe.cache else None
     except TfxferError:  # of another version, or half a file
         return None
@@ -410,9 +387,10 @@ def _teller(plan: Plan, show: Callable[[str], None]) -> training.Tell:
             f"{value:.4g}" if score.name.startswith("mae") else f"{100 * value:5.1f} %"
             for value in (score.train, score.validation)
         )
+        asked = "".join(f"  {one.name} {display.score_text(one.name, one.validation)}" for one in record.asked_for)
         show(
             f"stage {stage}  epoch {epoch}/{totals[stage]}  loss {record.loss:.4f}  "
-            f"{score.name} {train}  validation {validation}  {display.duration_text(record.seconds)}"
+            f"{score.name} {train}  validation {validation}{asked}  {display.duration_text(record.seconds)}"
         )
 
     return tell
@@ -427,23 +405,27 @@ def _in_float32(model: keras.Model) -> keras.Model:
 def _measure(model, prepared: Prepared, pixels, history: training.History, folder: pathlib.Path) -> Report:
     """Returns what was measured, and lists in `folder` what is told of each test example."""
     examples, plan, facts = prepared.examples, prepared.plan, prepared.backbone.facts
-    class_names, task = plan.what.class_names, plan.what.task
+    what = plan.what
 
-    def result(split: int) -> evaluation.AnyMeasured:
+    def answered(split: int) -> tuple[np.ndarray, np.ndarray]:
         rows = examples.rows(pixels, split)
-        logits = prediction.logits(model, rows, batch_size=plan.what.batch_size)
+        logits = prediction.logits(model, rows, batch_size=what.batch_size)
         if split == examples_of.TEST:
             names = [examples.pictures.name(index) for index in rows.places]
-            evaluation.write_told(folder, names, logits, rows.labels, class_names, task)
-        return evaluation.compare(logits, rows.labels, class_names, task)
+            evaluation.write_told(folder, names, logits, rows.labels, what.class_names, what.task)
+        return logits, rows.labels
+
+    def result(answers: tuple[np.ndarray, np.ndarray]) -> evaluation.AnyMeasured:
+        return evaluation.compare(*answers, what.class_names, what.task)
 
     stages = tuple(
         evaluation.StageSeconds(name=record.name, seconds=record.seconds, expected=expected)
         for record, expected in zip(history.stages, plan.how.stage_seconds, strict=True)
     )
+    test = answered(examples_of.TEST)
     return Report(
-        test=result(examples_of.TEST),
-        validation=result(examples_of.VALIDATION),
+        test=result(test),
+        validation=result(answered(examples_of.VALIDATION)),
         train=evaluation.Trained(seconds=history.seconds, stages=stages),
         seconds=0.0,
         history=history,
@@ -460,6 +442,8 @@ def _measure(model, prepared: Prepared, pixels, history: training.History, folde
         left_out=(),
         versions=runtime.probe().versions,
         strategy=prepared.why,
+        loss=objectives.called(what.loss) or objectives.own(what.task.kind),
+        scores=training.asked_scores(*test, what),
     )
 
 
@@ -467,7 +451,8 @@ def _ship(model, prepared: Prepared, pixels, report: Report, workdir: pathlib.Pa
     """Writes the bundle, then its report beside it: a workdir with a bundle is finished."""
     test = prepared.examples.rows(pixels, examples_of.TEST)
     some = export.representative(prepared.examples.rows(pixels, examples_of.TRAIN))
-    report = export.write(model, prepared.recipe, prepared.plan, report, test, some, workdir / "bundle")
+    known = export.known_contents(prepared.examples)
+    report = export.write(model, prepared.recipe, prepared.plan, report, test, some, workdir / "bundle", known=known)
     _write_report(report, workdir)
     return report
 

@@ -16,7 +16,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any, Literal, Union
 
-from tfxfer.errors import ConfigError, suggest
+from tfxfer.errors import ConfigError, choices, suggest
 
 _PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a text": "texts"}
 _PATH_STEP = re.compile(r"\.?([A-Za-z_]\w*)|\[(\d+)\]")
@@ -330,4 +330,4 @@ def _field(value: Any, kind: Any, step: str | int, where: str, change: Change) -
 def _unknown_field(name: str, cls: type, where: str) -> str:
     known = list(field_types(cls))
     place = f"{where}.{name}".lstrip(".")
-    return f"{place} does not exist.{suggest(name, known)} {cls.__name__} has: {', '.join(known)}."
+    return f"{place} does not exist.{choices(name, known, f'{cls.__name__} has:')}"

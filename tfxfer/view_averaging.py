@@ -1,4 +1,4 @@
-"""Test-time augmentation: a network that answers with the mean probabilities over several views of a picture."""
+"""Test-time augmentation: a network whose answer is the mean over several views of a picture."""
 
 import dataclasses
 import pathlib
@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import augmentation, files, graph, values
+from tfxfer import answers, augmentation, files, graph, values
 from tfxfer.augmentation import Augment
 from tfxfer.data import geometry
 from tfxfer.data.views import Views
 from tfxfer.errors import ConfigError
-from tfxfer.tasks import Kind
+from tfxfer.tasks import SINGLE_LABEL, Task
 
 # Views are the same for every picture; with which number they are drawn does not matter.
 _KEY = 0
@@ -30,16 +30,19 @@ def augment_of(bundle: pathlib.Path) -> Augment:
     return dataclasses.replace(settled, **{**still, **moved})
 
 
-def averaged(model: keras.Model, augment: Augment, count: int) -> keras.Model:
-    """Returns a network with logits whose softmax is the mean of the probabilities of so many views of each picture.
+def averaged(model: keras.Model, augment: Augment, count: int, task: Task = SINGLE_LABEL) -> keras.Model:
+    """Returns a network whose outputs mean the mean of what those of so many views of each picture mean.
+
+    Probabilities are averaged, not logits, so that no view outweighs the others; of regression the numbers.
 
     The views are the picture itself, its mirror images where training had them, and others as training moved them, the
     same for all pictures. Further outputs, such as features, are those of the picture itself.
 
     Args:
-        model: from pixels on 0..255 to logits, or with further outputs behind them.
+        model: from pixels on 0..255 to outputs of `task`, or with further outputs behind them.
         augment: of `augment_of`.
         count: of views, ≥ 2.
+        task: of the network.
 
     Raises:
         ConfigError: training did not move pictures, or there are fewer views than that.
@@ -49,24 +52,13 @@ def averaged(model: keras.Model, augment: Augment, count: int) -> keras.Model:
     numbers = np.arange(count)
     transforms = Views(augment, given.shape[1]).parameters(np.full(count, _KEY, np.uint64), numbers)
     pixels = keras.Input(given.shape[1:], dtype=given.dtype)
-    return keras.Model(pixels, _Averaged(model, transforms)(pixels))
+    return keras.Model(pixels, _Averaged(model, transforms, task)(pixels))
 
 
-def check_task(kind: Kind) -> None:
-    """Refuses a task whose answers are not the softmax of logits.
-
-    Raises:
-        ConfigError: it is none of single labels.
-    """
-    if kind != "single_label":
-        raise ConfigError(
-            f"--tta averages probabilities of single labels, and the network's task is {kind}. Leave it out."
-        )
-
-
-def told(augment: Augment, count: int) -> str:
+def told(augment: Augment, count: int, task: Task = SINGLE_LABEL) -> str:
     """Returns in a sentence what the answers are a mean of."""
-    return f"mean probabilities of {count} views of each picture: itself, and with {augmentation.described(augment)}"
+    what = "numbers" if task.kind == "regression" else "probabilities"
+    return f"mean {what} of {count} views of each picture: itself, and with {augmentation.described(augment)}"
 
 
 def _check(augment: Augment, count: int) -> None:
@@ -85,18 +77,34 @@ def _check(augment: Augment, count: int) -> None:
 class _Averaged(keras.layers.Layer):
     """Holds no variables of its own, and is never saved."""
 
-    def __init__(self, model: keras.Model, transforms: np.ndarray):
+    def __init__(self, model: keras.Model, transforms: np.ndarray, task: Task):
         super().__init__(dtype="float32", autocast=False)
-        self._model, self._transforms = model, transforms
+        self._model, self._transforms, self._task = model, transforms, task
 
     def call(self, pixels):
-        probabilities, others = [], []
+        meant, others = [], []
         for transform in self._transforms:
             transforms = tf.tile(tf.constant(transform)[None], [tf.shape(pixels)[0], 1])
             seen = tf.ensure_shape(geometry.warped(pixels, transforms), pixels.shape)
             logits, *rest = tf.nest.flatten(self._model(tf.cast(seen, pixels.dtype), training=False))
-            probabilities.append(tf.nn.softmax(logits))
+            # Of regression the outputs as they are: what they mean is linear in them.
+            meant.append(logits if self._task.kind == "regression" else answers.meant_in_graph(logits, self._task))
             others = others or rest
-        mean = tf.add_n(probabilities) / len(probabilities)
-        logits = tf.math.log(tf.maximum(mean, 1e-38))
-        return [logits, *others] if others else logits
+        outputs = _outputs_for(tf.add_n(meant) / len(meant), self._task)
+        return [outputs, *others] if others else outputs
+
+
+def _outputs_for(mean: tf.Tensor, task: Task) -> tf.Tensor:
+    """Returns outputs that mean these probabilities; numbers of regression are what they are."""
+    if task.kind == "regression":
+        return mean
+    if task.kind == "multi_label":
+        return _log(mean) - _log(1.0 - mean)
+    if task.kind == "ordinal":  # output k is the logit of "above k, if not below it"
+        above = tf.cumsum(mean, axis=-1, exclusive=True, reverse=True)
+        return _log(above[:, :-1]) - _log(mean[:, :-1])
+    return _log(mean)
+
+
+def _log(probabilities: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(probabilities, 1e-37))  # what is smaller than 1.2e-38 may count as 0

@@ -9,7 +9,7 @@ from sample_measurements import estimate, measured
 from stripes import stripes, write_pictures
 
 import tfxfer
-from tfxfer import files, pipeline, values
+from tfxfer import files, folders, pipeline, values
 from tfxfer.advice import asking, concluding
 from tfxfer.advice.result import Advice, Candidate, Race
 from tfxfer.advice.running import decided
@@ -138,7 +138,7 @@ def test_another_budget_goes_on_in_the_same_folder(asked, colours, tmp_path, mon
     with pytest.raises(WorkdirError, match=r"damaged or of another version .* Remove it to race again"):
         tfxfer.run(_recipe(colours), workdir=tmp_path / "run", show=lambda line: None)
     with pytest.raises(WorkdirError, match=r"budget: 60\.0 → None"):
-        pipeline.check_workdir(tmp_path / "run", _recipe(colours, budget=None))
+        folders.check_workdir(tmp_path / "run", _recipe(colours, budget=None))
 
 
 def test_where_nothing_is_learnable_the_rule_decides_and_it_is_told(asked, colours, tmp_path, monkeypatch):

@@ -59,7 +59,10 @@ def test_a_handle_that_names_nothing(sources, handle, message):
 
 
 def test_an_unknown_name_of_keras_gets_the_nearest():
-    assert refusal("keras:VGG66").startswith("keras has no backbone 'VGG66'. Did you mean 'VGG16'? It has: ")
+    assert refusal("keras:VGG66") == (
+        "keras has no backbone 'VGG66'. Did you mean 'VGG16'? All of them: tfxfer backbones keras"
+    )
+    assert "It has: ConvNeXtBase, " in refusal("keras:nothing_like_it")
 
 
 def test_a_size_below_the_least():

@@ -96,7 +96,7 @@ def test_an_address(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("resnt18", "torch has no backbone 'resnt18'. Did you mean 'resnet18'? It has: "),
+        ("resnt18", "torch has no backbone 'resnt18'. Did you mean 'resnet18'? All of them: tfxfer backbones torch"),
         ("resnet81@file.pth", "Did you mean 'resnet18'?"),
         ("@file.pth", "torch has no backbone ''."),
         ("resnet18@http://host/file", "only https://<host>/<file> is"),

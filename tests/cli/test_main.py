@@ -50,7 +50,7 @@ MISTAKES = [
     ),
     (["plan", DATA, "--backbone=MobileNetV2"], "Write it as source:name, such as keras:MobileNetV2."),
     (["plan", DATA, "--backbone=keras:VGG66"], "keras has no backbone 'VGG66'. Did you mean 'VGG16'?"),
-    (["plan", DATA, "--config.bach_size=8"], "bach_size does not exist. Did you mean 'batch_size'? Recipe has: data, "),
+    (["plan", DATA, "--config.bach_size=8"], "bach_size does not exist. Did you mean 'batch_size'?"),
     (["plan", DATA, "--config.seed"], "--config.seed has no value. Write --config.seed=…"),
     (["plan", DATA, "--config.seed", "x"], "--config.seed=x: seed='x' is not a whole number."),
     (
@@ -165,9 +165,11 @@ def test_the_flags_of_a_recipe_are_fields_of_it():
         "deterministic": "false", "formats": "onnx,litert", "assert_accuracy_at_least": "0.9",
         "hub_archive": "model.tar.gz", "task": "multi_label", "label_separator": "|",
         "budget": "none",  # as stages are given
+        "loss": "binary_crossentropy", "metrics": "auc,recall",
     }  # fmt: skip
     values = command.Values(texts, (), [])
     recipe = values.recipe()
+    assert (recipe.loss, recipe.metrics) == ("binary_crossentropy", ("auc", "recall"))
     assert recipe.data == Data(
         source="csv:x", image_column="photo", label_column="breed", on_bad_image="skip", task="multi_label",
         label_separator="|",

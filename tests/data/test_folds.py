@@ -210,3 +210,13 @@ def test_a_ready_split_without_a_class_is_told_with_what_to_do(tmp_path):
     )  # fmt: skip
     facts = data.open_data(Data(source=f"npz:{tmp_path}/a.npz"), seed=0).facts
     assert facts.split == "the source's own; no test example of class cat: add some, or nothing is measured of it"
+
+
+@pytest.mark.parametrize("proportions", ["class", "total"])
+def test_a_small_class_gives_the_test_what_the_folds_can_spare(proportions):
+    # A fifth of 22 would be 4, and 18 are too few for 20 folds.
+    each = [split(322, (22, 300), Rule(folds=20, fold=fold, proportions=proportions))[0] for fold in range(20)]
+    labels = np.repeat([0, 1], (22, 300))
+    counts = {tuple(np.bincount(one[labels == 0], minlength=3).tolist()) for one in each}
+    assert counts == {(19, 1, 2)}
+    assert all(np.array_equal(one == splits.TEST, each[0] == splits.TEST) for one in each)

@@ -96,7 +96,13 @@ def test_a_class_without_examples_and_one_with_too_few_are_refused():
 def test_a_run_that_asks_nothing_has_the_digest_that_it_had_before():
     without = plan()
     told = values.to_json(without.what)
-    del told["imbalance"], told["background"], told["task"]  # later fields, all as they were before
+    del (
+        told["imbalance"],
+        told["background"],
+        told["task"],
+        told["loss"],
+        told["metrics"],
+    )  # later fields, all as they were before
     told["augment"] = augmentation.counted(without.what.augment)
     assert without.digest == values.digest(told)
     assert plan(imbalance=Imbalance(focal_gamma=2.0)).digest != without.digest

@@ -192,7 +192,7 @@ class _Entrant:
         self._network = track.network(self._recipe)
         self._weights = self._network.start
         self._done = self._rung = 0
-        self._stages = plans.preset_stages(strategy.stages, track.examples.facts.task)
+        self._stages = plans.preset_stages(strategy.stages, track.examples.facts.task, self._recipe.loss)
         # The shape of all of it, of which a rung is a part: a shorter one would hold batch norm otherwise.
         self._whole = self._plan(self._recipe)
         self.cost = self._foretold()

@@ -3,7 +3,7 @@
 import importlib.metadata
 
 from tfxfer.backbones.source import Source
-from tfxfer.errors import BackboneError, ConfigError, suggest
+from tfxfer.errors import BackboneError, ConfigError, choices, suggest
 from tfxfer.facts import BackboneCard
 
 GROUP = "tfxfer.backbones"
@@ -45,8 +45,8 @@ def check_name(name: str, names: tuple[str, ...], source: str) -> None:
         ConfigError: `name` is not one of `names`.
     """
     if name not in names:
-        near = suggest(name, names)
-        raise ConfigError(f"{source} has no backbone {name!r}.{near} It has: {', '.join(names)}.")
+        there = choices(name, names, "It has:", f"All of them: tfxfer backbones {source}")
+        raise ConfigError(f"{source} has no backbone {name!r}.{there}")
 
 
 def check_takes_pictures(card: BackboneCard) -> None:

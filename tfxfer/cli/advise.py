@@ -13,6 +13,7 @@ def _advise(values: Values) -> int:
     recipe, ranks = values.recipe(), "backbones" in values.given
     (checks.check_all_but_backbone if ranks else checks.check_recipe)(recipe)
     checks.check_alone(recipe.running)
+    checks.check_data(recipe.data)
     checks.check_environment()
     from tfxfer import advice
 

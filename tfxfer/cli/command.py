@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from tfxfer import config
+from tfxfer import config, objectives
 from tfxfer.errors import ConfigError
 from tfxfer.formats import FORMATS
 from tfxfer.recipes import PRESETS, Recipe
@@ -18,6 +18,13 @@ _INDENT = " " * 29
 _PRESETS = textwrap.fill(
     f"auto, {', '.join(PRESETS[:-1])} or {PRESETS[-1]}", 100, initial_indent=_INDENT, subsequent_indent=_INDENT
 ).lstrip()
+_LOSSES, _METRICS = (
+    "\n".join(
+        textwrap.fill(f"{kind}: {', '.join(names)}", 120, initial_indent=_INDENT, subsequent_indent=_INDENT + "  ")
+        for kind, names in table.items()
+    )
+    for table in (objectives.LOSSES, objectives.METRICS)
+)
 # Flags of whatever reads labelled images.
 COLUMNS = {
     "image_column": ("NAME", "of a table, the column of paths; default image, path, file or filename"),
@@ -52,6 +59,8 @@ RECIPE_FLAGS = {
     ),
     "stages": ("stages", "PRESET", _PRESETS),
     "budget": ("budget", "SECONDS", "of a race of strategies, of which the best is trained; with --stages=auto"),
+    "loss": ("loss", "NAME", f"what is made small; default that of the task:\n{_LOSSES}"),
+    "metrics": ("metrics", "NAMES", f"shown besides those of the task, split by commas:\n{_METRICS}"),
     "image_size": ("image_size", "PIXELS", "height and width that the network sees, or auto"),
     "batch_size": ("batch_size", "N", "examples in one optimizer step"),
     "seed": ("seed", "N", "of the split, the order and all random numbers"),
@@ -98,7 +107,7 @@ EXPORT_FLAGS = {
 }
 RECIPE_FLAGS |= {name: (f"export.{name}", *told) for name, told in EXPORT_FLAGS.items()}
 # A flag of commands that ask a network.
-TTA = {"tta": ("N", "views of each picture, moved as in training, over which probabilities are averaged")}
+TTA = {"tta": ("N", "views of each picture, moved as in training, over which answers are averaged")}
 _MOST_VIEWS = 64
 # A flag of commands that open files of others, and what it says in them.
 CONSENT = {"allow_unsafe_model_code": ("true|false", "whether code that a model file brings may run")}

@@ -48,6 +48,8 @@ def _show(values: Values) -> int:
     columns, shown = (_number(values, *flag) for flag in (("columns", 8, 32), ("views", 5, 16)))
     checks.check_recipe(recipe)
     checks.check_alone(recipe.running)
+    checks.check_data(recipe.data)
+    files.check_new(output, overwrite=values.is_on("overwrite"))
     checks.check_environment()
     quiet.load_tensorflow(recipe.running)
     from tfxfer import contact_sheet

@@ -1,8 +1,9 @@
 """`tfxfer evaluate`."""
 
 import pathlib
+import sys
 
-from tfxfer import checks, data, recipes
+from tfxfer import checks, data, files, folders, recipes
 from tfxfer.cli import quiet
 from tfxfer.cli.command import COLUMNS, CONSENT, TTA, Command, Values
 from tfxfer.errors import ConfigError
@@ -16,17 +17,26 @@ def _evaluate(values: Values) -> int:
         raise ConfigError(f"--{columns[0]} is of a table, and --data names none. Write it with --data=csv:labels.csv.")
     checked = recipes.Data(source=source or "arrays:", **asked)
     data.check_source(checked.source)
-    views = values.views()
+    views, allowed = values.views(), values.is_on("allow_unsafe_model_code")
+    folders.check_bundle(bundle)
+    if source is not None:
+        data.check_there(checked, columns=False)  # which may be called as in the bundle's recipe
+    output = pathlib.Path(values.given["output"]) if "output" in values.given else None
+    if output is not None:
+        files.check_writable(output.parent)
     checks.check_environment()
     quiet.load_tensorflow()
     from tfxfer import assessment
 
-    allowed = values.is_on("allow_unsafe_model_code")
-    measured = assessment.assess(bundle, source, allow_unsafe_model_code=allowed, tta=views, **asked)
+    measured = assessment.assess(bundle, source, allow_unsafe_model_code=allowed, tta=views, note=_to_error, **asked)
     print(assessment.describe(measured))
-    if "output" in values.given:
-        assessment.write(measured, pathlib.Path(values.given["output"]))
+    if output is not None:
+        assessment.write(measured, output)
     return 0
+
+
+def _to_error(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 COMMAND = Command(

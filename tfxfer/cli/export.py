@@ -2,10 +2,11 @@
 
 import pathlib
 
-from tfxfer import checks, config, data, recipes
+from tfxfer import checks, config, data, folders, recipes
 from tfxfer import formats as formats_of
 from tfxfer.cli import quiet
-from tfxfer.cli.command import CONSENT, EXPORT_FLAGS, Command, Values
+from tfxfer.cli.command import COLUMNS, CONSENT, EXPORT_FLAGS, Command, Values
+from tfxfer.errors import ConfigError
 from tfxfer.values import Change
 
 
@@ -19,10 +20,18 @@ def _export(values: Values) -> int:
     asked = config.read_recipe(None, changes).export
     formats_of.check_installed(asked.optional_formats)
     source = values.given.get("data")
-    on_bad_image = values.given.get("on_bad_image", "error")
-    data.check_source(recipes.Data(source=source or "arrays:", on_bad_image=on_bad_image).source)
+    columns = {name: values.given[name] for name in ("on_bad_image", *COLUMNS) if name in values.given}
+    if source is None and (given := [name for name in COLUMNS if name in columns]):
+        raise ConfigError(f"--{given[0]} is of a table, and --data names none. Write it with --data=csv:labels.csv.")
+    labelled = recipes.Data(source=source or "arrays:", **columns)
+    data.check_source(labelled.source)
+    output, overwrite = values.given.get("output"), values.is_on("overwrite")
+    allowed = values.is_on("allow_unsafe_model_code")
+    folders.check_bundle(bundle)
+    folders.check_target(pathlib.Path(output) if output else bundle, overwrite=overwrite)
+    if source is not None:
+        data.check_there(labelled, columns=False)  # which may be called as in the bundle's recipe
     checks.check_environment()
-    output = values.given.get("output")
     quiet.load_tensorflow()
     from tfxfer import exporting
 
@@ -31,9 +40,9 @@ def _export(values: Values) -> int:
         asked,
         source=source,
         output=pathlib.Path(output) if output else None,
-        overwrite=values.is_on("overwrite"),
-        on_bad_image=on_bad_image,
-        allow_unsafe_model_code=values.is_on("allow_unsafe_model_code"),
+        overwrite=overwrite,
+        **columns,
+        allow_unsafe_model_code=allowed,
     )
     return 1 if report.left_out else 0
 
@@ -49,6 +58,7 @@ COMMAND = Command(
         **EXPORT_FLAGS,
         "output": ("DIR", "where the new bundle goes; default: in the place of the old one, with --overwrite"),
         "overwrite": ("true|false", "whether what is there is replaced, once the new bundle is complete"),
+        **COLUMNS,
         "on_bad_image": ("error|skip", "what an unreadable image does"),
         **CONSENT,
     },

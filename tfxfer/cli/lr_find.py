@@ -20,6 +20,7 @@ def _find(values: Values) -> int:
         raise WorkdirError(f"{plot} exists and is not overwritten. Choose another --plot.")
     checks.check_recipe(recipe)
     checks.check_alone(recipe.running)
+    checks.check_data(recipe.data)
     checks.check_environment()
     quiet.load_tensorflow(recipe.running)
     from tfxfer import lr_finder

@@ -9,6 +9,7 @@ def _plan(values: Values) -> int:
     recipe = values.recipe()
     checks.check_recipe(recipe)
     checks.check_alone(recipe.running)
+    checks.check_data(recipe.data)
     checks.check_environment()
     quiet.load_tensorflow(recipe.running)
     from tfxfer import pipeline

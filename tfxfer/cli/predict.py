@@ -2,7 +2,7 @@
 
 import pathlib
 
-from tfxfer import checks
+from tfxfer import checks, folders
 from tfxfer.cli import quiet
 from tfxfer.cli.command import CONSENT, TTA, Command, Values
 from tfxfer.errors import ConfigError
@@ -15,6 +15,7 @@ def _predict(values: Values) -> int:
     top = _top(values.given.get("top", "3"))
     allowed = values.is_on("allow_unsafe_model_code")
     views = values.views()
+    folders.check_bundle(bundle)
     from tfxfer import labelling
     from tfxfer.data import finding
 

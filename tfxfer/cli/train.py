@@ -1,5 +1,7 @@
 """`tfxfer train`."""
 
+import pathlib
+
 from tfxfer import checks
 from tfxfer.cli import quiet
 from tfxfer.cli.command import Command, Values
@@ -9,6 +11,7 @@ def _train(values: Values) -> int:
     recipe = values.recipe()
     workdir = values.need("workdir", "runs/photos")
     checks.check_recipe(recipe)
+    checks.check_run(recipe, pathlib.Path(workdir))
     checks.check_environment()
     quiet.load_tensorflow(recipe.running)
     from tfxfer import advice

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfxfer import files, pipeline, plans, runtime, values
+from tfxfer import files, folders, pipeline, plans, runtime, values
 from tfxfer.comparison import contenders, summing, writing
 from tfxfer.comparison import runs as runs_of
 from tfxfer.comparison.result import Comparison
@@ -74,7 +74,7 @@ def compare(
     # What slows the machine for a while slows all contenders.
     runs = [(name, seed) for seed in seeds for name in decided.recipes]
     for name, seed in runs:
-        pipeline.check_workdir(runs_of.folder_of(place, name, seed), contenders.of_seed(decided.recipes[name], seed))
+        folders.check_workdir(runs_of.folder_of(place, name, seed), contenders.of_seed(decided.recipes[name], seed))
     _write_decided(place, question, decided)
     made = {}
     for number, (name, seed) in enumerate(runs, start=1):

@@ -1,11 +1,12 @@
 """Examples as users have them: a source becomes labelled pictures with disjoint splits, and facts about them."""
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 from tfxfer import recipes
-from tfxfer.data import arrays, conversion, folder, groups, manifest, npz, parquet, samples, tfrecords
+from tfxfer.data import arrays, conversion, folder, groups, manifest, npz, parquet, samples, tables, tfrecords
 from tfxfer.data.arrays import check_pixel_scale
 from tfxfer.data.examples import Examples, for_test, settle
 from tfxfer.data.found import Found
@@ -53,6 +54,27 @@ def check_source(source: str) -> None:
         raise ConfigError(f"data={source!r} names nothing. Write {kind}:<{SOURCES[kind]}>.")
     if kind == "parquet":
         parquet.check_installed()
+
+
+def check_there(asked: recipes.Data, *, columns: bool = True) -> None:
+    """Refuses a source that is not there, or a table without the columns; nothing is read but headings.
+
+    Args:
+        asked: the source, and what its columns are called.
+        columns: whether to look for them.
+
+    Raises:
+        DataError: says what is missing.
+    """
+    kind, _, name = asked.source.partition(":")
+    if kind == "folder":
+        folder.check_there(name)
+    elif asked.is_table and columns:
+        manifest.check_columns(kind, name, asked)
+    elif kind == "npz" or asked.is_table:
+        tables.check_regular(pathlib.Path(name).expanduser())
+    elif kind == "tfrecord":
+        tfrecords.files_of(name)
 
 
 def open_data(

@@ -23,13 +23,7 @@ def find(folder: str) -> Found:
     Raises:
         DataError: no such folder, no sub-folders, or no pictures.
     """
-    root = pathlib.Path(folder).expanduser()
-    if not root.is_dir():
-        kind = "is a file" if root.exists() else "does not exist"
-        others = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".npz": "npz", ".tfrecord": "tfrecord"}
-        other = others.get(root.suffix.lower())
-        advice = f" Did you mean {other}:{folder}?" if other else ""
-        raise DataError(f"the folder {folder} {kind}. Give a folder that has one sub-folder for each class.{advice}")
+    root = check_there(folder)
     classes = _folders(root)
     ready = [name for name in classes if name.lower() in splits.BY_NAME]
     beside = [name for name in classes if name not in ready and files_in(root / name)] if ready else []
@@ -40,6 +34,22 @@ def find(folder: str) -> Found:
     if not paths:
         raise DataError(_nothing_in(root, classes))
     return Found(f"folder:{folder}", Files(root, tuple(paths)), np.array(labels, np.int32), tuple(classes))
+
+
+def check_there(folder: str) -> pathlib.Path:
+    """Returns the path of a folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    root = pathlib.Path(folder).expanduser()
+    if not root.is_dir():
+        kind = "is a file" if root.exists() else "does not exist"
+        others = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".npz": "npz", ".tfrecord": "tfrecord"}
+        other = others.get(root.suffix.lower())
+        advice = f" Did you mean {other}:{folder}?" if other else ""
+        raise DataError(f"the folder {folder} {kind}. Give a folder that has one sub-folder for each class.{advice}")
+    return root
 
 
 def _check_no_splits_among(root: pathlib.Path, ready: list[str], beside: list[str]) -> None:

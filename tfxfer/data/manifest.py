@@ -87,6 +87,25 @@ class _Named:
     weight: str
 
 
+def check_columns(kind: str, file: str, asked: recipes.Data) -> None:
+    """Refuses a table that is not there, or has not the columns; only its headings are read.
+
+    Args:
+        kind: "csv" or "parquet".
+        file: path of it.
+        asked: the headings of its columns.
+
+    Raises:
+        DataError: as `find_csv` and `find_parquet` do.
+    """
+    path = pathlib.Path(file).expanduser()
+    if kind == "parquet":
+        _choose(path, parquet.File(path).headings, asked)
+        return
+    with tables.open_csv(path) as table:
+        _choose(path, table.headings, asked)
+
+
 def find_csv(file: str, asked: recipes.Data, *, is_measured: bool = False) -> Found:
     """Returns the pictures that a CSV file names, one a row, paths being relative to its folder.
 

@@ -228,7 +228,10 @@ def _counts(sizes: Sequence[int], shares: Sequence[float], rule: Rule) -> list[t
     if rule.folds is None:
         return list(zip(test, _shared(sizes, shares[1], rule), strict=True))
     found, before = [], 0
-    for size, tests in zip(sizes, test, strict=True):
+    for size, asked in zip(sizes, test, strict=True):
+        tests = (
+            max(1, min(asked, size - rule.folds)) if asked else 0
+        )  # each fold is to get one, where there are as many
         left = max(0, size - tests)
         # As if they were dealt out one by one; over all classes, so that folds are of one size in all.
         dealt = [-(-(before + left - fold) // rule.folds) + (fold - before) // rule.folds for fold in range(rule.folds)]

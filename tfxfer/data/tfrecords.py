@@ -56,7 +56,7 @@ def find(pattern: str, kind: Kind = "single_label") -> Found:
             'each image into a table, image,labels and a.jpg,cat|dog, and --data=csv:… --config.data.label_separator="'
             '|"; or save labels of 0 and 1, [examples, labels], for --data=npz:…'
         )
-    paths = _files(pattern)
+    paths = files_of(pattern)
     gathered, problems = _Gathered(), tables.Problems("record")
     known: dict[tuple[int | None, str | None], tuple[int | None, str | None]] = {}  # one label for all of a class
     copying = slices.Copying(f"tfrecord:{pattern}") if any(map(tfrecord_framing.is_compressed, paths)) else None
@@ -108,7 +108,12 @@ def _pictures(
     return slices.Slices([str(path) for path in paths], names, which, offsets, lengths, numbers)
 
 
-def _files(pattern: str) -> list[pathlib.Path]:
+def files_of(pattern: str) -> list[pathlib.Path]:
+    """Returns the files that a pattern stands for.
+
+    Raises:
+        DataError: there is none.
+    """
     expanded = os.path.expanduser(pattern)
     if os.path.isdir(expanded):
         raise DataError(f"{pattern} is a folder. Write tfrecord:{os.path.join(pattern, '*')} for the files in it.")

@@ -10,8 +10,7 @@ from tfxfer import files
 from tfxfer.display import clean
 from tfxfer.errors import BadImagesError
 from tfxfer.facts import BadImage, DataFacts
-
-BAD_IMAGES = "bad_images.csv"
+from tfxfer.folders import BAD_IMAGES
 
 
 def write_bad_images(bad: Iterable[BadImage], folder: pathlib.Path) -> pathlib.Path:

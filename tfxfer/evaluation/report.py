@@ -126,6 +126,7 @@ class MeasuredLabels:
         exact_interval: of it (Wilson's score interval).
         cross_entropy: mean negative log probability of what is right, nats, summed over labels.
         labels: in the order of the outputs.
+        views: as in `Measured`.
     """
 
     examples: int
@@ -139,6 +140,7 @@ class MeasuredLabels:
     exact_interval: tuple[float, float]
     cross_entropy: float
     labels: tuple[LabelResult, ...]
+    views: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,10 +173,14 @@ class TargetResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeasuredNumbers:
-    """A network's result on examples with numbers: how many, and each target in the order of the outputs."""
+    """A network's result on examples with numbers: how many, and each target in the order of the outputs.
+
+    `views` is as in `Measured`.
+    """
 
     examples: int
     targets: tuple[TargetResult, ...]
+    views: int = 1
 
 
 AnyMeasured = Measured | MeasuredOrdinal | MeasuredLabels | MeasuredNumbers
@@ -281,6 +287,8 @@ class Report:
         left_out: formats that could not be exported.
         versions: library name and version.
         strategy: how the stages came about, where advice and a race decided on them; else "".
+        loss: that was made small, by name; "" in reports of older versions.
+        scores: metrics that were asked for, on the test split: the name and the number; None where it is none.
     """
 
     test: AnyMeasured
@@ -296,3 +304,5 @@ class Report:
     left_out: tuple[LeftOut, ...]
     versions: tuple[tuple[str, str], ...]
     strategy: str = ""
+    loss: str = ""
+    scores: tuple[tuple[str, float | None], ...] = ()

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import archives, files, formats, progress, values
+from tfxfer import archives, files, folders, formats, progress, values
 from tfxfer.backbones import model_files, model_scan
 from tfxfer.backbones.hub.layer import saved_models_allowed
 from tfxfer.data.rows import Rows, evenly
@@ -22,6 +22,7 @@ from tfxfer.export import core, parity
 from tfxfer.export.card import write_card
 from tfxfer.export.formats import FORMATS, Format, Subject
 from tfxfer.export.formats.format import label_lines
+from tfxfer.export.known import write_known
 from tfxfer.framing import Framing
 from tfxfer.plans import Plan
 from tfxfer.recipes import Recipe
@@ -63,6 +64,7 @@ def write(
     representative: np.ndarray,
     folder: pathlib.Path,
     *,
+    known: np.ndarray,
     overwrite: bool = False,
 ) -> Report:
     """Writes the bundle of a trained model, each file checked against the model in memory, and renames it.
@@ -78,6 +80,7 @@ def write(
         representative: pictures of the training split, uint8 `[pictures, height, width, 3]`, on which ranges of
             numbers are measured where a format needs them.
         folder: must not exist.
+        known: of `known_contents`, the pictures that were trained on.
         overwrite: whether it may, and is replaced once the new bundle is complete.
 
     Returns:
@@ -98,6 +101,7 @@ def write(
             left_out += (LeftOut(format="hub_archive", reason="it would hold the SavedModel, which is not there."),)
         seconds = report.seconds + time.monotonic() - start
         report = dataclasses.replace(report, export=found, left_out=left_out, seconds=seconds)
+        write_known(beside, known)
         _describe(beside, recipe, plan, report)
     if is_packed:
         archives.pack(folder / "saved_model" / "1", recipe.export.hub_archive)
@@ -215,6 +219,7 @@ def open_bundle(folder: pathlib.Path, *, allow_unsafe_model_code: bool = False) 
     Raises:
         BundleError: no bundle, of another version, with a missing or altered file, or with code in it.
     """
+    folders.check_bundle(folder)
     try:
         index = files.read_json(folder / "bundle.json")
     except WorkdirError as error:

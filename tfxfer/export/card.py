@@ -4,7 +4,7 @@ import json
 
 import jinja2
 
-from tfxfer import display, evaluation
+from tfxfer import display, evaluation, objectives
 from tfxfer.evaluation import Report
 from tfxfer.plans import Plan
 
@@ -97,6 +97,14 @@ of the training examples: {{ "%.4g" | format(result.mean_mae) }}), RMSE {{ "%.4g
 {%- endif %}
 
 ## How it was trained
+{%- if loss %}
+
+What was made small: {{ loss | line }}.
+{%- endif %}
+{%- if report.scores %}
+
+Also measured on the test: {{ scores | join(", ") | line }}.
+{%- endif %}
 {% for stage in plan.what.stages %}
 {% set trained, frozen = trained_and_frozen(stage) -%}
 - stage {{ stage.name }}: {{ trained | line }} trained for {{ "{:,}".format(stage.steps) }} steps, \
@@ -227,6 +235,10 @@ def write_card(report: Report, plan: Plan) -> str:
         task=plan.what.task,
         kind=kind,
         title=title,
+        loss=""
+        if not plan.what.loss
+        else f"{objectives.called(plan.what.loss)}, " + objectives.in_words(plan.what.loss, kind),
+        scores=[f"{name} {display.score_text(name, value)}" for name, value in report.scores],
         outputs="standardised numbers" if kind == "regression" else "logits",
         metric={"multi_label": "mean_average_precision", "regression": "mae"}.get(kind, "accuracy"),
         formats=[file.format for file in report.export],

@@ -1,6 +1,7 @@
 """`tfxfer data check`: what a set of pictures has, and what may go wrong with it, before anything is trained."""
 
-from tfxfer.inspection.findings import Finding, findings
+from tfxfer.inspection.finding import Finding
+from tfxfer.inspection.findings import findings
 from tfxfer.inspection.inspect import inspect
 from tfxfer.inspection.inspected import Inspected
 from tfxfer.inspection.page import html_page, shown_pairs, text_page

@@ -1,38 +1,33 @@
 """What is wrong with a set of pictures, or may be: a pure function of what was found out about it."""
 
-import dataclasses
 import unicodedata
 from collections.abc import Iterator
-from typing import Literal
 
 from tfxfer import recipes
+from tfxfer.inspection import target_findings
+from tfxfer.inspection.finding import Finding, first
 from tfxfer.inspection.inspected import ClassCounts, Inspected, Pairs, Place
 
 # Fewer images of a class than this are told: with the default shares 2 would be for validation and 4 for the test.
 FEW = 20
 # The largest class over the smallest, from which on accuracy is a matter of the large ones.
 IMBALANCE = 10
-SHOWN = 10
 _SHORT_SIDE = 32
+_ADJUST = "--config.imbalance.logit_adjustment=1."
+# Of each task how pictures differ, or agree, that are one and the same.
+_APART = {
+    "single_label": "in two classes",
+    "ordinal": "in two classes",
+    "multi_label": "with different labels",
+    "regression": "with different numbers",
+}
+_ALIKE = {
+    "single_label": "in one class",
+    "ordinal": "in one class",
+    "multi_label": "with the same labels",
+    "regression": "with the same numbers",
+}
 _NO_LETTERS = frozenset("_-. ")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One finding.
-
-    Attributes:
-        severity: "error": training refuses the set as it is; "warning": it may learn or measure something else than is
-            meant; "note": to be known.
-        what: in a sentence.
-        where: names of pictures or classes, the first ones.
-        fix: what to do; "" for nothing.
-    """
-
-    severity: Literal["error", "warning", "note"]
-    what: str
-    where: tuple[str, ...] = ()
-    fix: str = ""
 
 
 def findings(inspected: Inspected, asked: recipes.Data) -> tuple[Finding, ...]:
@@ -47,9 +42,11 @@ def findings(inspected: Inspected, asked: recipes.Data) -> tuple[Finding, ...]:
         *_unreadable(inspected, asked),
         *_copies(inspected, asked),
         *_near(inspected),
-        *_names(inspected.classes),
-        *_sizes_of_classes(inspected.classes),
-        *_lacking(inspected.classes),
+        *_names(inspected),
+        *_sizes_of_classes(inspected),
+        *_lacking(inspected),
+        *target_findings.labels(inspected),
+        *target_findings.numbers(inspected),
         *_pixels(inspected),
         *(Finding(severity="note", what=note) for note in inspected.notes),
     ]
@@ -69,7 +66,7 @@ def _unreadable(inspected: Inspected, asked: recipes.Data) -> Iterator[Finding]:
         yield Finding(
             severity="warning" if skips else "error",
             what=f"{len(bad):,} of {inspected.images:,} images cannot be read" + (" and are left out" if skips else ""),
-            where=_first([f"{image.name}: {image.reason}" for image in bad], len(bad)),
+            where=first([f"{image.name}: {image.reason}" for image in bad], len(bad)),
             fix="Remove or replace them" + ("." if skips else ", or leave them out with --on_bad_image=skip."),
         )
 
@@ -89,14 +86,16 @@ def _copies(inspected: Inspected, asked: recipes.Data) -> Iterator[Finding]:
     if copies.across_classes.count:
         yield Finding(
             severity="warning",
-            what=f"{_count(copies.across_classes)} in two classes",
+            what=f"{_count(copies.across_classes)} {_APART[inspected.kind]}",
             where=_shown(copies.across_classes),
-            fix="Remove the one in the wrong class: what is learned as two classes is none.",
+            fix="Remove the one in the wrong class: what is learned as two classes is none."
+            if inspected.kind in ("single_label", "ordinal")
+            else "Remove the one that is wrong: what one picture is to say twice cannot be learned.",
         )
     if copies.within.count:
         yield Finding(
             severity="note",
-            what=f"{_count(copies.within)} in one class and one split, each of which counts",
+            what=f"{_count(copies.within)} {_ALIKE[inspected.kind]} and one split, each of which counts",
             where=_shown(copies.within),
         )
 
@@ -115,14 +114,14 @@ def _near(inspected: Inspected) -> Iterator[Finding]:
     if near.across_classes.count:
         yield Finding(
             severity="warning",
-            what=f"{near.across_classes.count:,} pair(s) of nearly the same images stand in two classes",
+            what=f"{near.across_classes.count:,} pair(s) of nearly the same images stand {_APART[inspected.kind]}",
             where=_shown(near.across_classes),
             fix="Look at them: one of the labels may be wrong.",
         )
     if near.within.count:
         yield Finding(
             severity="note",
-            what=f"{near.within.count:,} pair(s) of nearly the same images are in one class and one split",
+            what=f"{near.within.count:,} pair(s) of nearly the same images are {_ALIKE[inspected.kind]} and one split",
             where=_shown(near.within),
         )
     if not inspected.compared_all:
@@ -131,26 +130,34 @@ def _near(inspected: Inspected) -> Iterator[Finding]:
         )
 
 
-def _names(classes: tuple[ClassCounts, ...]) -> Iterator[Finding]:
+def _names(inspected: Inspected) -> Iterator[Finding]:
+    called, names = _called(inspected)[1], [one.name for one in (*inspected.classes, *inspected.targets)]
     alike: dict[str, list[str]] = {}
-    for one in classes:
-        alike.setdefault(_simplified(one.name), []).append(one.name)
+    for one in names:
+        alike.setdefault(_simplified(one), []).append(one)
     twins = [" and ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
     if twins:
         yield Finding(
             severity="warning",
-            what="classes differ by case, blanks or hyphens only",
-            where=_first(twins, len(twins)),
-            fix="If they are one class, put their images together; if not, give them names that differ by more.",
+            what=f"{called} differ by case, blanks or hyphens only",
+            where=first(twins, len(twins)),
+            fix="If they are one and the same, join them; if not, give them names that differ by more.",
         )
-    odd = [repr(one.name) for one in classes if one.name != one.name.strip() or not one.name.isprintable()]
+    odd = [repr(name) for name in names if name != name.strip() or not name.isprintable()]
     if odd:
         yield Finding(
             severity="warning",
-            what="names of classes begin or end with a blank, or hold characters that cannot be seen",
-            where=_first(odd, len(odd)),
+            what=f"names of {called} begin or end with a blank, or hold characters that cannot be seen",
+            where=first(odd, len(odd)),
             fix="Rename them: whoever types the name leaves these out.",
         )
+
+
+def _called(inspected: Inspected) -> tuple[str, str]:
+    """Returns what the names stand for: of an unknown number of them, and of several."""
+    if inspected.kind == "multi_label":
+        return "label(s)", "labels"
+    return ("target(s)", "targets") if inspected.kind == "regression" else ("class(es)", "classes")
 
 
 def _simplified(name: str) -> str:
@@ -158,15 +165,18 @@ def _simplified(name: str) -> str:
     return "".join(letter for letter in folded if letter not in _NO_LETTERS and letter.isprintable()) or name
 
 
-def _sizes_of_classes(classes: tuple[ClassCounts, ...]) -> Iterator[Finding]:
+def _sizes_of_classes(inspected: Inspected) -> Iterator[Finding]:
+    classes, (one_of_them, several) = inspected.classes, _called(inspected)
     few = [f"{one.name} ({one.images:,})" for one in classes if one.images < FEW]
     if few:
         yield Finding(
             severity="warning",
-            what=f"{len(few):,} class(es) have fewer than {FEW} images: what is measured of them says little",
-            where=_first(few, len(few)),
-            fix="Add images, or join classes.",
+            what=f"{len(few):,} {one_of_them} have fewer than {FEW} images: what is measured of them says little",
+            where=first(few, len(few)),
+            fix=f"Add images, or join {several}.",
         )
+    if inspected.kind == "multi_label":  # each label has a loss of its own, in which it is compared with nothing else
+        return
     largest, smallest = max(classes, key=_images, default=None), min(classes, key=_images, default=None)
     if largest and smallest and largest.images >= IMBALANCE * max(1, smallest.images):
         times = f"{largest.images / smallest.images:,.0f} times" if smallest.images else "infinitely"
@@ -175,7 +185,7 @@ def _sizes_of_classes(classes: tuple[ClassCounts, ...]) -> Iterator[Finding]:
             what=f"the largest class has {times} as many images as the smallest: {largest.name} "
             f"({largest.images:,}) and {smallest.name} ({smallest.images:,})",
             fix="Look at the balanced accuracy and the recall of each class, and try "
-            "--config.imbalance.logit_adjustment=1.",
+            + ("--config.imbalance.class_weights=inverse." if inspected.kind == "ordinal" else _ADJUST),
         )
 
 
@@ -183,15 +193,15 @@ def _images(one: ClassCounts) -> int:
     return one.images
 
 
-def _lacking(classes: tuple[ClassCounts, ...]) -> Iterator[Finding]:
+def _lacking(inspected: Inspected) -> Iterator[Finding]:
     for split in ("train", "validation", "test"):
-        counts = {one.name: getattr(one, split) for one in classes}
+        counts = {one.name: getattr(one, split) for one in inspected.classes}
         empty = [name for name, count in counts.items() if not count]
         if empty and len(empty) < len(counts):
             yield Finding(
                 severity="error" if split == "train" else "warning",
-                what=f"the split {split} has no image of {len(empty):,} class(es)",
-                where=_first(empty, len(empty)),
+                what=f"the split {split} has no image of {len(empty):,} {_called(inspected)[0]}",
+                where=first(empty, len(empty)),
                 fix="Add some: what is not there is not learned."
                 if split == "train"
                 else f"Add some, or the {split} tells nothing about them.",
@@ -206,14 +216,14 @@ def _pixels(inspected: Inspected) -> Iterator[Finding]:
     )
     blank = ("are of one colour all over", "Remove them if nothing was photographed.")
     small = (f"have a side of less than {_SHORT_SIDE} pixels", "Look for thumbnails and icons among them.")
-    for count, first, (what, fix) in (
+    for count, names, (what, fix) in (
         (inspected.dark, inspected.first_dark, dark),
         (inspected.blank, inspected.first_blank, blank),
         (inspected.small, inspected.smallest, small),
     ):
         if count:
             told = f"{count:,} of {readable:,} images {what}"
-            yield Finding(severity="warning", what=told, where=_first(first, count), fix=fix)
+            yield Finding(severity="warning", what=told, where=first(names, count), fix=fix)
     grey = sum(count for mode, count in inspected.modes if mode in ("L", "1", "I;16", "LA", "I"))
     if grey and grey < readable:
         yield Finding(
@@ -228,13 +238,8 @@ def _count(pairs: Pairs) -> str:
 
 
 def _shown(pairs: Pairs) -> tuple[str, ...]:
-    return _first([f"{_told(one)} = {_told(other)}" for one, other in pairs.first], pairs.count)
+    return first([f"{_told(one)} = {_told(other)}" for one, other in pairs.first], pairs.count)
 
 
 def _told(place: Place) -> str:
     return f"{place.name} ({place.split + ', ' if place.split else ''}{place.class_name})"
-
-
-def _first(names: list[str] | tuple[str, ...], count: int) -> tuple[str, ...]:
-    rest = (f"and {count - min(len(names), SHOWN):,} more",) if count > min(len(names), SHOWN) else ()
-    return (*names[:SHOWN], *rest)

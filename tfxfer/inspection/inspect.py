@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfxfer import data, recipes
-from tfxfer.data import Found, examples, looks, pictures, splits
-from tfxfer.errors import ConfigError, DataError
-from tfxfer.inspection.findings import SHOWN
+from tfxfer.data import Found, examples, looks, pictures, splits, targets
+from tfxfer.errors import DataError
+from tfxfer.inspection import of_targets
+from tfxfer.inspection.finding import SHOWN
 from tfxfer.inspection.inspected import Alike, ClassCounts, Inspected, Pairs, Place
 
 _DARK, _SHORT_SIDE = 16, 32
@@ -24,14 +25,9 @@ def inspect(recipe: recipes.Data, *, seed: int) -> tuple[Inspected, Found]:
         seed: of the splits that training would make.
 
     Raises:
-        ConfigError: an unknown source, or a task without classes.
+        ConfigError: an unknown source.
         DataError: a source that cannot be read at all.
     """
-    if recipe.kind not in ("single_label", "ordinal"):
-        raise ConfigError(
-            f"data check looks at classes, and task={recipe.kind} has none. tfxfer plan opens and checks such a table, "
-            "too."
-        )
     found = data.find(recipe)
     seen = pictures.survey(found.pictures)
     looked = looks.look(found.pictures, seen.bad)
@@ -63,6 +59,9 @@ def inspect(recipe: recipes.Data, *, seed: int) -> tuple[Inspected, Found]:
         blank=len(blank),
         first_blank=tuple(map(name, blank[:SHOWN])),
         notes=found.notes,
+        kind=found.kind,
+        split_sizes=tuple(int((decided[readable] == code).sum()) for code in range(len(splits.NAMES))),
+        **_of_targets(found, decided, readable),
     ), found
 
 
@@ -86,16 +85,33 @@ def _splits(found: Found, seen: pictures.Survey, recipe: recipes.Data, seed: int
 
 
 def _classes(found: Found, decided: np.ndarray, readable: np.ndarray) -> tuple[ClassCounts, ...]:
+    if found.kind == "regression":
+        return ()
     labels, count = found.labels[readable], len(found.class_names)
 
     def counts(of: np.ndarray) -> list[int]:
-        return np.bincount(of, minlength=count).tolist()
+        return targets.count(of, found.kind, count).tolist()
 
     each = [counts(labels[decided[readable] == split]) for split in (splits.TRAIN, splits.VALIDATION, splits.TEST)]
     return tuple(
         ClassCounts(name=name, images=images, train=train, validation=validation, test=test)
         for name, images, train, validation, test in zip(found.class_names, counts(labels), *each, strict=True)
     )
+
+
+def _of_targets(found: Found, decided: np.ndarray, readable: np.ndarray) -> dict:
+    """Returns what is known of labels, or of numbers, by the names of `Inspected`."""
+    labels, names = found.labels[readable], found.class_names
+    if found.kind == "multi_label":
+        return {"labels": of_targets.label_facts(labels, names)}
+    if found.kind != "regression":
+        return {}
+    return {
+        "targets": of_targets.target_facts(
+            labels, decided[readable], names, lambda index: found.pictures.name(int(readable[index]))
+        ),
+        "same_targets": of_targets.same_targets(labels, names),
+    }
 
 
 def _firsts(keys: Sequence[str]) -> np.ndarray:
@@ -121,6 +137,7 @@ class _Places:
         one, other = pairs.T
         apart = self._splits[one] != self._splits[other]
         alike = self._found.labels[one] == self._found.labels[other]
+        alike = alike if alike.ndim == 1 else alike.all(axis=1)
         kinds = {"across_splits": apart, "across_classes": ~apart & ~alike, "within": ~apart & alike}
         return Alike(**{name: self._pairs(pairs[of]) for name, of in kinds.items()})
 
@@ -133,7 +150,7 @@ class _Places:
         return Place(
             index=int(index),
             name=self._found.pictures.name(index),
-            class_name=self._found.class_names[self._found.labels[index]],
+            class_name=targets.told(self._found.labels[index], self._found.class_names),
             split="" if split < 0 else splits.NAMES[split],
         )
 

@@ -10,18 +10,24 @@ import rich.table
 import rich.text
 
 from tfxfer.display import clean, console_with, text_of
-from tfxfer.inspection.findings import Finding
+from tfxfer.inspection.finding import Finding
 from tfxfer.inspection.inspected import Inspected
+from tfxfer.tasks import Task
 
 # Of classes, on a terminal: the largest and the smallest.
 _ROWS = 30
+# Pairs of labels that are told of.
+_TOGETHER = 5
+_OF_TARGETS = (
+    "least", "quarter", "half", "3/4", "largest", "mean", "deviation", "train", "valid.", "test",
+)  # fmt: skip
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": ""}
 
 
 def text_page(inspected: Inspected, findings: Sequence[Finding], *, colour: bool = False) -> str:
     """Returns the page for a terminal, 100 characters wide."""
     console = console_with(_facts(inspected), colour=colour)
-    console.print(_classes(inspected))
+    console.print(_targets(inspected) if inspected.targets else _classes(inspected))
     for finding in findings:
         line = rich.text.Text()
         line.append(f"{finding.severity}: ", _COLOURS[finding.severity])
@@ -53,6 +59,9 @@ def html_page(inspected: Inspected, findings: Sequence[Finding], sheet: bytes = 
         largest=max((one.images for one in inspected.classes), default=1) or 1,
         sheet=base64.b64encode(sheet).decode(),
         pairs=shown_pairs(inspected) if sheet else (),
+        targets=target_rows(inspected),
+        of_targets=_OF_TARGETS,
+        what="label" if inspected.kind == "multi_label" else "class",
     )
 
 
@@ -77,10 +86,11 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 def _facts(inspected: Inspected) -> list[tuple[str, str]]:
     readable = inspected.images - len(inspected.unreadable)
-    rows = [("data", f"{inspected.source}: {inspected.images:,} images, {len(inspected.classes):,} classes")]
+    names = f"{len(inspected.classes) or len(inspected.targets):,}"
+    called = Task(kind=inspected.kind).answers(0).removeprefix("0").removesuffix("s" * (names == "1"))
+    rows = [("data", f"{inspected.source}: {inspected.images:,} images, {names}{called}")]
     if inspected.split:
-        sums = (sum(getattr(one, split) for one in inspected.classes) for split in ("train", "validation", "test"))
-        train, validation, test = sums
+        train, validation, test = inspected.in_splits
         rows.append(("splits", f"{train:,} train, {validation:,} validation, {test:,} test ({inspected.split})"))
     if readable:
         low, middle, high = inspected.heights
@@ -88,12 +98,37 @@ def _facts(inspected: Inspected) -> list[tuple[str, str]]:
         rows.append(("height", f"{low:,} to {high:,} pixels, half of them up to {middle:,}"))
         rows.append(("width", f"{least:,} to {most:,} pixels, half of them up to {median:,}"))
         rows.append(("pixels", ", ".join(f"{mode} {count:,}" for mode, count in inspected.modes)))
+    if facts := inspected.labels:
+        rows.append(("labels", f"{facts.mean:.2g} an image, at most {facts.most}; {facts.unlabelled:,} have none"))
+        pairs = [f"{one.one} + {one.other} {one.images:,} (of {one.of[0]:,} and {one.of[1]:,})"
+                 for one in facts.together[:_TOGETHER]]  # fmt: skip
+        rows.append(("together", ", ".join(pairs) or "no two labels stand on one image"))
+    return rows
+
+
+def _targets(inspected: Inspected) -> rich.table.Table:
+    table = rich.table.Table(box=rich.box.SIMPLE, show_edge=False, pad_edge=False)
+    table.add_column("target")
+    for heading in _OF_TARGETS:
+        table.add_column(heading, justify="right")
+    for name, cells in target_rows(inspected):
+        table.add_row(rich.text.Text(clean(name)), *cells)
+    return table
+
+
+def target_rows(inspected: Inspected) -> list[tuple[str, list[str]]]:
+    """Returns of each number its name and what the table shows of it."""
+    rows = []
+    for one in inspected.targets:
+        numbers = (*one.quartiles, one.mean, one.deviation)
+        means = ["" if mean is None else f"{mean:.4g}" for mean in one.split_means]
+        rows.append((one.name, [*(f"{number:.4g}" for number in numbers), *means]))
     return rows
 
 
 def _classes(inspected: Inspected) -> rich.table.Table:
     table = rich.table.Table(box=rich.box.SIMPLE, show_edge=False, pad_edge=False)
-    table.add_column("class")
+    table.add_column("label" if inspected.kind == "multi_label" else "class")
     for heading in ("train", "validation", "test", "images"):
         table.add_column(heading, justify="right")
     shown = sorted(inspected.classes, key=lambda one: -one.images)
@@ -154,9 +189,19 @@ table { border-collapse: collapse } td, th { padding: .15em .8em .15em 0; text-a
 {%- endfor %}
 </ol>
 {%- endif %}
-<h2>Classes</h2>
+{%- if targets %}
+<h2>Targets</h2>
+<p>Up to a quarter, half and three quarters of them; means of all, and of each split.</p>
 <table>
-<tr><th>class</th><th class="number">train</th><th class="number">validation</th><th class="number">test</th>
+<tr><th>target</th>{% for name in of_targets %}<th class="number">{{ name }}</th>{% endfor %}</tr>
+{%- for name, cells in targets %}
+<tr><td>{{ name | clean }}</td>{% for cell in cells %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
+{%- endfor %}
+</table>
+{%- else %}
+<h2>{{ "Labels" if what == "label" else "Classes" }}</h2>
+<table>
+<tr><th>{{ what }}</th><th class="number">train</th><th class="number">validation</th><th class="number">test</th>
 <th class="number">images</th></tr>
 {%- for one in inspected.classes %}
 <tr><td>{{ one.name | clean }}</td><td class="number">{{ one.train }}</td><td class="number">{{ one.validation }}</td>
@@ -164,5 +209,6 @@ table { border-collapse: collapse } td, th { padding: .15em .8em .15em 0; text-a
 <td style="width: 20em"><div class="bar" style="width: {{ 100 * one.images // largest }}%"></div></td></tr>
 {%- endfor %}
 </table>
+{%- endif %}
 </html>
 """

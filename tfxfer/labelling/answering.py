@@ -34,7 +34,7 @@ def label(
         outputs: where the answers go, of `choose_outputs`; files appear whole, at the end.
         top: how many classes for each image, ≥ 1; None: all.
         allow_unsafe_model_code: whether ops of a SavedModel in its network may run that the scan refuses.
-        tta: views of each picture, over which probabilities are averaged, ≥ 1; 1: the picture itself alone.
+        tta: views of each picture, over which answers are averaged, ≥ 1; 1: the picture itself alone.
 
     Raises:
         ConfigError: more views than training had.
@@ -70,10 +70,9 @@ def label_with(
     """
     network = bundle.model if outputs.embeddings is None else prediction.with_features(bundle.model)
     if tta > 1:
-        view_averaging.check_task(bundle.task.kind)
         augment = view_averaging.augment_of(bundle.folder)
-        network = view_averaging.averaged(network, augment, tta)
-        print(view_averaging.told(augment, tta), file=sys.stderr)
+        network = view_averaging.averaged(network, augment, tta, bundle.task)
+        print(view_averaging.told(augment, tta, bundle.task), file=sys.stderr)
     names = bundle.class_names
     # A single picture does not wait for 31 copies of it.
     batch_size = _BATCH if listing.count is None else min(_BATCH, max(listing.count, 1))

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 
+from tfxfer import files
 from tfxfer.errors import ConfigError, WorkdirError, suggest
 
 CSV, JSON_LINES, LINES = "csv", "jsonl", "lines"
@@ -87,3 +88,4 @@ def _check_place(path: pathlib.Path, flag: str) -> None:
         raise WorkdirError(
             f"{path} cannot be written: the folder {path.parent} is not yours to write. Choose another --{flag}."
         )
+    files.check_writable(path.parent)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tfxfer.errors import ConfigError
 from tfxfer.facts import DataFacts
 from tfxfer.imbalance import Imbalance, Sampling
+from tfxfer.tasks import Kind, Task
 
 # From so many times as many examples of one class as of another on, a plan in which nothing is done about it says so.
 _CLEARLY = 10
@@ -62,7 +63,7 @@ def resolve_imbalance(asked: Imbalance, data: DataFacts) -> tuple[ImbalancePlan,
     counts = data.train_counts
     if not asked.is_asked:
         return NOTHING, _hint(data) if data.task.kind == "single_label" else ()
-    _check_task(asked, data)
+    check_kind(asked, data.task.kind)
     if empty := [name for name, count in zip(data.class_names, counts, strict=True) if count == 0]:
         raise ConfigError(
             f"{', '.join(asked.corrections) or 'imbalance'} needs training examples of each class, and there is none "
@@ -79,14 +80,15 @@ def resolve_imbalance(asked: Imbalance, data: DataFacts) -> tuple[ImbalancePlan,
     return planned, ()
 
 
-def _check_task(asked: Imbalance, data: DataFacts) -> None:
+def check_kind(asked: Imbalance, kind: Kind) -> None:
     """Refuses corrections that are of classes where there are none, or of the softmax where there is none.
 
     Raises:
         ConfigError: says what can be asked for.
     """
-    kind = data.task.kind
-    if not data.task.has_classes:
+    if not asked.is_asked:
+        return
+    if not Task(kind=kind).has_classes:
         what = asked.corrections or (f"focal_gamma={asked.focal_gamma:g}",)
         raise ConfigError(
             f"{', '.join(what)} is about classes, of which each example has one, and task={kind}. Leave it out; a "

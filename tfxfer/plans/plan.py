@@ -8,6 +8,7 @@ from tfxfer import augmentation, values
 from tfxfer.augmentation import Augment
 from tfxfer.framing import Framing, Resize
 from tfxfer.heads import Head
+from tfxfer.objectives import Loss, Metric
 from tfxfer.plans.imbalance import NOTHING, ImbalancePlan
 from tfxfer.recipes import BatchNorm, ComputePrecision, GroupRates, Optimizer, Schedule
 from tfxfer.reuse import Precision
@@ -136,6 +137,8 @@ class What:
         stages: in order.
         imbalance: what is done about classes with few examples.
         task: what is to be told of a picture.
+        loss: that is made small; "" for that of the task.
+        metrics: shown besides those of the task.
     """
 
     data: str
@@ -154,6 +157,8 @@ class What:
     imbalance: ImbalancePlan = NOTHING
     background: str = Framing.background
     task: Task = SINGLE_LABEL
+    loss: Loss = ""
+    metrics: tuple[Metric, ...] = ()
 
     @property
     def framing(self) -> Framing:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Collection, Mapping
 
-from tfxfer import outlines, presets, recipes, selection
+from tfxfer import objectives, outlines, presets, recipes, selection
 from tfxfer.augmentation import Augment
 from tfxfer.errors import ConfigError
 from tfxfer.facts import (
@@ -23,6 +23,7 @@ from tfxfer.plans import caching, memory, rules
 from tfxfer.plans.augmentation import choose_augment, choose_views, least_views
 from tfxfer.plans.heads import with_head
 from tfxfer.plans.imbalance import ImbalancePlan, resolve_imbalance
+from tfxfer.plans.objectives import check_objectives
 from tfxfer.plans.plan import How, Plan, StagePlan, What
 from tfxfer.plans.unfreezing import resolve_unfreezing
 from tfxfer.tasks import Task
@@ -58,6 +59,7 @@ def resolve(
             fewer examples than there are devices.
     """
     rules.check_batch_size(recipe.batch_size, machine)
+    check_objectives(recipe, data.task.kind, len(data.class_names))
     preset, reasons = stages_of(recipe, data, backbone.card)
     size, why = rules.choose_image_size(recipe, data, backbone.card)
     if recipe.image_size == "auto":
@@ -91,6 +93,8 @@ def resolve(
         stages=tuple(stages),
         imbalance=imbalance,
         task=data.task,
+        loss=objectives.meant(recipe.loss, data.task.kind),
+        metrics=objectives.others(recipe.metrics, data.task.kind),
     )
     if recipe.precision != "float32" and backbone.own_precision:
         reasons.append(f"precision: {', '.join(backbone.own_precision)} keeps its own, whatever the others compute in")
@@ -167,20 +171,21 @@ def stages_of(
             reasons.append(
                 f"stages {name} is for want of better: a race of {recipe.budget:g} s decides before training"
             )
-        return preset_stages(name, data.task), reasons
+        return preset_stages(name, data.task, recipe.loss), reasons
     if isinstance(recipe.stages, str):
-        return preset_stages(recipe.stages, data.task), []
+        return preset_stages(recipe.stages, data.task, recipe.loss), []
     rules.check_task(recipe.stages, data.task)
     return recipe.stages, []
 
 
-def preset_stages(name: str, task: Task) -> tuple[recipes.Stage, ...]:
-    """Returns the stages of a preset without what it does for single classes and would harm another task.
+def preset_stages(name: str, task: Task, loss: objectives.Loss = "auto") -> tuple[recipes.Stage, ...]:
+    """Returns the stages of a preset without what it does for single classes and would harm another task or loss.
 
     Smoothing spreads a label over all classes, the farthest in an order among them, and would make every one of many
     rare labels a little true; the scale of a head that tells numbers is theirs.
     """
-    changes = {} if task.kind == "single_label" else {"label_smoothing": 0.0}
+    as_made = task.kind == "single_label" and objectives.smooths(loss, task.kind)
+    changes = {} if as_made else {"label_smoothing": 0.0}
     if task.kind == "regression":
         changes["rescale_head"] = False
     return tuple(dataclasses.replace(stage, **changes) for stage in presets.by_name(name))

@@ -4,11 +4,12 @@ import dataclasses
 import typing
 from typing import Literal
 
-from tfxfer import values
+from tfxfer import objectives, values
 from tfxfer.augmentation import Augment
 from tfxfer.errors import suggest
 from tfxfer.heads import Head, Linear
 from tfxfer.imbalance import Imbalance
+from tfxfer.objectives import Loss, Metric
 from tfxfer.recipes.export import Export
 from tfxfer.recipes.inputs import Backbone, Data
 from tfxfer.recipes.running import Running
@@ -45,6 +46,12 @@ class Recipe:
             scale, head and loss are float32 in each, and so is all of the network that ships.
         augment: what is done to training pictures.
         imbalance: how classes with few training examples are made to count.
+        loss: what training makes small, and what the best epoch is known by: a name of `objectives.LOSSES` that fits
+            the task; "auto": its first. In Python also a loss of Keras, or one of your own that is registered with it:
+            it gets labels and outputs as `tasks.Task` has them, classes as shares of them, numbers standardised.
+        metrics: shown after each epoch and measured on the test besides what always is: names of `objectives.METRICS`
+            that fit the task; in Python also metrics of Keras, or registered ones, or functions: they get labels as
+            above and what outputs mean (probabilities; one number in the user's units, several standardised).
         synchronise_batch_norm: where several devices train and statistics move: true: all normalise by the whole batch,
             as one device does; false: each by its own share, which saves them waiting for each other, and the stored
             statistics are the mean of theirs; then what is learned depends on the number of devices.
@@ -66,6 +73,8 @@ class Recipe:
     precision: ComputePrecision = "float32"
     augment: Augment = dataclasses.field(default_factory=Augment)
     imbalance: Imbalance = dataclasses.field(default_factory=Imbalance)
+    loss: Loss = "auto"
+    metrics: tuple[Metric, ...] = ()
     synchronise_batch_norm: bool = True
     cache: Cache = dataclasses.field(default_factory=Cache)
     running: Running = dataclasses.field(default_factory=Running)
@@ -80,6 +89,9 @@ class Recipe:
             object.__setattr__(self, "backbone", Backbone(handle=self.backbone))
         if isinstance(self.stages, list):
             object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "loss", objectives.written(self.loss, "loss"))
+        if isinstance(self.metrics, (list, tuple)):
+            object.__setattr__(self, "metrics", tuple(objectives.written(one, "metric") for one in self.metrics))
         if isinstance(self.stages, str) and self.stages not in (*PRESETS, "auto"):
             names = ", ".join(("auto", *PRESETS))
             near = suggest(self.stages, PRESETS)

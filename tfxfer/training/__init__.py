@@ -2,6 +2,17 @@
 
 from tfxfer.training.fit import Tell, fit
 from tfxfer.training.memory import explained as explained_memory
+from tfxfer.training.objectives import check as check_objectives
+from tfxfer.training.objectives import measured as asked_scores
 from tfxfer.training.records import EpochRecord, History, StageRecord
 
-__all__ = ["EpochRecord", "History", "StageRecord", "Tell", "explained_memory", "fit"]
+__all__ = [
+    "EpochRecord",
+    "History",
+    "StageRecord",
+    "Tell",
+    "asked_scores",
+    "check_objectives",
+    "explained_memory",
+    "fit",
+]

@@ -148,7 +148,7 @@ def _acting(stage: StagePlan, data: StageData, whole, tell, note, warn) -> dict:
     """Returns the callbacks that know something of the steps before, by name; None where a stage needs none."""
     some = data.some()
     return {
-        "recorder": display.Recorder(stage, tell, data.what.task),
+        "recorder": display.Recorder(stage, tell, data.what.task, data.what.metrics),
         # What wakes comes before what is measured on it.
         "waking": unfreezing.unfreezing_callback(stage, whole, note),
         "rates": rates_callback(stage, some),

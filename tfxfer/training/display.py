@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 
 from tfxfer import progress, values
+from tfxfer.objectives import Metric
 from tfxfer.plans import StagePlan
 from tfxfer.tasks import SINGLE_LABEL, Task
 from tfxfer.training import objectives
@@ -16,11 +17,24 @@ from tfxfer.training.records import EpochRecord
 class Recorder(keras.callbacks.Callback):
     """Collects an `EpochRecord` for each epoch, over one `fit` of a `Trainee`."""
 
-    def __init__(self, stage: StagePlan, tell: Callable[[int, EpochRecord], None], task: Task = SINGLE_LABEL):
-        """Makes a recorder that calls `tell` with each epoch's number, counted from 1, and its record."""
+    def __init__(
+        self,
+        stage: StagePlan,
+        tell: Callable[[int, EpochRecord], None],
+        task: Task = SINGLE_LABEL,
+        metrics: tuple[Metric, ...] = (),
+    ):
+        """Makes a recorder that calls `tell` with each epoch's number, counted from 1, and its record.
+
+        Args:
+            stage: that is trained.
+            tell: see there.
+            task: that it is trained for.
+            metrics: that were asked for besides those of the task.
+        """
         super().__init__()
         self.epochs: list[EpochRecord] = []
-        self._stage, self._task = stage, task
+        self._stage, self._task, self._metrics = stage, task, metrics
         self._tell = tell
         self._bar = contextlib.ExitStack()
         self._advance = None
@@ -56,7 +70,7 @@ class Recorder(keras.callbacks.Callback):
             validation_loss=float(logs["val_loss"]),
             validation_accuracy=float(logs["val_accuracy"]) if self._task.has_classes else None,
             seconds=time.monotonic() - self._start,
-            others=objectives.scores_of(logs, self._task),
+            others=objectives.scores_of(logs, self._task, self._metrics),
         )
         self.epochs.append(record)
         self._start = time.monotonic()

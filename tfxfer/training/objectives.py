@@ -1,35 +1,41 @@
-"""What a stage makes small, and what is shown of it after each epoch: both follow from the task."""
+"""What a stage makes small, and what is shown of it after each epoch: both follow from the task, or were asked for."""
 
-from collections.abc import Sequence
+import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tfxfer import answers
-from tfxfer.plans import ImbalancePlan, StagePlan
+from tfxfer import objectives
+from tfxfer.data import batches
+from tfxfer.data.targets import LARGEST
+from tfxfer.errors import ConfigError
+from tfxfer.objectives import Loss, Metric, Written
+from tfxfer.plans import ImbalancePlan, StagePlan, What
 from tfxfer.plans.imbalance import NOTHING
 from tfxfer.tasks import SINGLE_LABEL, Task
+from tfxfer.training import losses, metrics
 from tfxfer.training.class_losses import WeightedCrossentropy
 from tfxfer.training.records import Score
 
 
-def loss_of(stage: StagePlan, imbalance: ImbalancePlan = NOTHING, task: Task = SINGLE_LABEL) -> keras.losses.Loss:
+def loss_of(
+    stage: StagePlan, imbalance: ImbalancePlan = NOTHING, task: Task = SINGLE_LABEL, asked: Loss = ""
+) -> keras.losses.Loss:
     """Returns the loss of a network's outputs, float32, against what `data.batches.encoded` gives.
 
     Validation is looked at with the same, so that what stops a stage, or says which epoch is the best, is what was
     asked for.
-
-    For labels and targets it is the sum over them, not the mean: so each is learned at the rate that was chosen for
-    classes, whose cross-entropy is a sum too, however many there are. Measured on 1,000 digits with 20 labels each, a
-    head alone on Lite0 at 64 pixels, 20 epochs at the rule's rate: mean average precision 91.9 % (88.7 to 94.8), and
-    75.0 % (71.5 to 79.2) at a twentieth of the rate, which is what the mean would do.
     """
+    if asked:
+        loss = losses.made(asked, task, label_smoothing=stage.label_smoothing)
+        return losses.ByClass(loss, imbalance.class_weights) if imbalance.class_weights else loss
     if task.kind == "multi_label":
-        return LabelCrossentropy(stage.label_smoothing)
+        return losses.LabelCrossentropy(stage.label_smoothing)
     if task.kind == "regression":
-        return StandardisedHuber()
+        return losses.StandardisedHuber()
     if task.kind == "ordinal":
-        return OrdinalCrossentropy(stage.label_smoothing, imbalance.class_weights)
+        return losses.OrdinalCrossentropy(stage.label_smoothing, imbalance.class_weights)
     if not (imbalance.class_weights or imbalance.focal_gamma or imbalance.priors):
         return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=stage.label_smoothing)
     return WeightedCrossentropy(
@@ -40,117 +46,96 @@ def loss_of(stage: StagePlan, imbalance: ImbalancePlan = NOTHING, task: Task = S
     )
 
 
-def metrics_of(task: Task = SINGLE_LABEL) -> list[keras.metrics.Metric]:
+def metrics_of(task: Task = SINGLE_LABEL, asked: tuple[Metric, ...] = ()) -> list[keras.metrics.Metric]:
     """Returns new metrics of outputs, in which every example counts alike; made in the scope of the strategy."""
+    others = [metrics.made(one, task) for one in asked]
     if task.kind == "multi_label":
-        return [MicroF1(name="f1")]
+        return [metrics.MicroF1(name="f1"), *others]
     if task.kind == "regression":
-        return [StandardisedError(name="mae")]
+        return [metrics.StandardisedError(name="mae"), *others]
     if task.kind == "ordinal":
-        return [OrdinalAccuracy(name="accuracy")]
-    return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+        return [metrics.OrdinalAccuracy(name="accuracy"), *others]
+    return [keras.metrics.CategoricalAccuracy(name="accuracy"), *others]
 
 
-def scores_of(logs: dict[str, float], task: Task = SINGLE_LABEL) -> tuple[Score, ...]:
-    """Returns the metrics besides loss and accuracy that `fit` logged after an epoch.
+def scores_of(logs: dict[str, float], task: Task = SINGLE_LABEL, asked: tuple[Metric, ...] = ()) -> tuple[Score, ...]:
+    """Returns the metrics besides loss and accuracy that `fit` logged after an epoch, those that were asked for last.
 
     The mean absolute error is in the user's units where there is one target, else in standard deviations.
     """
+    first: tuple[Score, ...] = ()
     if task.kind == "multi_label":
-        return (Score(name="f1", train=float(logs["f1"]), validation=float(logs["val_f1"])),)
+        first = (Score(name="f1", train=float(logs["f1"]), validation=float(logs["val_f1"])),)
     if task.kind == "regression":
         one = len(task.deviations) == 1
         unit = task.deviations[0] if one else 1.0
         name = "mae" if one else "mae in deviations"
-        return (Score(name=name, train=unit * float(logs["mae"]), validation=unit * float(logs["val_mae"])),)
-    return ()
+        first = (Score(name=name, train=unit * float(logs["mae"]), validation=unit * float(logs["val_mae"])),)
+    others = ((name, float(logs[name]), float(logs[f"val_{name}"])) for name in map(metrics.name_of, asked))
+    # What is no number, such as the mean of nothing, no JSON holds.
+    known = (Score(name=n, train=t, validation=v) for n, t, v in others if math.isfinite(t) and math.isfinite(v))
+    return (*first, *known)
 
 
-class LabelCrossentropy(keras.losses.Loss):
-    """Binary cross-entropy of logits, summed over labels; smoothing moves 0 and 1 towards a half."""
+def measured(outputs: np.ndarray, labels: np.ndarray, what: What) -> tuple[tuple[str, float | None], ...]:
+    """Returns the metrics that were asked for, by name, of a network's outputs; None for what is no number.
 
-    def __init__(self, label_smoothing: float = 0.0):
-        """Takes the share of each label that is spread over both answers, in [0, 1)."""
-        super().__init__(name="label_crossentropy")
-        self._smoothing = label_smoothing
-
-    def call(self, y_true, y_pred):
-        """Returns float32 `[batch]`."""
-        labels = y_true * (1.0 - self._smoothing) + 0.5 * self._smoothing
-        return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=y_pred), axis=-1)
-
-
-class StandardisedHuber(keras.losses.Loss):
-    """Huber's loss of standardised targets, summed over them: squared up to one standard deviation, then linear.
-
-    So the gradient of an output is never above 1, as with classes, whose rates hold then, and a slip in a table does
-    not outweigh a batch (Huber 1964, "Robust Estimation of a Location Parameter").
+    Args:
+        outputs: float32 `[examples, outputs]`.
+        labels: as in `tasks.Task`.
+        what: the plan that has them.
     """
-
-    def __init__(self):
-        """Makes the loss."""
-        super().__init__(name="standardised_huber")
-
-    def call(self, y_true, y_pred):
-        """Returns float32 `[batch]`."""
-        error = tf.abs(y_pred - y_true)
-        return tf.reduce_sum(tf.where(error < 1.0, 0.5 * error * error, error - 0.5), axis=-1)
-
-
-class OrdinalCrossentropy(keras.losses.Loss):
-    """Cross-entropy of ordinal classes against shares of them, which may be mixed or smoothed; see `answers`."""
-
-    def __init__(self, label_smoothing: float = 0.0, class_weights: Sequence[float] = ()):
-        """Takes the share of a label that is spread over all classes, in [0, 1), and what each class counts, or ()."""
-        super().__init__(name="ordinal_crossentropy")
-        self._smoothing, self._weights = label_smoothing, tuple(class_weights)
-
-    def call(self, y_true, y_pred):
-        """Returns float32 `[batch]`, of shares `[batch, classes]` and outputs `[batch, classes − 1]`."""
-        labels = y_true * tf.constant(self._weights, tf.float32) if self._weights else y_true
-        spread = tf.reduce_mean(labels, axis=-1, keepdims=True)
-        shares = labels * (1.0 - self._smoothing) + self._smoothing * spread
-        return -tf.reduce_sum(shares * answers.ordinal_log_probabilities_in_graph(y_pred), axis=-1)
+    found = []
+    for asked in what.metrics:
+        metric = metrics.made(asked, what.task)
+        true = batches.encoded(labels, len(what.class_names), what.task)
+        metric.update_state(tf.convert_to_tensor(true), tf.convert_to_tensor(outputs))
+        result = float(metric.result())
+        found.append((metric.name, result if math.isfinite(result) else None))
+    return tuple(found)
 
 
-class OrdinalAccuracy(keras.metrics.MeanMetricWrapper):
-    """Share of examples whose most probable class is theirs."""
+def check(what: What) -> None:
+    """Tries the loss and the metrics that were asked for on two examples, before anything trains.
 
-    def __init__(self, name: str = "accuracy", dtype=None):
-        """Makes the metric."""
-        super().__init__(_ordinal_is_right, name=name, dtype=dtype)
+    Raises:
+        ConfigError: one fails on labels and outputs of these shapes, or gives no number.
+    """
+    kind, names = what.task.kind, len(what.class_names)
+    labels = np.zeros((2, names), np.float32)
+    labels[:, 0] = 1 if kind != "regression" else 0
+    outputs = np.zeros((2, what.task.outputs(names)), np.float32)
+    given = f"labels float32 {list(labels.shape)} and outputs float32 {list(outputs.shape)}"
+    problems, known = [], {"loss", objectives.OWN[kind]}
+    if isinstance(what.loss, Written):
+        problems += _fault(what.loss, given, lambda: losses.own(what.loss).call(*map(tf.constant, (labels, outputs))))
+    for asked in what.metrics:
+        metric = metrics.made(asked, what.task)
+        if metric.name in known:
+            problems.append(f"two metrics are called {metric.name!r}; give one of them another name=")
+        known.add(metric.name)
+
+        def result(metric=metric):
+            metric.update_state(tf.constant(labels), tf.constant(outputs))
+            return metric.result()
+
+        if isinstance(asked, Written):
+            problems += _fault(asked, given, result, is_metric=True)
+    if problems:
+        raise ConfigError("; ".join(problems) + ".")
 
 
-def _ordinal_is_right(y_true, y_pred):
-    best = tf.argmax(answers.ordinal_log_probabilities_in_graph(y_pred), axis=-1)
-    return tf.cast(tf.equal(tf.argmax(y_true, axis=-1), best), tf.float32)
-
-
-class StandardisedError(keras.metrics.MeanMetricWrapper):
-    """Mean absolute error of standardised targets, over all of them."""
-
-    def __init__(self, name: str = "mae", dtype=None):
-        """Makes the metric."""
-        super().__init__(
-            lambda y_true, y_pred: tf.reduce_mean(tf.abs(y_pred - y_true), axis=-1), name=name, dtype=dtype
-        )
-
-
-class MicroF1(keras.metrics.Metric):
-    """F1 over all labels of all examples, a label being told where its probability is above a half."""
-
-    def __init__(self, name: str = "f1", dtype=None):
-        """Makes the metric."""
-        super().__init__(name=name, dtype=dtype)
-        self._both, self._either = (self.add_weight(name=n, initializer="zeros") for n in ("both", "either"))
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Counts the labels of a batch, those of mixed examples from a half on."""
-        true, told = tf.cast(y_true > 0.5, tf.float32), tf.cast(y_pred > 0.0, tf.float32)
-        weights = 1.0 if sample_weight is None else tf.reshape(tf.cast(sample_weight, tf.float32), (-1, 1))
-        self._both.assign_add(tf.reduce_sum(weights * true * told))
-        self._either.assign_add(tf.reduce_sum(weights * (true + told)))
-
-    def result(self):
-        """Returns twice the labels that are both there and told, over those that are there plus those told."""
-        return tf.math.divide_no_nan(2.0 * self._both, self._either)
+def _fault(written: Written, given: str, call, *, is_metric: bool = False) -> list[str]:
+    """Returns what is wrong with what a loss or a metric of a program gives for two examples."""
+    try:
+        found = np.asarray(call())
+    except Exception as error:  # whatever a program raises
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return [f"{written.name} fails on {given}: {reason.rstrip('.')}"]
+    if is_metric and found.ndim:
+        return [f"metric {written.name} gives numbers of shape {list(found.shape)} and is to give one"]
+    if not is_metric and (found.ndim == 0 or len(found) != 2):
+        return [f"loss {written.name} gives {list(found.shape)} for two examples and is to give one number for each"]
+    if not is_metric and not (np.abs(found) <= LARGEST).all():
+        return [f"loss {written.name} of {given} is no number, or infinite"]
+    return []

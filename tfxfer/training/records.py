@@ -23,7 +23,7 @@ class EpochRecord:
         validation_accuracy: see there.
         seconds: that the epoch took.
         others: what is measured where there is no accuracy: "f1" of labels, in [0, 1], or "mae", the mean absolute
-            error of a number in the user's units; of several numbers "mae in deviations".
+            error of a number in the user's units; of several numbers "mae in deviations"; then what else was asked for.
     """
 
     loss: float
@@ -32,6 +32,11 @@ class EpochRecord:
     validation_accuracy: float | None
     seconds: float
     others: tuple[Score, ...] = ()
+
+    @property
+    def asked_for(self) -> tuple[Score, ...]:
+        """The metrics that are there because they were asked for."""
+        return self.others if self.accuracy is not None else self.others[1:]
 
     @property
     def score(self) -> Score:

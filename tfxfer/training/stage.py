@@ -253,8 +253,8 @@ def compiled(
         # Keras would decide on both by rules of its own, and the plan has.
         decided = {"jit_compile": jit_compile, "auto_scale_loss": False}
         # Weighted: a replica without a share of a batch sees examples that count nothing.
-        shown = objectives.metrics_of(what.task)
-        loss = objectives.loss_of(stage, what.imbalance, what.task)
+        shown = objectives.metrics_of(what.task, what.metrics)
+        loss = objectives.loss_of(stage, what.imbalance, what.task, what.loss)
         trainee.compile(optimizer, loss=loss, weighted_metrics=shown, **decided)
     trainees.build_metrics(trainee, what.task)
     return trainee

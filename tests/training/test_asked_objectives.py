@@ -1,0 +1,193 @@
+"""Losses and metrics that were asked for: their numbers by hand, through a run, and what is refused before it."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tiny_recipe
+from sample_facts import backbone_facts, data_facts, machine_facts
+
+import tfxfer
+from tfxfer import plans
+from tfxfer.errors import ConfigError
+from tfxfer.imbalance import Imbalance
+from tfxfer.objectives import written
+from tfxfer.tasks import SINGLE_LABEL, Task
+from tfxfer.training import objectives
+
+LABELS, ORDINAL = Task(kind="multi_label"), Task(kind="ordinal")
+ONE = Task(kind="regression", means=(100.0,), deviations=(4.0,))
+TWO = Task(kind="regression", means=(100.0, 0.0), deviations=(4.0, 0.5))
+LOG2 = math.log(2)
+
+
+def planned(**settings):
+    recipe = tfxfer.Recipe(stages=(tfxfer.Stage(epochs=1),), **settings)
+    return plans.resolve(recipe, data_facts(), backbone_facts(), machine_facts()).what
+
+
+def loss(task, name, true, outputs, smoothing=0.0, imbalance=None) -> np.ndarray:
+    """Returns the loss of each example, the same eagerly and in a graph."""
+    stage = dataclasses.replace(planned().stages[0], label_smoothing=smoothing)
+    made = objectives.loss_of(stage, imbalance or planned().imbalance, task, name)
+    true, outputs = tf.constant(true, tf.float32), tf.constant(outputs, tf.float32)
+    eager, traced = made.call(true, outputs).numpy(), tf.function(made.call)(true, outputs).numpy()
+    np.testing.assert_allclose(eager, traced, rtol=1e-6)
+    return eager
+
+
+def test_binary_crossentropy_takes_classes_one_by_one():
+    # p = 3/4, 1/2, 1/2 for each
+    outputs = [[math.log(3), 0.0, 0.0]]
+    exact = math.log(4 / 3) + 2 * LOG2
+    assert loss(SINGLE_LABEL, "binary_crossentropy", [[1, 0, 0]], outputs) == pytest.approx([exact], rel=1e-5)
+    # 0.7, 0.15 and 0.15 as labels
+    smooth = 0.8 * math.log(4 / 3) + 0.2 * math.log(4) + 2 * LOG2
+    found = loss(SINGLE_LABEL, "binary_crossentropy", [[1, 0, 0]], outputs, smoothing=0.3)
+    assert found == pytest.approx([smooth], rel=1e-5)
+
+
+def test_focal_loss_counts_what_is_known_less():
+    outputs = [[math.log(3), 0.0]]
+    found = loss(LABELS, "binary_focal_crossentropy", [[1, 0]], outputs)
+    assert found == pytest.approx([math.log(4 / 3) / 16 + LOG2 / 4], rel=1e-5)
+    keras_own = keras.losses.BinaryFocalCrossentropy(gamma=2.0, from_logits=True)
+    assert found[0] == pytest.approx(2 * float(keras_own([[1.0, 0.0]], outputs)), rel=1e-5)
+    assert np.isfinite(loss(LABELS, "binary_focal_crossentropy", [[1, 0]], [[-1e4, 1e4]])).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("mse", 0.25 + 9), ("mae", 0.5 + 3), ("log_cosh", math.log(math.cosh(0.5) * math.cosh(3)))]
+)
+def test_numbers_cost_the_sum_over_targets(name, expected):
+    assert loss(TWO, name, [[0.0, 0.0]], [[0.5, -3.0]]) == pytest.approx([expected], rel=1e-5)
+    assert np.isfinite(loss(TWO, name, [[0.0, 0.0]], [[1e4, -1e4]])).all()
+
+
+def test_the_earth_mover_counts_how_far_off_classes_are():
+    outputs = [[math.log(3), math.log(1 / 4)]]  # 1/4, 3/5, 3/20
+    told = np.array([1 / 4, 3 / 5, 3 / 20])
+    for place in range(3):
+        expected = (np.cumsum(np.eye(3)[place] - told) ** 2).sum()
+        assert loss(ORDINAL, "earth_mover", np.eye(3)[[place]], outputs) == pytest.approx([expected], rel=1e-5)
+
+
+def test_classes_weigh_in_any_loss():
+    weights = plans.ImbalancePlan(class_weights=(3.0, 1.0, 0.5))
+    true, outputs = np.eye(3), [[0.0, 0.0, 0.0]] * 3
+    plain = loss(SINGLE_LABEL, "categorical_hinge", true, outputs)
+    assert loss(SINGLE_LABEL, "categorical_hinge", true, outputs, imbalance=weights) == pytest.approx(
+        plain * [3, 1, 0.5]
+    )
+    mixed = loss(ORDINAL, "earth_mover", [[0.5, 0.5, 0]], [[0.0, 0.0]], imbalance=weights)
+    assert mixed == pytest.approx(2 * loss(ORDINAL, "earth_mover", [[0.5, 0.5, 0]], [[0.0, 0.0]]))
+
+
+def metric(task, name, true, outputs) -> float:
+    made = objectives.metrics_of(task, (name,))[1]
+    made.update_state(tf.zeros_like(tf.constant(true, tf.float32)), tf.constant(outputs, tf.float32))
+    made.reset_state()
+    for t, o in zip(true, outputs, strict=True):
+        made.update_state(tf.constant([t], tf.float32), tf.constant([o], tf.float32))
+    return float(made.result())
+
+
+EYE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "true", "outputs", "expected"),
+    [
+        (SINGLE_LABEL, "cross_entropy", EYE[:1], [[0.0, 0.0, 0.0]], math.log(3)),
+        (SINGLE_LABEL, "macro_f1", EYE, [[9, 0, 0], [0, 9, 0], [0, 9, 0]], (1 + 2 / 3 + 0) / 3),
+        (SINGLE_LABEL, "top_3_accuracy", [[0, 0, 0, 1.0]] * 2, [[4, 3, 2, 1.0], [4, 3, 1, 2.0]], 0.5),
+        (LABELS, "precision", [[1, 0], [1, 1]], [[1.0, 1.0], [1.0, -1.0]], 2 / 3),
+        (LABELS, "recall", [[1, 0], [1, 1]], [[1.0, 1.0], [1.0, -1.0]], 2 / 3),
+        (LABELS, "binary_accuracy", [[1, 0], [1, 1]], [[1.0, 1.0], [1.0, -1.0]], 1 / 2),
+        (LABELS, "auc", [[1, 0], [0, 1]], [[2.0, -2.0], [-2.0, 2.0]], 1.0),
+        (ONE, "rmse", [[0.0], [0.0]], [[1.0], [-0.5]], 4 * math.sqrt(1.25 / 2)),  # in the user's units
+        (ONE, "r2", [[-1.0], [1.0]], [[-1.0], [0.0]], 1 - 1 / 2),
+        (TWO, "rmse", [[0.0, 0.0]], [[1.0, -0.5]], math.sqrt(1.25 / 2)),  # in deviations
+        (ORDINAL, "rank_error", EYE, [[9.0, 9.0], [9.0, -9.0], [-9.0, 0.0]], (2 + 0 + 2) / 3),
+        (ORDINAL, "within_one", EYE, [[9.0, 9.0], [9.0, -9.0], [9.0, -9.0]], 2 / 3),
+    ],
+)
+def test_metrics_are_of_what_outputs_mean(task, name, true, outputs, expected):
+    assert metric(task, name, true, outputs) == pytest.approx(expected, rel=1e-4)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Brier(keras.losses.Loss):
+    """The squared error of probabilities."""
+
+    def call(self, y_true, y_pred):
+        return keras.ops.sum((y_true - keras.ops.softmax(y_pred)) ** 2, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def whole(y_true, y_pred):
+    """One number for all examples."""
+    return keras.ops.mean((y_true - y_pred) ** 2)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def broken(y_true, y_pred):
+    """One that takes ten classes."""
+    return keras.ops.matmul(y_true - y_pred, keras.ops.ones((10, 1)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": broken}, "broken fails on labels float32 [2, 3] and outputs float32 [2, 3]: "),
+        ({"loss": whole}, "loss whole gives [] for two examples and is to give one number for each"),
+        ({"metrics": (keras.metrics.F1Score(),)}, "metric F1Score gives numbers of shape [3] and is to give one"),
+        ({"metrics": (keras.metrics.AUC(name="accuracy"),)}, "two metrics are called 'accuracy'; give one of them an"),
+    ],
+)
+def test_what_fails_on_two_examples_never_trains(settings, message):
+    with pytest.raises(ConfigError) as caught:
+        objectives.check(planned(**settings))
+    assert message in str(caught.value)
+
+
+def test_a_loss_of_classes_is_refused_where_there_is_one_output_less():
+    what = dataclasses.replace(
+        planned(), task=ORDINAL, loss=written(keras.losses.CategoricalCrossentropy(from_logits=True), "loss")
+    )
+    with pytest.raises(ConfigError, match=r"CategoricalCrossentropy fails on labels float32 \[2, 3\] and outputs"):
+        objectives.check(what)
+
+
+def test_a_run_with_a_loss_and_metrics_by_name_tells_of_them_everywhere(plugin, colours, tmp_path):
+    lines = []
+    asked = {"loss": "binary_crossentropy", "metrics": ("auc", "cross_entropy")}
+    recipe = tiny_recipe(colours, **asked, imbalance=Imbalance(class_weights="inverse"))
+    report = tfxfer.run(recipe, workdir=tmp_path / "run", show=lines.append)
+    shown = "\n".join(lines)
+    assert "loss         binary_crossentropy: binary cross-entropy of each class" in shown
+    assert "metrics      auc, cross_entropy, besides accuracy" in shown
+    assert report.loss == "binary_crossentropy"
+    assert [name for name, _ in report.scores] == ["auc", "cross_entropy"]
+    assert report.scores[1][1] == pytest.approx(report.test.cross_entropy, rel=1e-3)
+    epoch = report.history.stages[0].epochs[0]
+    assert [score.name for score in epoch.asked_for] == ["auc", "cross_entropy"]
+    assert f"asked for: auc {100 * report.scores[0][1]:.1f} %" in shown
+    card = (tmp_path / "run" / "bundle" / "README.md").read_text()
+    assert "What was made small: binary_crossentropy, binary cross-entropy" in card
+    assert "Also measured on the test: auc" in card
+    assert report.test.accuracy > 0.9
+
+
+def test_a_run_with_a_loss_and_a_metric_of_ones_own_goes_on(plugin, colours, tmp_path):
+    def recipe():
+        return tiny_recipe(colours, loss=Brier(), metrics=(keras.metrics.CategoricalHinge(name="hinge"),))
+
+    report = tfxfer.run(recipe(), workdir=tmp_path / "run", show=lambda line: None)
+    assert report.loss == "Brier"
+    assert report.scores[0][0] == "hinge"
+    assert report.history.stages[0].epochs[0].loss < 2
+    assert tfxfer.run(recipe(), workdir=tmp_path / "run", show=lambda line: None) == report
