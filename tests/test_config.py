@@ -96,8 +96,7 @@ def test_what_trains_is_read_as_the_name_count_or_share_that_it_is(two_stages, t
         ),
         (
             "xyz=8",
-            "--config.xyz=8: xyz does not exist. Recipe has: data, backbone, head, stages, image_size, batch_size, "
-            "seed, precision, augment, imbalance, loss, metrics, synchronise_batch_norm, cache, running, export.",
+            "--config.xyz=8: xyz does not exist. Recipe has: data, backbone, head, stages, ",
         ),
         ("stages[2].epochs=8", "--config.stages[2].epochs=8: stages has no item [2]: it has 2, counted from 0."),
         ("stages.epochs=8", "--config.stages.epochs=8: stages is a list. Write stages[0].epochs for its first item."),
