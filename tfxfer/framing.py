@@ -40,10 +40,47 @@ class Framing:
         red, green, blue = bytes.fromhex(self.background[1:])
         return red, green, blue
 
+    def placed(self, width: int, height: int, size: int) -> "Placement":
+        """Returns where a picture of `width` by `height` pixels lands in a square of `size`; all ≥ 1."""
+        if self.resize == "pad":
+            longer = max(width, height)
+            # The nearest whole number, in whole numbers: the graph of a served network must come to the same.
+            columns, rows = (max(1, (2 * side * size + longer) // (2 * longer)) for side in (width, height))
+            return Placement(0.0, 0.0, width, height, columns, rows, (size - columns) // 2, (size - rows) // 2)
+        if self.resize == "crop":
+            short = min(width, height)
+            return Placement((width - short) / 2, (height - short) / 2, short, short, size, size, 0, 0)
+        return Placement(0.0, 0.0, width, height, size, size, 0, 0)
+
     def __str__(self) -> str:
         if self.resize != "pad" and self.background == Framing.background:
             return self.resize
         return f"{self.resize}, on {self.background}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Placement:
+    """Which part of a picture is scaled to what, and where that lands.
+
+    Attributes:
+        left: where the part begins, in pixels of the picture; `top` likewise.
+        top: see there.
+        width: of the part, in pixels of the picture; `height` likewise.
+        height: see there.
+        columns: of the square that it takes; `rows` likewise.
+        rows: see there.
+        column: the first of those; `row` likewise.
+        row: see there.
+    """
+
+    left: float
+    top: float
+    width: int
+    height: int
+    columns: int
+    rows: int
+    column: int
+    row: int
 
 
 def colour_problems(background: str) -> list[str]:

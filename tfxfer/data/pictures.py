@@ -193,6 +193,7 @@ def render(pictures: Pictures, size: int, framing: Framing, out: np.ndarray) -> 
         except images.UnreadableImageError as error:
             raise images.UnreadableImageError(f"{pictures.name(index)}: {error}") from error
 
+    images.hasten(len(pictures))
     for _ in in_parallel(draw, len(pictures), "decoding images"):
         pass
 

@@ -1,0 +1,147 @@
+"""Decodes and shrinks JPEGs with simplejpeg and numba where both are installed: the bytes of Pillow, in less time.
+
+simplejpeg wraps the same libjpeg-turbo as Pillow, and writes four bytes a pixel right into an array; the loops of
+`resampling`, compiled, are some four times as fast as Pillow's. Both release the interpreter's lock.
+
+What is unusual, and what is damaged, stays Pillow's, whose word on it counts.
+"""
+
+import functools
+import io
+import threading
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import PIL.Image
+
+from tfxfer import decoders
+from tfxfer.data import resampling
+from tfxfer.framing import Framing
+
+# What Pillow writes, so that `load` can compare them; libraries may round others differently.
+_SUBSAMPLINGS = ("444", "422", "420", "Gray")
+# Below this two of libjpeg's scales may come to the same size, and simplejpeg be asked for one and take the other.
+_LEAST_SIDE = 64
+
+
+class FastJpegs:
+    """Decodes JPEGs; made by `load`."""
+
+    def __init__(self):
+        import simplejpeg
+
+        self._header = simplejpeg.decode_jpeg_header
+        self._decode = simplejpeg.decode_jpeg
+        self._weigh, self._along_rows, self._along_columns = (
+            _compiled(function) for function in (resampling.weigh, resampling.along_rows, resampling.along_columns)
+        )
+
+    def render(self, content: bytes, scale: int, size: int, framing: Framing) -> np.ndarray | None:
+        """Returns what `images.render` does of a JPEG that is upright; None: leave it to Pillow.
+
+        Args:
+            content: the bytes of a file.
+            scale: 1, 2, 4 or 8: by which it is decoded smaller.
+            size: in pixels.
+            framing: how the picture becomes a square.
+        """
+        try:
+            height, width, colours, subsampling = self._header(content)
+            if colours not in ("YCbCr", "Gray") or subsampling not in _SUBSAMPLINGS:
+                return None
+            if min(height, width) < _LEAST_SIDE:
+                return None
+            height, width = -(-height // scale), -(-width // scale)
+            least = {} if scale == 1 else {"min_height": height, "min_width": width}
+            pixels = self._decode(content, "RGBX", **least)
+        except ValueError:  # that it is damaged, or stranger than Pillow finds it
+            return None
+        return None if pixels.shape != (height, width, 4) else self.framed(pixels, size, framing)
+
+    def framed(self, pixels: np.ndarray, size: int, framing: Framing) -> np.ndarray | None:
+        """Returns a picture as a square, uint8 `[size, size, 3]`; None: leave it to Pillow.
+
+        Args:
+            pixels: uint8 `[height, width, 4]`, of which the fourth does not count.
+            size: in pixels.
+            framing: how the picture becomes a square.
+        """
+        height, width = pixels.shape[:2]
+        place = framing.placed(width, height, size)
+        if 2 * max(place.width / place.columns, place.height / place.rows) + 2 > resampling.MOST_TAPS:
+            return None
+        across, shares = self._weigh(width, place.left, float(place.width), place.columns)
+        down, weights = self._weigh(height, place.top, float(place.height), place.rows)
+        top = int(down[0])
+        narrow = np.empty((int(down[-1]) + weights.shape[1] - top, 3 * place.columns), np.uint8)
+        self._along_rows(np.ascontiguousarray(pixels).view("<u4")[..., 0], across, shares, top, narrow)
+        scaled = np.empty((place.rows, 3 * place.columns), np.uint8)
+        self._along_columns(narrow, down, weights, top, scaled)
+        scaled = scaled.reshape(place.rows, place.columns, 3)
+        if scaled.shape[:2] == (size, size):
+            return scaled
+        square = np.empty((size, size, 3), np.uint8)
+        square[:] = framing.colour
+        square[place.row : place.row + place.rows, place.column : place.column + place.columns] = scaled
+        return square
+
+
+def load(usual: Callable[[bytes, int, Framing], np.ndarray]) -> FastJpegs | None:
+    """Returns what decodes JPEGs to the bytes of `usual`, or None where nothing installed does.
+
+    The first time on a machine this takes seconds: what numba has compiled is kept beside the code, or for the user.
+
+    Args:
+        usual: `images.render`, to compare with.
+    """
+    if not decoders.installed():
+        return None
+    try:
+        with _loading:
+            fast = FastJpegs()
+            problem = "" if _agrees(fast, usual) else "they come to other pixels than Pillow"
+    except Exception as error:  # libraries that do not fit NumPy or the machine raise whatever they like
+        problem = str(error)
+    if problem:
+        warnings.warn(f"Pillow decodes all images, since {decoders.FAST} cannot be used here: {problem}.", stacklevel=2)
+        return None
+    return fast
+
+
+_loading = threading.Lock()
+
+
+def _compiled(function: Callable) -> Callable:
+    import numba
+
+    try:
+        return numba.njit(function, nogil=True, cache=True)
+    except RuntimeError:  # there is no folder that it could be kept in
+        return numba.njit(function, nogil=True)
+
+
+def _agrees(fast: FastJpegs, usual: Callable[[bytes, int, Framing], np.ndarray]) -> bool:
+    """Tells whether pixels are the same at each scale of libjpeg, for each way to keep colours."""
+    for kept in ("4:4:4", "4:2:2", "4:2:0", "L"):
+        content = _sample(kept)
+        for scale, size, resize in ((1, 70, "squash"), (2, 41, "crop"), (4, 20, "pad"), (8, 9, "squash")):
+            framing = Framing(resize=resize)
+            found = fast.render(content, scale, size, framing)
+            if found is None or not np.array_equal(found, usual(content, size, framing)):
+                return False
+    return True
+
+
+@functools.cache
+def _sample(kept: str) -> bytes:
+    """Returns a JPEG of waves, which have fine and coarse parts in each colour, and of sides that no block divides."""
+    across, down = np.meshgrid(np.arange(117), np.arange(91))
+    waves = [np.sin(across**1.6 / (20 + 7 * place) + down * (place + 1) / 5) for place in range(3)]
+    image = PIL.Image.fromarray(np.uint8(128 + 120 * np.stack(waves, axis=-1)))
+    stream = io.BytesIO()
+    if kept == "L":
+        image.convert("L").save(stream, "JPEG", quality=90)
+    else:
+        image.save(stream, "JPEG", quality=90, subsampling=kept)
+    return stream.getvalue()
