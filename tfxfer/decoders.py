@@ -7,9 +7,9 @@ import importlib.util
 
 PILLOW, FAST = "Pillow", "simplejpeg and numba"
 _MODULES = ("simplejpeg", "numba")
-# From how many pictures on: numba takes 0.5 s to load, and 3 s to compile where nothing is kept of earlier runs, and
-# saves about a millisecond of each of them.
-LEAST = 1_000
+# From how many pictures on: numba takes a second to load, and some more to compile where nothing is kept of an earlier
+# run; of each picture a millisecond is saved.
+LEAST = 2_000
 
 
 def choose(pictures: int, *, installed: bool) -> tuple[str, str]:

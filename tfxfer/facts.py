@@ -6,6 +6,9 @@ from typing import Literal
 
 from tfxfer.tasks import SINGLE_LABEL, Task
 
+# The mode of a picture that was handed over as an array.
+ARRAY = "array"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BadImage:
@@ -33,7 +36,7 @@ class DataFacts:
         train_weights: for each class the sum of the weights of its training examples, whose mean over all classes is 1;
             empty where examples have none.
         weight_range: the least and the largest of these weights; twice 1 where there are none.
-        modes: what the pixels of the files are, as Pillow calls it, and of how many examples, the most common first.
+        modes: what the pixels are, as Pillow calls it, or `ARRAY`, and of how many examples, the most common first.
         notes: what else is to be known about them, such as that a source without random access was copied.
         task: what is to be told of a picture.
         sizes: examples in training, validation and test where an example counts for no label, or for several; none
@@ -272,6 +275,7 @@ class MachineFacts:
         memory_bytes: of main memory, in all.
         versions: library name and version.
         is_deterministic: whether TensorFlow's ops sum in the same order in this process already, which stays.
+        has_fast_decoders: whether the extra [fast] is installed.
     """
 
     devices: tuple[str, ...]
@@ -281,6 +285,7 @@ class MachineFacts:
     memory_bytes: int
     versions: tuple[tuple[str, str], ...]
     is_deterministic: bool = False
+    has_fast_decoders: bool = False
 
     @property
     def kind(self) -> Literal["cpu", "gpu"]:

@@ -40,6 +40,15 @@ class Framing:
         red, green, blue = bytes.fromhex(self.background[1:])
         return red, green, blue
 
+    def least(self, width: int, height: int, size: int) -> tuple[int, int]:
+        """Returns how many pixels across and down a picture must keep if it is decoded smaller, for a square of `size`.
+
+        So many on its shorter side; where it is padded, on its longer one, and at least one on the other.
+        """
+        if self.resize != "pad":
+            return size, size
+        return (size, 1) if width >= height else (1, size)
+
     def placed(self, width: int, height: int, size: int) -> "Placement":
         """Returns where a picture of `width` by `height` pixels lands in a square of `size`; all ≥ 1."""
         if self.resize == "pad":

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from tfxfer import decoders
-from tfxfer.data import fast_jpegs, images, pictures, resampling
+from tfxfer.data import fast_jpegs, images, pictures
 from tfxfer.data.images import UnreadableImageError
 from tfxfer.framing import Framing
 
@@ -23,7 +23,14 @@ def fast() -> fast_jpegs.FastJpegs:
 
 @pytest.fixture
 def hastened(monkeypatch, fast):
-    monkeypatch.setattr(images, "_fast", fast)
+    hurry(monkeypatch, fast)
+
+
+def hurry(monkeypatch, fast: fast_jpegs.FastJpegs | None, *, is_wanted: bool = True) -> None:
+    """Lets `images` find this where it looks for what is fast."""
+    monkeypatch.setattr(images, "_fast", images._Fast())
+    monkeypatch.setattr(images.fast_jpegs, "load", lambda usual: fast)
+    images._fast.is_wanted = is_wanted
 
 
 def waves(height: int, width: int) -> np.ndarray:
@@ -38,15 +45,22 @@ def jpeg(height: int, width: int, mode: str = "RGB", **settings) -> bytes:
 
 
 def test_pixels_of_all_sizes_are_those_of_pillow(fast):
-    """Each side 1 to 256 pixels, smaller and larger ones as often, to squares of 1 to 256."""
+    """To squares of 8 to 256 pixels, from an eighth of that up to what has too many weights."""
     generator = np.random.default_rng(0)
     framings = [Framing(), Framing(resize="crop"), PADDED]
-    for number in range(600):
-        height, width, size = (int(2 ** generator.uniform(0, 8)) for _ in range(3))
+    compared = 0
+    for number in range(1_000):
+        size = int(2 ** generator.uniform(3, 8))
+        height, width = (max(1, int(size * 2 ** generator.uniform(-3, 1.9))) for _ in range(2))
+        framing = framings[number % 3]
+        shrink = fast.shrinking(height, width, size, framing)
+        if shrink is None:  # to less than a third, or few rows
+            assert max(height, width) > 3 * size or min(height, width) < 16
+            continue
         pixels = generator.integers(0, 256, (height, width, 4), np.uint8)
-        found = fast.framed(pixels, size, framings[number % 3])
-        expected = images.resize(pixels[..., :3], size, framings[number % 3])
-        assert np.array_equal(found, expected), (height, width, size, framings[number % 3])
+        assert np.array_equal(shrink(pixels), images.resize(pixels[..., :3], size, framing)), (height, width, size)
+        compared += 1
+    assert compared > 500
 
 
 @pytest.mark.parametrize("framing", [Framing(), Framing(resize="crop"), PADDED], ids=str)
@@ -54,25 +68,21 @@ def test_pixels_of_all_sizes_are_those_of_pillow(fast):
 @pytest.mark.parametrize("scan", [{}, {"progressive": True}], ids=["baseline", "progressive"])
 def test_jpegs_are_those_of_pillow_at_each_scale(fast, settings, scan, framing):
     content = jpeg(203, 311, **settings, **scan)
-    for scale, size in ((1, 150), (2, 100), (4, 50), (8, 20)):
-        least = images.render(content, size, framing)  # not hastened
-        if framing.resize == "pad":  # whose longer side decides
-            scale = max(number for number in (1, 2, 4, 8) if number <= 311 // size)
-        np.testing.assert_array_equal(fast.render(content, scale, size, framing), least)
+    for size in (150, 100, 50, 25):  # at 1, ½, ¼ and ⅛; padded to 150 already at ½
+        np.testing.assert_array_equal(fast.render(content, size, framing), images.render(content, size, framing))
 
 
 def test_rendering_takes_it_once_many_pictures_are_to_come(monkeypatch, fast):
     content, seen = jpeg(100, 80), []
     expected = images.render(content, 40, Framing())
-    monkeypatch.setattr(fast, "render", lambda *given: seen.append(given[1]) or type(fast).render(fast, *given))
-    monkeypatch.setattr(images, "_fast", None)
-    monkeypatch.setattr(images, "_loaded", lambda: fast)
+    monkeypatch.setattr(fast, "render", lambda *given: seen.append(given[1:]) or type(fast).render(fast, *given))
+    hurry(monkeypatch, fast, is_wanted=False)
     images.hasten(decoders.LEAST - 1)
     np.testing.assert_array_equal(images.render(content, 40, Framing()), expected)
     assert seen == []
     images.hasten(decoders.LEAST)
     np.testing.assert_array_equal(images.render(content, 40, Framing()), expected)
-    assert seen == [2]  # 80 pixels on its shorter side: at a half
+    assert seen == [(40, Framing())]
 
 
 @pytest.mark.usefixtures("hastened")
@@ -81,7 +91,7 @@ def test_pictures_of_a_source_are_rendered_by_it(monkeypatch, tmp_path, fast):
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg(100, 80))
     out = np.zeros((1, 24, 24, 3), np.uint8)
-    monkeypatch.setattr(fast, "render", lambda content, scale, size, framing: np.full((size, size, 3), 7, np.uint8))
+    monkeypatch.setattr(fast, "render", lambda content, size, framing: np.full((size, size, 3), 7, np.uint8))
     pictures.render(pictures.Files(tmp_path, (path,)), 24, Framing(), out)
     assert (out == 7).all()
 
@@ -97,7 +107,7 @@ def test_pictures_of_a_source_are_rendered_by_it(monkeypatch, tmp_path, fast):
     ids=["CMYK", "small", "damaged", "none"],
 )
 def test_what_is_unusual_is_left_to_pillow(fast, content):
-    assert fast.render(content, 1, 40, Framing()) is None
+    assert fast.render(content, 40, Framing()) is None
 
 
 @pytest.mark.usefixtures("hastened")
@@ -113,14 +123,37 @@ def test_what_lies_on_its_side_is_turned(monkeypatch, orientation):
     exif[0x0112] = orientation
     content = jpeg(100, 90, exif=exif)
     found = images.render(content, 40, Framing())
-    monkeypatch.setattr(images, "_fast", None)
+    images._fast.is_wanted = False
     np.testing.assert_array_equal(found, images.render(content, 40, Framing()))
 
 
-def test_a_line_of_too_many_pixels_is_left_to_pillow(monkeypatch, fast):
-    monkeypatch.setattr(resampling, "MOST_TAPS", 21)
-    assert fast.framed(np.zeros((20, 1, 4), np.uint8), 2, Framing()) is None  # 10 pixels on either side, and 2
-    assert fast.framed(np.zeros((18, 1, 4), np.uint8), 2, Framing()) is not None
+def test_what_would_need_more_weights_is_left_to_pillow(fast):
+    """A pixel of the result takes those within the scale on either side of it, up to 8 at 3½."""
+    assert fast.shrinking(35, 30, 10, Framing()) is not None
+    assert fast.shrinking(46, 30, 10, Framing()) is None
+    assert fast.shrinking(30, 46, 10, Framing()) is None
+    assert fast.render(jpeg(100, 400), 60, Framing()) is None
+
+
+def test_fewer_rows_than_go_together_are_left_to_pillow(fast):
+    assert fast.shrinking(15, 20, 15, Framing()) is None
+    assert fast.shrinking(16, 20, 15, Framing()) is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "is_bare"),
+    [
+        (jpeg(80, 80), True),
+        (jpeg(80, 80, comment=b"0" * 70), True),
+        (jpeg(80, 80, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"), False),
+        (b"\xff\xd8\xff\xe0\0\x04\0\0\xff\xff\xda\0", False),  # padded
+        (b"\xff\xd8\xff\xe0\0\0", False),  # a length that does not count itself
+        (b"\xff\xd8\xff\xe0", False),
+        (b"\xff\xd8\xff", False),
+    ],
+)
+def test_what_could_say_how_it_lies_is_seen(content, is_bare):
+    assert fast_jpegs.is_bare(content) == is_bare
 
 
 def test_other_bytes_than_pillows_are_refused():

@@ -44,7 +44,7 @@ def test_nothing_beyond_the_line_is_taken(count, start, length, size):
 
 @pytest.mark.parametrize(
     ("height", "width", "rows", "columns"),
-    [(1, 1, 1, 1), (1, 1, 3, 2), (5, 7, 3, 4), (3, 2, 8, 9), (19, 33, 4, 5), (40, 1, 3, 3)],
+    [(16, 1, 1, 1), (16, 1, 20, 2), (17, 7, 3, 4), (33, 2, 40, 9), (19, 33, 6, 11), (40, 1, 3, 3)],
 )
 def test_pixels_are_those_of_pillow(height, width, rows, columns):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8)

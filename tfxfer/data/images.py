@@ -1,7 +1,6 @@
 """Decodes pictures to uint8 RGB, the same for training, evaluation and prediction; names what it cannot read."""
 
 import contextlib
-import functools
 import io
 import os
 import stat
@@ -73,14 +72,12 @@ def render(content: bytes, size: int, framing: Framing) -> np.ndarray:
     Raises:
         UnreadableImageError: no picture, a truncated one, or one beyond the limits.
     """
-    with _opened(content) as image:
-        scale = _draft(image, size, framing.resize)
-        if _fast is not None and scale and _is_upright(image):
-            found = _fast.render(content, scale, size, framing)
-            if found is not None:
-                return found
-        upright = _upright_rgb(image, framing)
-    return np.asarray(_framed(upright, size, framing))
+    fast = _fast.loaded() if fast_jpegs.is_jpeg(content) else None
+    if fast is not None and (fast_jpegs.is_bare(content) or _lies_upright(content)):
+        found = fast.render(content, size, framing)
+        if found is not None:
+            return found
+    return _with_pillow(content, size, framing)
 
 
 def hasten(pictures: int) -> None:
@@ -89,17 +86,7 @@ def hasten(pictures: int) -> None:
     Args:
         pictures: how many are about to be decoded.
     """
-    global _fast
-    if decoders.choose(pictures, installed=decoders.installed())[0] == decoders.FAST:
-        _fast = _loaded()
-
-
-_fast: fast_jpegs.FastJpegs | None = None
-
-
-@functools.cache
-def _loaded() -> fast_jpegs.FastJpegs | None:
-    return fast_jpegs.load(render)
+    _fast.is_wanted |= decoders.choose(pictures, installed=decoders.installed())[0] == decoders.FAST
 
 
 def decode(content: bytes, framing: Framing = _ON_WHITE) -> np.ndarray:
@@ -152,19 +139,38 @@ def resize(pixels: np.ndarray, size: int, framing: Framing) -> np.ndarray:
     return np.asarray(_framed(PIL.Image.fromarray(pixels), size, framing))
 
 
-def _draft(image: PIL.Image.Image, size: int, policy: str) -> int:
-    """Lets a JPEG be decoded smaller, with at least `size` pixels on its shorter side; returns by how much.
+class _Fast:
+    """What decodes JPEGs fast, loaded with the first of them; process-wide, since it changes no byte."""
 
-    Where it is padded, on its longer one, and at least one on the other. Of what is no JPEG returns 0.
-    """
-    if image.format not in _JPEG:
-        return 0
-    if policy == "pad":
-        least = (size, 1) if image.width >= image.height else (1, size)
-    else:
-        least = (size, size)
-    image.draft(None, least)
-    return image.decoderconfig[0] if image.decoderconfig else 0
+    def __init__(self):
+        self.is_wanted = False
+        self._lock = threading.Lock()
+        self._is_loaded, self._found = False, None
+
+    def loaded(self) -> fast_jpegs.FastJpegs | None:
+        """Returns it where it is wanted, and can be used."""
+        if not self.is_wanted:
+            return None
+        with self._lock:
+            if not self._is_loaded:
+                self._is_loaded, self._found = True, fast_jpegs.load(_with_pillow)
+        return self._found
+
+
+_fast = _Fast()
+
+
+def _with_pillow(content: bytes, size: int, framing: Framing) -> np.ndarray:
+    with _opened(content) as image:
+        if image.format in _JPEG:
+            image.draft(None, framing.least(*image.size, size))
+        upright = _upright_rgb(image, framing)
+    return np.asarray(_framed(upright, size, framing))
+
+
+def _lies_upright(content: bytes) -> bool:
+    with _opened(content) as image:
+        return _is_upright(image)
 
 
 def _framed(image: PIL.Image.Image, size: int, framing: Framing) -> PIL.Image.Image:

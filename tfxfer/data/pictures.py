@@ -15,7 +15,7 @@ import numpy as np
 
 from tfxfer import progress
 from tfxfer.data import images
-from tfxfer.facts import BadImage
+from tfxfer.facts import ARRAY, BadImage
 from tfxfer.framing import Framing
 
 # Pictures that a thread takes at a time: handing over each costs what Python does for one. And how many such are handed
@@ -31,7 +31,7 @@ class Look:
         key: hex SHA-256 of what identifies it: its file, or its pixels.
         height: in pixels, upright; `width` likewise.
         width: see there.
-        mode: what its pixels are, as Pillow calls it: RGB, L, P, CMYK, I;16, …; "array" for one that was handed over.
+        mode: what its pixels are, as Pillow calls it: RGB, L, P, CMYK, I;16, …; or `facts.ARRAY`.
     """
 
     key: str
@@ -133,7 +133,7 @@ class Arrays:
         picture = np.ascontiguousarray(self.pixels[index])
         digest = hashlib.sha256(str(picture.shape).encode())
         digest.update(picture)
-        return Look(digest.hexdigest(), *picture.shape[:2], "array")
+        return Look(digest.hexdigest(), *picture.shape[:2], ARRAY)
 
     def draw(self, index: int, size: int, framing: Framing) -> np.ndarray:
         """Resizes the picture; see `Pictures`."""

@@ -9,10 +9,12 @@ import numpy as np
 # Of a weight behind the point, as in Pillow: the sum of 255 times all of them stays below 2³¹.
 _BITS = 22
 _HALF = 1 << (_BITS - 1)
-# Rows that the pass along them does at once, each in its place of a vector.
-_TOGETHER = 16
-# With more, roundings of the weights might add up to a level above 255.
-MOST_TAPS = 10_000
+# The pass along rows does so many at once, each in its place of a vector, and cannot do fewer.
+LEAST_ROWS = 16
+# Weights of a pixel that the pass along rows knows: enough for 3½ times the size, and more than a JPEG whose sides are
+# no farther apart than 16 to 9 is left with.
+MOST_TAPS = 8
+_BYTE, _GREEN, _BLUE = np.uint32(255), np.uint32(8), np.uint32(16)
 
 
 def weigh(count, start, length, size):
@@ -65,32 +67,64 @@ def along_rows(source, first, weights, top, result):
         first: of `weigh` for the width; `weights` likewise.
         weights: see there.
         top: the first row that is wanted, ≥ 0.
-        result: uint8 `[rows, 3 * columns]`, is filled; `top + rows` is at most the height.
+        result: uint8 `[rows, 3 * columns]`, is filled; at least `LEAST_ROWS`; `top + rows` is at most the height.
     """
-    turned = np.empty((source.shape[1], _TOGETHER), np.uint32)
-    sums = np.empty((3, _TOGETHER), np.int32)
-    for begin in range(0, len(result), _TOGETHER):
-        # The last rows may be fewer; the others do the last one again.
-        for lane in range(_TOGETHER):
-            row = top + min(begin + lane, len(result) - 1)
-            for column in range(source.shape[1]):
-                turned[column, lane] = source[row, column]
+    height = len(result)
+    # Behind the line there is room for taps that do not count.
+    turned = np.zeros((source.shape[1] + MOST_TAPS, LEAST_ROWS), np.uint32)
+    shares = np.zeros((len(first), MOST_TAPS), np.int32)
+    shares[:, : weights.shape[1]] = weights
+    narrow = np.empty((len(first), LEAST_ROWS), np.uint32)
+    for step in range(0, height, LEAST_ROWS):
+        # The last ones as many as the others, some of them once more.
+        begin = min(step, height - LEAST_ROWS)
+        for column in range(source.shape[1]):
+            for lane in range(LEAST_ROWS):
+                turned[column, lane] = source[top + begin + lane, column]
         for column in range(len(first)):
-            for lane in range(_TOGETHER):
-                sums[0, lane] = _HALF
-                sums[1, lane] = _HALF
-                sums[2, lane] = _HALF
-            for tap in range(weights.shape[1]):
-                weight = weights[column, tap]
-                for lane in range(_TOGETHER):
-                    word = turned[first[column] + tap, lane]
-                    sums[0, lane] += np.int32(word & np.uint32(255)) * weight
-                    sums[1, lane] += np.int32((word >> np.uint32(8)) & np.uint32(255)) * weight
-                    sums[2, lane] += np.int32((word >> np.uint32(16)) & np.uint32(255)) * weight
-            for lane in range(min(_TOGETHER, len(result) - begin)):
-                result[begin + lane, 3 * column] = sums[0, lane] >> _BITS
-                result[begin + lane, 3 * column + 1] = sums[1, lane] >> _BITS
-                result[begin + lane, 3 * column + 2] = sums[2, lane] >> _BITS
+            at = first[column]
+            a, b, c, d = turned[at], turned[at + 1], turned[at + 2], turned[at + 3]
+            e, f, g, h = turned[at + 4], turned[at + 5], turned[at + 6], turned[at + 7]
+            p, q, r, s = shares[column, 0], shares[column, 1], shares[column, 2], shares[column, 3]
+            t, u, v, w = shares[column, 4], shares[column, 5], shares[column, 6], shares[column, 7]
+            words = narrow[column]
+            # Each step is cut to 32 bits at once, or numba would count with 64: half as many fit a vector.
+            for lane in range(LEAST_ROWS):
+                red = np.int32(_HALF + np.int32(np.int32(a[lane] & _BYTE) * p))
+                red = np.int32(red + np.int32(np.int32(b[lane] & _BYTE) * q))
+                red = np.int32(red + np.int32(np.int32(c[lane] & _BYTE) * r))
+                red = np.int32(red + np.int32(np.int32(d[lane] & _BYTE) * s))
+                red = np.int32(red + np.int32(np.int32(e[lane] & _BYTE) * t))
+                red = np.int32(red + np.int32(np.int32(f[lane] & _BYTE) * u))
+                red = np.int32(red + np.int32(np.int32(g[lane] & _BYTE) * v))
+                red = np.int32(red + np.int32(np.int32(h[lane] & _BYTE) * w))
+                green = np.int32(_HALF + np.int32(np.int32((a[lane] >> _GREEN) & _BYTE) * p))
+                green = np.int32(green + np.int32(np.int32((b[lane] >> _GREEN) & _BYTE) * q))
+                green = np.int32(green + np.int32(np.int32((c[lane] >> _GREEN) & _BYTE) * r))
+                green = np.int32(green + np.int32(np.int32((d[lane] >> _GREEN) & _BYTE) * s))
+                green = np.int32(green + np.int32(np.int32((e[lane] >> _GREEN) & _BYTE) * t))
+                green = np.int32(green + np.int32(np.int32((f[lane] >> _GREEN) & _BYTE) * u))
+                green = np.int32(green + np.int32(np.int32((g[lane] >> _GREEN) & _BYTE) * v))
+                green = np.int32(green + np.int32(np.int32((h[lane] >> _GREEN) & _BYTE) * w))
+                blue = np.int32(_HALF + np.int32(np.int32((a[lane] >> _BLUE) & _BYTE) * p))
+                blue = np.int32(blue + np.int32(np.int32((b[lane] >> _BLUE) & _BYTE) * q))
+                blue = np.int32(blue + np.int32(np.int32((c[lane] >> _BLUE) & _BYTE) * r))
+                blue = np.int32(blue + np.int32(np.int32((d[lane] >> _BLUE) & _BYTE) * s))
+                blue = np.int32(blue + np.int32(np.int32((e[lane] >> _BLUE) & _BYTE) * t))
+                blue = np.int32(blue + np.int32(np.int32((f[lane] >> _BLUE) & _BYTE) * u))
+                blue = np.int32(blue + np.int32(np.int32((g[lane] >> _BLUE) & _BYTE) * v))
+                blue = np.int32(blue + np.int32(np.int32((h[lane] >> _BLUE) & _BYTE) * w))
+                words[lane] = (
+                    np.uint32(red >> _BITS)
+                    | (np.uint32(green >> _BITS) << _GREEN)
+                    | (np.uint32(blue >> _BITS) << _BLUE)
+                )
+        for lane in range(LEAST_ROWS):
+            for column in range(len(first)):
+                word = narrow[column, lane]
+                result[begin + lane, 3 * column] = word & _BYTE
+                result[begin + lane, 3 * column + 1] = (word >> _GREEN) & _BYTE
+                result[begin + lane, 3 * column + 2] = (word >> _BLUE) & _BYTE
 
 
 def along_columns(source, first, weights, top, result):
@@ -105,11 +139,12 @@ def along_columns(source, first, weights, top, result):
     """
     totals = np.empty(source.shape[1], np.int32)
     for row in range(len(result)):
+        start = first[row] - top
         for value in range(len(totals)):
             totals[value] = _HALF
         for tap in range(weights.shape[1]):
             weight = weights[row, tap]
             for value in range(len(totals)):
-                totals[value] += np.int32(source[first[row] - top + tap, value]) * weight
+                totals[value] += np.int32(source[start + tap, value]) * weight
         for value in range(len(totals)):
             result[row, value] = totals[value] >> _BITS

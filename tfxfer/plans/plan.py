@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from tfxfer import augmentation, values
+from tfxfer import augmentation, decoders, values
 from tfxfer.augmentation import Augment
 from tfxfer.framing import Framing, Resize
 from tfxfer.heads import Head
@@ -210,6 +210,7 @@ class How:
         stage_seconds: for each stage, how long it is expected to take; 0 where nothing was measured.
         pixel_store: "memory", or "disk" where the decoded pictures do not fit.
         pixel_bytes: size of the decoded pictures.
+        decoder: what decodes JPEGs, a name of `decoders`; all come to the same bytes.
         checkpoint_seconds: from one checkpoint within a stage to the next.
         checkpoints_kept: how many of a stage stay.
         checkpoint_bytes: size of the largest of them: what a stage moves, with the optimizer's slots.
@@ -236,6 +237,7 @@ class How:
     checkpoint_bytes: int
     profile_steps: tuple[int, int]
     validate_every: int = 0
+    decoder: str = decoders.PILLOW
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

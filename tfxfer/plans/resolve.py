@@ -4,10 +4,11 @@ import dataclasses
 import math
 from collections.abc import Collection, Mapping
 
-from tfxfer import objectives, outlines, presets, recipes, selection
+from tfxfer import decoders, objectives, outlines, presets, recipes, selection
 from tfxfer.augmentation import Augment
 from tfxfer.errors import ConfigError
 from tfxfer.facts import (
+    ARRAY,
     BackboneCard,
     BackboneFacts,
     Costs,
@@ -358,6 +359,10 @@ def _how(
     deterministic, why_deterministic = rules.choose_determinism(recipe.running, machine)
     jit_compile, why_jit = rules.choose_compilation(recipe.running, machine, backbone, deterministic=deterministic)
     share = math.ceil(what.batch_size / len(machine.devices))
+    in_files = sum(number for mode, number in data.modes if mode != ARRAY)
+    decoder, why = decoders.choose(in_files, installed=machine.has_fast_decoders)
+    if in_files >= decoders.LEAST:
+        reasons += (f"JPEGs are decoded by {decoder}: {why}",)
     how = How(
         devices=machine.devices,
         strategy=machine.strategy,
@@ -376,6 +381,7 @@ def _how(
         stage_seconds=seconds,
         pixel_store="memory" if in_memory else "disk",
         pixel_bytes=pixels,
+        decoder=decoder,
         checkpoint_seconds=float(recipe.running.checkpoint_seconds),
         checkpoints_kept=recipe.running.checkpoints_kept,
         checkpoint_bytes=max(_checkpoint_bytes(stage, backbone) for stage in what.stages),

@@ -8,6 +8,7 @@ import pathlib
 import tensorflow as tf
 from tensorflow.python.framework import config  # private: nothing public tells whether ops are deterministic
 
+from tfxfer import decoders
 from tfxfer.facts import MachineFacts
 from tfxfer.recipes import Running
 from tfxfer.runtime import strategies
@@ -39,6 +40,7 @@ def probe(running: Running | None = None) -> MachineFacts:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         versions=tuple((name, importlib.metadata.version(name)) for name in _LIBRARIES),
         is_deterministic=config.is_op_determinism_enabled(),
+        has_fast_decoders=decoders.installed(),
     )
 
 
