@@ -127,7 +127,7 @@ def test_every_kind_that_we_say_we_read(kind):
 def drafted(content: bytes, size: int, policy: str) -> tuple[int, int]:
     """Returns width and height that a picture is decoded at."""
     with PIL.Image.open(io.BytesIO(content)) as image:
-        images._draft(image, size, policy)
+        images._draft(image, size, Framing(resize=policy))
         return image.size
 
 

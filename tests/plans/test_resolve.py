@@ -403,6 +403,22 @@ def test_decoded_pictures_go_to_disk_where_they_do_not_fit():
     assert resolve(machine=machine_facts(memory_bytes=4 * pixels)).how.pixel_store == "disk"
 
 
+@pytest.mark.parametrize(
+    ("modes", "installed", "decoder", "reason"),
+    [
+        ((("RGB", 1_990), ("L", 10)), True, "simplejpeg and numba", "2,000 images, and both are installed"),
+        ((("RGB", 2_000),), False, "Pillow", "pip install 'tfxfer[fast]' decodes JPEGs faster, to the same bytes"),
+        ((("RGB", 1_999), ("array", 1)), True, "Pillow", None),  # so few are not worth a word
+        ((), True, "Pillow", None),
+    ],
+)
+def test_many_pictures_in_files_are_decoded_by_what_is_faster(modes, installed, decoder, reason):
+    plan = resolve(data=data_facts(modes=modes), machine=machine_facts(has_fast_decoders=installed))
+    assert plan.how.decoder == decoder
+    told = [text for text in plan.reasons if text.startswith("JPEGs are decoded by")]
+    assert told == ([f"JPEGs are decoded by {decoder}: {reason}"] if reason else [])
+
+
 def test_a_batch_is_shared_by_the_devices():
     machine = machine_facts(devices=("gpu:0", "gpu:1", "gpu:2"))
     assert resolve(machine=machine).how.per_replica_batch == 11  # 32 / 3

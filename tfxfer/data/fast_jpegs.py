@@ -6,6 +6,7 @@ simplejpeg wraps the same libjpeg-turbo as Pillow, and writes four bytes a pixel
 What is unusual, and what is damaged, stays Pillow's, whose word on it counts.
 """
 
+import functools
 import io
 import threading
 import warnings
@@ -20,6 +21,7 @@ from tfxfer.framing import Framing
 
 # What Pillow writes, so that `load` can compare them; libraries may round others differently.
 _SUBSAMPLINGS = ("444", "422", "420", "Gray")
+_SIZES_KEPT = 256
 # As in Pillow's `draft`.
 _SCALES = (8, 4, 2, 1)
 # Larger ones, and the limits of what is read at all, are Pillow's and `images`'s.
@@ -39,6 +41,8 @@ class FastJpegs:
         self._weigh, self._along_rows, self._along_columns = (
             _compiled(function) for function in (resampling.weigh, resampling.along_rows, resampling.along_columns)
         )
+        # Most pictures of a set have one of few sizes.
+        self.shrinking = functools.lru_cache(_SIZES_KEPT)(self._shrinking)
 
     def render(self, content: bytes, size: int, framing: Framing) -> np.ndarray | None:
         """Returns what `images.render` does of a JPEG that lies upright; None: leave it to Pillow.
@@ -66,7 +70,7 @@ class FastJpegs:
             return None
         return shrink(pixels) if pixels.shape == (height, width, 4) else None
 
-    def shrinking(
+    def _shrinking(
         self, height: int, width: int, size: int, framing: Framing
     ) -> Callable[[np.ndarray], np.ndarray] | None:
         """Returns what makes a square, uint8 `[size, size, 3]`, of a picture; None: leave it to Pillow.

@@ -72,6 +72,7 @@ def render(content: bytes, size: int, framing: Framing) -> np.ndarray:
     Raises:
         UnreadableImageError: no picture, a truncated one, or one beyond the limits.
     """
+    _check_bytes(len(content))
     fast = _fast.loaded() if fast_jpegs.is_jpeg(content) else None
     if fast is not None and (fast_jpegs.is_bare(content) or _lies_upright(content)):
         found = fast.render(content, size, framing)
@@ -162,10 +163,15 @@ _fast = _Fast()
 
 def _with_pillow(content: bytes, size: int, framing: Framing) -> np.ndarray:
     with _opened(content) as image:
-        if image.format in _JPEG:
-            image.draft(None, framing.least(*image.size, size))
+        _draft(image, size, framing)
         upright = _upright_rgb(image, framing)
     return np.asarray(_framed(upright, size, framing))
+
+
+def _draft(image: PIL.Image.Image, size: int, framing: Framing) -> None:
+    """Lets a JPEG be decoded smaller."""
+    if image.format in _JPEG:
+        image.draft(None, framing.least(*image.size, size))
 
 
 def _lies_upright(content: bytes) -> bool:
