@@ -10,9 +10,9 @@ from tfxfer import decoders
 @pytest.mark.parametrize(
     ("pictures", "installed", "chosen", "why"),
     [
-        (1_999, True, decoders.PILLOW, "take longer to load than they save"),
-        (2_000, True, decoders.FAST, "2,000 images, and both are installed"),
-        (2_000, False, decoders.PILLOW, "pip install 'tfxfer[fast]'"),
+        (3_999, True, decoders.PILLOW, "take longer to load than they save"),
+        (4_000, True, decoders.FAST, "4,000 images, and both are installed"),
+        (4_000, False, decoders.PILLOW, "pip install 'tfxfer[fast]'"),
         (0, False, decoders.PILLOW, "take longer"),
     ],
 )

@@ -46,6 +46,30 @@ def test_it_says_the_background_where_it_is_not_the_usual_one_or_always_seen():
     assert str(Framing(resize="pad")) == "pad, on white"
 
 
+@pytest.mark.parametrize(
+    ("resize", "left", "top", "part", "scaled", "first"),
+    [
+        ("squash", 0.0, 0.0, (50, 20), (8, 8), (0, 0)),
+        ("crop", 15.0, 0.0, (20, 20), (8, 8), (0, 0)),
+        ("pad", 0.0, 0.0, (50, 20), (8, 3), (0, 2)),  # 3.2 rows
+    ],
+)
+def test_a_picture_is_placed(resize, left, top, part, scaled, first):
+    place = Framing(resize=resize).placed(50, 20, 8)
+    assert (place.left, place.top) == (left, top)
+    assert (place.width, place.height) == part
+    assert (place.columns, place.rows) == scaled
+    assert (place.column, place.row) == first
+    turned = Framing(resize=resize).placed(20, 50, 8)
+    assert (turned.left, turned.top, turned.columns, turned.rows) == (top, left, *scaled[::-1])
+
+
+def test_what_is_decoded_smaller_keeps_what_the_square_needs():
+    assert Framing().least(50, 20, 8) == Framing(resize="crop").least(50, 20, 8) == (8, 8)
+    assert PADDED.least(50, 20, 8) == (8, 1)
+    assert PADDED.least(20, 50, 8) == (1, 8)
+
+
 def half_transparent(width: int, height: int) -> bytes:
     """A PNG whose left half lets the background through."""
     pixels = np.full((height, width, 4), (250, 5, 5, 255), np.uint8)

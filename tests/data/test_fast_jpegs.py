@@ -110,6 +110,22 @@ def test_what_is_unusual_is_left_to_pillow(fast, content):
     assert fast.render(content, 40, Framing()) is None
 
 
+def test_whatever_is_damaged_is_read_as_pillow_reads_it_or_left_to_it(fast):
+    generator, read = np.random.default_rng(0), 0
+    for number in range(300):
+        content = bytearray(jpeg(90, 120, subsampling=("4:4:4", "4:2:2", "4:2:0")[number % 3]))
+        at = int(generator.integers(2, 700 if number % 2 else len(content)))
+        if number % 5:
+            content[at] = generator.integers(256)
+        else:
+            del content[at : at + int(generator.integers(1, 30))]
+        found = fast.render(bytes(content), 60, Framing()) if fast_jpegs.is_bare(bytes(content)) else None
+        if found is not None:
+            np.testing.assert_array_equal(found, images.render(bytes(content), 60, Framing()))
+            read += 1
+    assert read > 30
+
+
 @pytest.mark.usefixtures("hastened")
 def test_damage_is_named_as_ever():
     with pytest.raises(UnreadableImageError, match="cannot be decoded"):
@@ -173,6 +189,18 @@ def test_a_library_that_cannot_be_loaded_is_told(monkeypatch):
     monkeypatch.setattr(fast_jpegs, "_compiled", broken)
     with pytest.warns(UserWarning, match=r"cannot be used here: Numba needs NumPy 2\.3 or less"):
         assert fast_jpegs.load(images.render) is None
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_each_time(monkeypatch):
+    import numba
+
+    def njit(function, **settings):
+        if settings.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return function, settings
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert fast_jpegs._compiled(len) == (len, {"nogil": True})
 
 
 def test_without_them_nothing_is_loaded(monkeypatch):

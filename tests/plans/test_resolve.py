@@ -406,9 +406,9 @@ def test_decoded_pictures_go_to_disk_where_they_do_not_fit():
 @pytest.mark.parametrize(
     ("modes", "installed", "decoder", "reason"),
     [
-        ((("RGB", 1_990), ("L", 10)), True, "simplejpeg and numba", "2,000 images, and both are installed"),
-        ((("RGB", 2_000),), False, "Pillow", "pip install 'tfxfer[fast]' decodes JPEGs faster, to the same bytes"),
-        ((("RGB", 1_999), ("array", 1)), True, "Pillow", None),  # so few are not worth a word
+        ((("RGB", 3_990), ("L", 10)), True, "simplejpeg and numba", "4,000 images, and both are installed"),
+        ((("RGB", 4_000),), False, "Pillow", "pip install 'tfxfer[fast]' decodes JPEGs faster, to the same bytes"),
+        ((("RGB", 3_999), ("array", 1)), True, "Pillow", None),  # so few are not worth a word
         ((), True, "Pillow", None),
     ],
 )

@@ -8,7 +8,6 @@ What is unusual, and what is damaged, stays Pillow's, whose word on it counts.
 
 import functools
 import io
-import threading
 import warnings
 from collections.abc import Callable
 
@@ -131,18 +130,14 @@ def load(usual: Callable[[bytes, int, Framing], np.ndarray]) -> FastJpegs | None
     if not decoders.installed():
         return None
     try:
-        with _loading:
-            fast = FastJpegs()
-            problem = "" if _agrees(fast, usual) else "they come to other pixels than Pillow"
+        fast = FastJpegs()
+        problem = "" if _agrees(fast, usual) else "they come to other pixels than Pillow"
     except Exception as error:  # libraries that do not fit NumPy or the machine raise whatever they like
         problem = str(error)
     if problem:
         warnings.warn(f"Pillow decodes all images, since {decoders.FAST} cannot be used here: {problem}.", stacklevel=2)
         return None
     return fast
-
-
-_loading = threading.Lock()
 
 
 def _compiled(function: Callable) -> Callable:
