@@ -11,7 +11,8 @@ from tfxfer.data import fast_jpegs, images, pictures
 from tfxfer.data.images import UnreadableImageError
 from tfxfer.framing import Framing
 
-pytestmark = pytest.mark.skipif(not decoders.installed(), reason="needs the extra [fast]")
+pytest.importorskip("simplejpeg", reason="needs the extra [fast]")
+numba = pytest.importorskip("numba", reason="needs the extra [fast]")
 
 PADDED = Framing(resize="pad", background="#102030")
 
@@ -192,8 +193,6 @@ def test_a_library_that_cannot_be_loaded_is_told(monkeypatch):
 
 
 def test_where_nothing_can_be_kept_it_is_compiled_each_time(monkeypatch):
-    import numba
-
     def njit(function, **settings):
         if settings.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")
