@@ -82,38 +82,16 @@ def along_rows(source, first, weights, top, result):
             for lane in range(LEAST_ROWS):
                 turned[column, lane] = source[top + begin + lane, column]
         for column in range(len(first)):
-            at = first[column]
-            a, b, c, d = turned[at], turned[at + 1], turned[at + 2], turned[at + 3]
-            e, f, g, h = turned[at + 4], turned[at + 5], turned[at + 6], turned[at + 7]
-            p, q, r, s = shares[column, 0], shares[column, 1], shares[column, 2], shares[column, 3]
-            t, u, v, w = shares[column, 4], shares[column, 5], shares[column, 6], shares[column, 7]
-            words = narrow[column]
-            # Each step is cut to 32 bits at once, or numba would count with 64: half as many fit a vector.
+            taken, weighed, words = turned[first[column] :], shares[column], narrow[column]
+            # LLVM unrolls the loop over taps, whose number it knows, and makes vectors of that over lanes.
             for lane in range(LEAST_ROWS):
-                red = np.int32(_HALF + np.int32(np.int32(a[lane] & _BYTE) * p))
-                red = np.int32(red + np.int32(np.int32(b[lane] & _BYTE) * q))
-                red = np.int32(red + np.int32(np.int32(c[lane] & _BYTE) * r))
-                red = np.int32(red + np.int32(np.int32(d[lane] & _BYTE) * s))
-                red = np.int32(red + np.int32(np.int32(e[lane] & _BYTE) * t))
-                red = np.int32(red + np.int32(np.int32(f[lane] & _BYTE) * u))
-                red = np.int32(red + np.int32(np.int32(g[lane] & _BYTE) * v))
-                red = np.int32(red + np.int32(np.int32(h[lane] & _BYTE) * w))
-                green = np.int32(_HALF + np.int32(np.int32((a[lane] >> _GREEN) & _BYTE) * p))
-                green = np.int32(green + np.int32(np.int32((b[lane] >> _GREEN) & _BYTE) * q))
-                green = np.int32(green + np.int32(np.int32((c[lane] >> _GREEN) & _BYTE) * r))
-                green = np.int32(green + np.int32(np.int32((d[lane] >> _GREEN) & _BYTE) * s))
-                green = np.int32(green + np.int32(np.int32((e[lane] >> _GREEN) & _BYTE) * t))
-                green = np.int32(green + np.int32(np.int32((f[lane] >> _GREEN) & _BYTE) * u))
-                green = np.int32(green + np.int32(np.int32((g[lane] >> _GREEN) & _BYTE) * v))
-                green = np.int32(green + np.int32(np.int32((h[lane] >> _GREEN) & _BYTE) * w))
-                blue = np.int32(_HALF + np.int32(np.int32((a[lane] >> _BLUE) & _BYTE) * p))
-                blue = np.int32(blue + np.int32(np.int32((b[lane] >> _BLUE) & _BYTE) * q))
-                blue = np.int32(blue + np.int32(np.int32((c[lane] >> _BLUE) & _BYTE) * r))
-                blue = np.int32(blue + np.int32(np.int32((d[lane] >> _BLUE) & _BYTE) * s))
-                blue = np.int32(blue + np.int32(np.int32((e[lane] >> _BLUE) & _BYTE) * t))
-                blue = np.int32(blue + np.int32(np.int32((f[lane] >> _BLUE) & _BYTE) * u))
-                blue = np.int32(blue + np.int32(np.int32((g[lane] >> _BLUE) & _BYTE) * v))
-                blue = np.int32(blue + np.int32(np.int32((h[lane] >> _BLUE) & _BYTE) * w))
+                red = green = blue = np.int32(_HALF)
+                for tap in range(MOST_TAPS):
+                    word, weight = taken[tap, lane], weighed[tap]
+                    # Each product and sum is cut to 32 bits at once, or numba would count with 64.
+                    red = np.int32(red + np.int32(np.int32(word & _BYTE) * weight))
+                    green = np.int32(green + np.int32(np.int32((word >> _GREEN) & _BYTE) * weight))
+                    blue = np.int32(blue + np.int32(np.int32((word >> _BLUE) & _BYTE) * weight))
                 words[lane] = (
                     np.uint32(red >> _BITS)
                     | (np.uint32(green >> _BITS) << _GREEN)
