@@ -10,6 +10,7 @@ import zoo_source
 import tfxfer
 from tfxfer import Recipe
 from tfxfer.advice import own_classifier
+from tfxfer.advice.html_page import html_page
 from tfxfer.errors import BackboneError
 from tfxfer.recipes import Backbone
 
@@ -66,6 +67,7 @@ def test_without_batch_norm_the_nearest_class_is_told(zoo, plugin):
     assert 0 < measured.nearest_class <= 1
     told = f"nearest class of pretraining {measured.nearest_class:.3f}, the larger the more alike; nothing was measured"
     assert told in " ".join(str(found).split())  # near 24 pixels
+    assert "nearest class of pretraining" in html_page(found)
     near = dataclasses.replace(found, measured=dataclasses.replace(measured, image_size=128))
     assert "on SqueezeNet 1.1 it was for photographs 0.242, drawings 0.188" in " ".join(str(near).split())
     assert "the network's own classifier" not in str(found)

@@ -150,6 +150,15 @@ def test_all_that_is_wrong_is_said_at_once():
         assert part in str(caught.value)
 
 
+def test_a_race_is_for_one_network_and_a_task_without_classes_for_none():
+    with pytest.raises(ConfigError, match=r"budget=60 is for a race of strategies on one network: rank first"):
+        _rank("seeing", recipe=dataclasses.replace(RECIPE, budget=60.0))
+    pictures, labels = zoo_source.stripes(40)
+    recipe = dataclasses.replace(RECIPE, data=tfxfer.Data(task="regression"))
+    with pytest.raises(ConfigError, match="ranked by one class for each picture, and the task is regression"):
+        _rank("seeing", recipe=recipe, data=(pictures, labels * 1.5 + np.arange(40) / 7))
+
+
 def test_present_are_those_whose_weights_are_here(monkeypatch):
     listed = ranking_check.present()
     assert "zoo:seeing" in listed

@@ -47,6 +47,7 @@ def html_page(advice: Advice) -> str:
         depths=plots.depths(advice),
         curve=plots.curve(measured),
         scale=plots.similarity(measured),
+        nearest_class=wording.nearest_class(measured),
         metric=wording.NAMES[measured.metric][0],
         figure=lambda estimate: wording.figure(measured.metric, estimate),
         targets=[
@@ -172,6 +173,9 @@ more.</p>
 {{ "{:.2f}".format(measured.similarity.late) }}.
 {%- if scale %} The others were measured on EfficientNet-Lite0.
 {%- else %} Nothing was measured near {{ measured.image_size }} pixels to compare it with.{% endif %}</p>
+{%- elif nearest_class %}
+<h3>Likeness to pretraining</h3>
+<p>{{ nearest_class }}.</p>
 {%- endif %}
 {%- if race %}
 <h3>Race</h3>

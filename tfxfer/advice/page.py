@@ -110,7 +110,7 @@ def _more_labels(measured: Measurements) -> list[str]:
 def _similarity(measured: Measurements) -> list[str]:
     found = measured.similarity
     if found is None:
-        return _nearest_class(measured)
+        return textwrap.wrap(wording.nearest_class(measured), _WIDTH)
     if not references.holds_at(measured.image_size):
         return [
             f"divergence from pretraining {found.all:.2f}, the larger the less alike; nothing was measured near "
@@ -128,20 +128,6 @@ def _similarity(measured: Measurements) -> list[str]:
         ),
         f"early layers {found.early:.2f}, middle {found.middle:.2f}, late {found.late:.2f}",
     ]
-
-
-def _nearest_class(measured: Measurements) -> list[str]:
-    """Returns how near pictures are to the classes of pretraining, where no batch norm tells more."""
-    found = measured.nearest_class
-    if found is None:
-        return []
-    text = f"nearest class of pretraining {found:.3f}, the larger the more alike"
-    if not references.holds_at(measured.image_size):
-        text += f"; nothing was measured near {measured.image_size} pixels to compare it with"
-    else:
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in references.scale_of_classes(measured.image_size))
-        text += f"; on SqueezeNet 1.1 it was for {shown}. Other networks have scales of their own"
-    return textwrap.wrap(text, _WIDTH)
 
 
 def _race(race: Race | None) -> list[str]:

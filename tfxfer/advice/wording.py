@@ -2,6 +2,7 @@
 
 import math
 
+from tfxfer.advice import references
 from tfxfer.advice.result import Measurements, Metric, Target
 from tfxfer.scores import Estimate
 
@@ -67,6 +68,17 @@ def target(one: Target) -> str:
         return f"average precision {one.score}; {percent(one.share)} have it"
     error = f"{one.error.value:.4g} ({one.error.low:.4g} to {one.error.high:.4g})"
     return f"off by {error} on average, the mean of all by {one.mean_error:.4g}; R² {figure('r_squared', one.score)}"
+
+
+def nearest_class(measured: Measurements) -> str:
+    """Returns how near pictures are to the classes of pretraining, where no batch norm tells more; else ""."""
+    if measured.nearest_class is None:
+        return ""
+    text = f"nearest class of pretraining {measured.nearest_class:.3f}, the larger the more alike"
+    if not references.holds_at(measured.image_size):
+        return f"{text}; nothing was measured near {measured.image_size} pixels to compare it with"
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in references.scale_of_classes(measured.image_size))
+    return f"{text}; on SqueezeNet 1.1 it was for {shown}. Other networks have scales of their own"
 
 
 def percent(share: float) -> str:

@@ -76,8 +76,7 @@ def _show(line: str) -> None:
 
 
 COMMAND = Command(
-    usage="--data=SOURCE [--budget=SECONDS] [--write=FILE.py] [--html=FILE.html] [--backbones=HANDLES] [flags], or "
-    "--config=FILE.py …",
+    usage="--data=SOURCE [--backbones=HANDLES | --budget=S] [--write=FILE.py] [flags], or --config=FILE.py …",
     own_flags={
         "write": ("FILE.py", "also write the advised recipe there, which train takes as --config"),
         "html": ("FILE.html", "also write everything as one page with drawings, of every depth and more"),
