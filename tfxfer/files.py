@@ -26,7 +26,7 @@ def check_writable(folder: Path) -> None:
     """
     with replacing(pathlib.Path(folder) / ".writable") as beside:
         beside.touch()
-    (pathlib.Path(folder) / ".writable").unlink()
+    (pathlib.Path(folder) / ".writable").unlink(missing_ok=True)  # of another process, perhaps, which does the same
 
 
 def check_new(path: Path, *, overwrite: bool) -> None:
