@@ -173,17 +173,22 @@ def test_there_are_configs_to_check():
 
 @pytest.fixture
 def assets(tmp_path, monkeypatch) -> None:
-    """Empty files in place of the weights that configs ask for; reading a recipe opens none."""
+    """Empty files in place of the weights and pictures that configs ask for; reading a recipe opens none."""
     monkeypatch.setenv("TFXFER_ASSETS", str(tmp_path))
-    tool = pathlib.Path(__file__).parent.parent / "tools" / "fetch_assets.py"
-    runpy.run_path(str(tool))["vgg16_hed_place"]().touch()
+    monkeypatch.chdir(tmp_path)
+    tool = runpy.run_path(str(pathlib.Path(__file__).parent.parent / "tools" / "fetch_assets.py"))
+    network = tmp_path / "runs" / "small_digits" / "bundle" / "model.keras"
+    network.parent.mkdir(parents=True)
+    for place in (tool["vgg16_hed_place"](), tool["fashion_place"](), network):
+        place.touch()
 
 
 @pytest.mark.usefixtures("assets")
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_the_configs_that_we_ship_are_recipes_whose_docstring_gives_their_command(path):
     assert isinstance(config.read_recipe(str(path)), Recipe)
-    assert f"tfxfer train --config=configs/{path.name} --workdir=" in path.read_text(encoding="utf-8")
+    command = "compare" if path.name.startswith("compare_") else "train"
+    assert f"tfxfer {command} --config=configs/{path.name} --workdir=" in path.read_text(encoding="utf-8")
 
 
 def test_stages_of_a_preset_can_be_changed_one_by_one():
