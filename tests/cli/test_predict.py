@@ -146,6 +146,8 @@ def test_what_predict_decides_costs_no_tensorflow(tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     (tmp_path / "a.jpg").write_bytes(b"x")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "bundle.json").touch()
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False

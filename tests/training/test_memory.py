@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfxfer
-from tfxfer import evaluation, pipeline, training
+from tfxfer import pipeline, prediction, training
 from tfxfer.activations import filling
 from tfxfer.cli.main import main
 from tfxfer.errors import OutOfMemoryError, TfxferError
@@ -23,7 +23,7 @@ PLACES = {
     "a step": (trainees.Trainee, "_move"),
     "an evaluation of training": (trainees.Trainee, "_test"),
     "filling": (filling, "_fill"),
-    "measuring": (evaluation, "measure"),
+    "measuring": (prediction, "logits"),
 }
 
 
