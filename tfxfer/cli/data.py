@@ -26,7 +26,8 @@ def _check(values: Values) -> int:
         files.check_page(output, flag="--output", overwrite=overwrite)
     from tfxfer import inspection  # which loads NumPy
 
-    inspected, found = inspection.inspect(recipe.data, seed=recipe.split_seed)
+    features = pathlib.Path(values.given["embeddings"]) if "embeddings" in values.given else None
+    inspected, found = inspection.inspect(recipe.data, seed=recipe.split_seed, embeddings=features)
     judged = inspection.findings(inspected, recipe.data)
     print(inspection.text_page(inspected, judged), end="")
     pairs = inspection.shown_pairs(inspected)
@@ -75,6 +76,7 @@ COMMAND = Command(
             "check: FILE.html, the page with all classes and a sheet of what is nearly the same;\n"
             "                             show: FILE.png, training pictures as they are, as views, and mixed",
         ),
+        "embeddings": ("FILE.npy", "check: features that predict --embeddings kept, to find what is nearly the same"),
         "columns": ("N", "show: pictures in a row, 1 to 32; default 8"),
         "views": ("N", "show: views of each picture, 1 to 16; default 5"),
         "overwrite": ("true|false", "whether a file that is there is replaced"),

@@ -6,6 +6,12 @@ by `LEAST_CORRELATION`. Measured on 300 crops of photographs, at correlations of
 quality 50 is found in 99 % of cases, half the size or grey in 99.7 % or more, 2 % cut off on each side in 83 and 90 %;
 5 % cut off, a caption or mirroring is not found. Of 500,000 pairs of different handwritten digits 8 and 57 pass, the
 most alike there are.
+
+Where features of a network are kept, what they say counts too: two are nearly the same if these, less their mean over
+all pictures, have a cosine of `LEAST_COSINE`. With EfficientNet-Lite0 at 224 pixels, of 26 photographs and 180 drawings
+mirrored ones are found in 100 and 92 % of cases, 5 % cut off on each side in 85 and 47 %, a black bar below in 96 and
+72 %, turned by 5 degrees in 65 and 18 %, grey in 8 and 2 %. Of pairs of different photographs and drawings none passes,
+of 124,750 of digits 12, of clothes none.
 """
 
 from collections.abc import Iterator
@@ -23,6 +29,10 @@ _AT_ONCE = 1 << 21
 MOST_CANDIDATES = 400_000_000
 # Pairs that are enough: of frames of a video nearly all are alike, and their number grows as the square.
 MOST_PAIRS = 1_000_000
+LEAST_COSINE = 0.9
+# Of more pictures the first are compared by features: each with each, 10^12 products at this number and 1,280 features.
+MOST_FEATURES = 30_000
+_ROWS_AT_ONCE = 1024
 
 
 def fingerprint(grey: np.ndarray) -> tuple[int, np.ndarray]:
@@ -64,6 +74,32 @@ def pairs(hashes: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, bool]:
         found.append(_alike(levels, clear[first[candidates[near]]]))
         kept += len(found[-1])
     return _sorted(found), True
+
+
+def pairs_of_features(features: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Returns which pictures have nearly the same features, and whether all were compared.
+
+    Args:
+        features: float `[pictures, width]`; rows that are not finite are of no picture that is known.
+
+    Returns:
+        int64 `[pairs, 2]`, each pair ascending, in order, and False where there were too many pictures or pairs.
+    """
+    known = np.flatnonzero(np.isfinite(features).all(axis=1))
+    compared_all, known = len(known) <= MOST_FEATURES, known[:MOST_FEATURES]
+    some = features[known].astype(np.float32)
+    some -= some.mean(axis=0) if len(some) else 0
+    lengths = np.linalg.norm(some, axis=1, keepdims=True)
+    some = np.divide(some, lengths, out=np.zeros_like(some), where=lengths > 0)  # one that is as the mean is like none
+    found, kept = [np.empty((0, 2), np.int64)], 0
+    for begin in range(0, len(some), _ROWS_AT_ONCE):
+        one, other = np.nonzero(some[begin : begin + _ROWS_AT_ONCE] @ some[begin:].T >= LEAST_COSINE)
+        later = other > one
+        found.append(np.stack([known[begin + one[later]], known[begin + other[later]]], axis=1))
+        kept += int(later.sum())
+        if kept >= MOST_PAIRS:
+            return _sorted(found), False
+    return _sorted(found), compared_all
 
 
 def _first_near(differ: np.ndarray, band: int) -> np.ndarray:

@@ -1,14 +1,17 @@
 """Looks at every picture of a source and gathers what `findings` judges. Nothing is trained, TensorFlow not loaded."""
 
+import dataclasses
+import pathlib
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from tfxfer import data, recipes
-from tfxfer.data import Found, examples, looks, pictures, splits, targets
+from tfxfer.data import Found, examples, looks, near_duplicates, pictures, splits, targets
 from tfxfer.errors import DataError
 from tfxfer.inspection import of_targets
+from tfxfer.inspection.embedded import read_features
 from tfxfer.inspection.finding import SHOWN
 from tfxfer.inspection.inspected import Alike, ClassCounts, Inspected, Pairs, Place
 
@@ -17,20 +20,27 @@ _DARK, _SHORT_SIDE = 16, 32
 _PAIRS = 24
 
 
-def inspect(recipe: recipes.Data, *, seed: int) -> tuple[Inspected, Found]:
+def inspect(recipe: recipes.Data, *, seed: int, embeddings: pathlib.Path | None = None) -> tuple[Inspected, Found]:
     """Returns what there is to know about a set of pictures, and the pictures.
 
     Args:
         recipe: the source and how to treat it.
         seed: of the splits that training would make.
+        embeddings: features of the pictures, a .npy that predict wrote with its table; they count for what is nearly
+            the same, beside a perceptual hash. None: the hash alone.
 
     Raises:
         ConfigError: an unknown source.
-        DataError: a source that cannot be read at all.
+        DataError: a source that cannot be read at all, or no features of its pictures.
     """
     found = data.find(recipe)
+    features = None if embeddings is None else read_features(embeddings, found)
     seen = pictures.survey(found.pictures)
     looked = looks.look(found.pictures, seen.bad)
+    notes = found.notes
+    if features is not None:
+        looked, told = _with_features(looked, features)
+        notes = (*notes, told)
     decided, split, refused = _splits(found, seen, recipe, seed)
     at, firsts = _Places(found, decided), _firsts(seen.keys)
     readable = np.array([index for index in range(len(found.labels)) if index not in seen.bad], np.int64)
@@ -58,11 +68,23 @@ def inspect(recipe: recipes.Data, *, seed: int) -> tuple[Inspected, Found]:
         first_dark=tuple(map(name, dark[:SHOWN])),
         blank=len(blank),
         first_blank=tuple(map(name, blank[:SHOWN])),
-        notes=found.notes,
+        notes=notes,
         kind=found.kind,
         split_sizes=tuple(int((decided[readable] == code).sum()) for code in range(len(splits.NAMES))),
         **_of_targets(found, decided, readable),
     ), found
+
+
+def _with_features(looked: looks.Looks, features: np.ndarray) -> tuple[looks.Looks, str]:
+    """Returns the looks with the pairs that features find, too, and what was compared."""
+    more, compared_all = near_duplicates.pairs_of_features(features)
+    both = np.unique(np.concatenate([looked.pairs, more]), axis=0)
+    known = int(np.isfinite(features).all(axis=1).sum())
+    told = (
+        f"compared by a perceptual hash and by the features of {known:,} of {len(features):,} images, which found "
+        f"{len(both) - len(looked.pairs):,} of {len(both):,} pairs alone"
+    )
+    return dataclasses.replace(looked, pairs=both, compared_all=looked.compared_all and compared_all), told
 
 
 def _splits(found: Found, seen: pictures.Survey, recipe: recipes.Data, seed: int) -> tuple[np.ndarray, str, str]:
