@@ -45,6 +45,13 @@ def jpeg(height: int, width: int, mode: str = "RGB", **settings) -> bytes:
     return stream.getvalue()
 
 
+def one_by_four() -> bytes:
+    """Returns a JPEG whose luma has 1×4 samples for each of a colour, which few libraries have a word for."""
+    content = bytearray(jpeg(128, 128, subsampling="4:2:0"))
+    content[content.index(b"\xff\xc0") + 11] = 0x14
+    return bytes(content)
+
+
 def test_pixels_of_all_sizes_are_those_of_pillow(fast):
     """To squares of 8 to 256 pixels, from an eighth of that up to what has too many weights."""
     generator = np.random.default_rng(0)
@@ -104,8 +111,9 @@ def test_pictures_of_a_source_are_rendered_by_it(monkeypatch, tmp_path, fast):
         jpeg(63, 90),  # so small that scales of libjpeg may come to one size
         jpeg(100, 90)[:-400],  # damaged: the message is Pillow's
         b"\xff\xd8\xff no picture",
+        one_by_four(),
     ],
-    ids=["CMYK", "small", "damaged", "none"],
+    ids=["CMYK", "small", "damaged", "none", "sampled 1×4"],
 )
 def test_what_is_unusual_is_left_to_pillow(fast, content):
     assert fast.render(content, 40, Framing()) is None

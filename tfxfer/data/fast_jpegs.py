@@ -65,7 +65,7 @@ class FastJpegs:
                 return None
             least = {} if scale == 1 else {"min_height": height, "min_width": width}
             pixels = self._decode(content, "RGBX", **least)
-        except ValueError:  # that it is damaged, or stranger than Pillow finds it
+        except Exception:  # damaged, or stranger than Pillow finds it: of what simplejpeg has no word for, a KeyError
             return None
         return shrink(pixels) if pixels.shape == (height, width, 4) else None
 
