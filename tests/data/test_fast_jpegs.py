@@ -119,6 +119,18 @@ def test_what_is_unusual_is_left_to_pillow(fast, content):
     assert fast.render(content, 40, Framing()) is None
 
 
+@pytest.mark.usefixtures("hastened")
+def test_what_is_larger_than_is_read_at_all_is_refused_as_ever(fast):
+    """Of 6 million pixels, so that it is the side that is refused."""
+    stream = io.BytesIO()
+    PIL.Image.new("RGB", (60_000, 100)).save(stream, "JPEG")
+    assert fast.render(stream.getvalue(), 40, Framing(resize="crop")) is None
+    with pytest.raises(UnreadableImageError, match="60000"):
+        images.render(stream.getvalue(), 40, Framing(resize="crop"))
+    assert fast_jpegs._MOST_SIDE <= images.MOST_SIDE
+    assert fast_jpegs._MOST_PIXELS <= images.MOST_PIXELS
+
+
 def test_whatever_is_damaged_is_read_as_pillow_reads_it_or_left_to_it(fast):
     generator, read = np.random.default_rng(0), 0
     for number in range(300):

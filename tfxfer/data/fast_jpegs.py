@@ -25,6 +25,7 @@ _SIZES_KEPT = 256
 _SCALES = (8, 4, 2, 1)
 # Larger ones, and the limits of what is read at all, are Pillow's and `images`'s.
 _MOST_PIXELS = 60_000_000
+_MOST_SIDE = 50_000
 # Below this two of libjpeg's scales may come to the same size, and simplejpeg be asked for one and take the other.
 _LEAST_SIDE = 64
 
@@ -55,7 +56,7 @@ class FastJpegs:
             height, width, colours, subsampling = self._header(content)
             if colours not in ("YCbCr", "Gray") or subsampling not in _SUBSAMPLINGS:
                 return None
-            if min(height, width) < _LEAST_SIDE or height * width > _MOST_PIXELS:
+            if min(height, width) < _LEAST_SIDE or max(height, width) > _MOST_SIDE or height * width > _MOST_PIXELS:
                 return None
             across, down = framing.least(width, height, size)
             scale = next(scale for scale in _SCALES if scale <= max(1, min(width // across, height // down)))
