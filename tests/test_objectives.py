@@ -153,7 +153,7 @@ def test_what_a_program_made_is_a_value_and_goes_through_json():
     assert values.from_json(Recipe, json.loads(json.dumps(values.to_json(recipe)))) == recipe
     again = losses.own(recipe.loss)
     assert (type(again), again.offset) == (Root, 2.0)
-    assert metrics.name_of(recipe.metrics[1]) == "area"
+    assert objectives.logged(recipe.metrics[1]) == "area"
 
 
 def test_the_same_recipe_is_the_same_however_many_were_made_before():

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tfxfer import values
 from tfxfer.errors import ConfigError, suggest
-from tfxfer.tasks import KINDS, Kind
+from tfxfer.tasks import KINDS, Kind, Task
 
 _STANDARDISED = "of standardised targets, summed over them"
 _LABELS = "of each label, summed over them"
@@ -155,6 +155,17 @@ def in_words(loss: Loss, kind: Kind) -> str:
 def called(one: Loss | Metric) -> str:
     """Returns what a loss or a metric is called."""
     return one.name if isinstance(one, Written) else one
+
+
+def logged(metric: Metric) -> str:
+    """Returns what a metric that fits is called in what `fit` logs."""
+    return str(metric.settings.get("name") or metric.name) if isinstance(metric, Written) else metric
+
+
+def shown(metric: Metric, task: Task) -> str:
+    """Returns what a metric is called where its number stands: that of several numbers is of their deviations."""
+    units = {"rmse": " in deviations", "mse": " in squared deviations"} if len(task.deviations) > 1 else {}
+    return logged(metric) + (units.get(metric, "") if isinstance(metric, str) else "")
 
 
 def problems(loss: Loss, metrics: tuple[Metric, ...], kind: Kind) -> list[str]:

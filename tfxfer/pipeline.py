@@ -423,8 +423,9 @@ def _measure(model, prepared: Prepared, pixels, history: training.History, folde
         for record, expected in zip(history.stages, plan.how.stage_seconds, strict=True)
     )
     test = answered(examples_of.TEST)
+    tested = result(test)
     return Report(
-        test=result(test),
+        test=tested,
         validation=result(answered(examples_of.VALIDATION)),
         train=evaluation.Trained(seconds=history.seconds, stages=stages),
         seconds=0.0,
@@ -443,7 +444,7 @@ def _measure(model, prepared: Prepared, pixels, history: training.History, folde
         versions=runtime.probe().versions,
         strategy=prepared.why,
         loss=objectives.called(what.loss) or objectives.own(what.task.kind),
-        scores=training.asked_scores(*test, what),
+        scores=evaluation.asked_scores(*test, tested, what),
     )
 
 

@@ -95,6 +95,13 @@ def metric(task, name, true, outputs) -> float:
     return float(made.result())
 
 
+def test_units_are_told_where_there_are_several_numbers():
+    logs = {"mae": 0.5, "val_mae": 0.25, "rmse": 1.0, "val_rmse": 2.0, "mse": 3.0, "val_mse": 4.0}
+    several = [score.name for score in objectives.scores_of(logs, TWO, ("rmse", "mse"))]
+    assert several == ["mae in deviations", "rmse in deviations", "mse in squared deviations"]
+    assert [score.name for score in objectives.scores_of(logs, ONE, ("rmse", "mse"))] == ["mae", "rmse", "mse"]
+
+
 EYE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
 

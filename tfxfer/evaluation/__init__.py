@@ -1,5 +1,6 @@
 """Measures trained networks and draws what was measured."""
 
+from tfxfer.evaluation.asked import asked_scores
 from tfxfer.evaluation.bad_images import BAD_IMAGES, bad_images_listed
 from tfxfer.evaluation.measure import compare, measure, too_low
 from tfxfer.evaluation.plots import draw, draw_confusion, draw_curves, drawing
@@ -40,6 +41,7 @@ __all__ = [
     "TargetResult",
     "Told",
     "Trained",
+    "asked_scores",
     "bad_images_listed",
     "compare",
     "draw",

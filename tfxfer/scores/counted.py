@@ -1,6 +1,7 @@
 """Figures of examples that count several times, or not at all: what a bootstrap takes intervals of."""
 
 import numpy as np
+import scipy.stats
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -39,6 +40,27 @@ def mean_average_precision(scores: np.ndarray, labels: np.ndarray, counts: np.nd
     columns = np.flatnonzero(labels.any(axis=0))
     each = [average_precision(scores[:, one], labels[:, one], counts) for one in columns]
     return mean_of_present(np.stack(each, axis=1), labels[:, columns], counts) if each else np.zeros(len(counts))
+
+
+def mean_rank_auc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the area under the ROC curve, by ranks, as the mean over labels that some examples have and others lack.
+
+    It is how often an example with the label is scored above one without, ties counting half (Mann & Whitney 1947).
+
+    Args:
+        scores: `[examples, labels]`, higher for what has the label.
+        labels: 0 and 1, likewise.
+
+    Returns:
+        In [0, 1]; NaN where there is no such label.
+    """
+    there = labels.sum(axis=0, dtype=np.float64)
+    columns = np.flatnonzero((there > 0) & (there < len(labels)))
+    if not len(columns):
+        return float("nan")
+    there, ranks = there[columns], scipy.stats.rankdata(scores[:, columns], axis=0)
+    above = (ranks * labels[:, columns]).sum(axis=0) - there * (there + 1) / 2
+    return float((above / (there * (len(labels) - there))).mean())
 
 
 def mean_of_present(figures: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:

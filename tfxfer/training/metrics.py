@@ -6,9 +6,10 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from tfxfer import answers
+from tfxfer import answers, objectives
 from tfxfer.objectives import Metric, Written
 from tfxfer.tasks import Task
+from tfxfer.training.label_metrics import MacroF1, Ranking
 
 
 class Meant(keras.metrics.Metric):
@@ -41,27 +42,20 @@ class Meant(keras.metrics.Metric):
 
 def made(asked: Metric, task: Task) -> keras.metrics.Metric:
     """Returns a metric that was asked for, of a network's outputs."""
+    if asked in ("auc", "average_precision"):
+        return Ranking(asked, task)
     if not isinstance(asked, Written):
         return Meant(_NAMED[asked](name=asked, **_options(asked, task)), task, asked)
     metric = keras.saving.deserialize_keras_object(json.loads(asked.config))
     if not isinstance(metric, keras.metrics.Metric):
         metric = keras.metrics.MeanMetricWrapper(metric, name=asked.name)
-    return Meant(metric, task, name_of(asked))
-
-
-def name_of(asked: Metric) -> str:
-    """Returns what a metric that was asked for is called in what `fit` logs."""
-    return str(asked.settings.get("name") or asked.name) if isinstance(asked, Written) else asked
+    return Meant(metric, task, objectives.logged(asked))
 
 
 def _options(asked: str, task: Task) -> dict:
     if asked.startswith("top_"):
         return {"k": int(asked.split("_")[1])}
-    if asked in ("auc", "average_precision"):
-        return {"multi_label": True, "curve": "ROC" if asked == "auc" else "PR"}
-    if asked == "macro_f1":
-        return {"average": "macro", "threshold": 0.5 if task.kind == "multi_label" else None}
-    return {}
+    return {"task": task} if asked == "macro_f1" else {}
 
 
 class OrdinalAccuracy(keras.metrics.MeanMetricWrapper):
@@ -123,9 +117,7 @@ def _mean_of(function: Callable) -> Callable[..., keras.metrics.Metric]:
 _NAMED: dict[str, Callable[..., keras.metrics.Metric]] = {
     "top_3_accuracy": keras.metrics.TopKCategoricalAccuracy,
     "top_5_accuracy": keras.metrics.TopKCategoricalAccuracy,
-    "auc": keras.metrics.AUC,
-    "average_precision": keras.metrics.AUC,
-    "macro_f1": keras.metrics.F1Score,
+    "macro_f1": MacroF1,
     "cross_entropy": keras.metrics.CategoricalCrossentropy,
     "precision": keras.metrics.Precision,
     "recall": keras.metrics.Recall,

@@ -71,28 +71,26 @@ def scores_of(logs: dict[str, float], task: Task = SINGLE_LABEL, asked: tuple[Me
         unit = task.deviations[0] if one else 1.0
         name = "mae" if one else "mae in deviations"
         first = (Score(name=name, train=unit * float(logs["mae"]), validation=unit * float(logs["val_mae"])),)
-    others = ((name, float(logs[name]), float(logs[f"val_{name}"])) for name in map(metrics.name_of, asked))
+    named = ((objectives.shown(one, task), objectives.logged(one)) for one in asked)
+    others = ((shown, float(logs[name]), float(logs[f"val_{name}"])) for shown, name in named)
     # What is no number, such as the mean of nothing, no JSON holds.
     known = (Score(name=n, train=t, validation=v) for n, t, v in others if math.isfinite(t) and math.isfinite(v))
     return (*first, *known)
 
 
-def measured(outputs: np.ndarray, labels: np.ndarray, what: What) -> tuple[tuple[str, float | None], ...]:
-    """Returns the metrics that were asked for, by name, of a network's outputs; None for what is no number.
+def measured(asked: Metric, outputs: np.ndarray, labels: np.ndarray, what: What) -> float:
+    """Returns a metric that was asked for, of a network's outputs.
 
     Args:
+        asked: which one.
         outputs: float32 `[examples, outputs]`.
         labels: as in `tasks.Task`.
-        what: the plan that has them.
+        what: the plan that has it.
     """
-    found = []
-    for asked in what.metrics:
-        metric = metrics.made(asked, what.task)
-        true = batches.encoded(labels, len(what.class_names), what.task)
-        metric.update_state(tf.convert_to_tensor(true), tf.convert_to_tensor(outputs))
-        result = float(metric.result())
-        found.append((metric.name, result if math.isfinite(result) else None))
-    return tuple(found)
+    metric = metrics.made(asked, what.task)
+    true = batches.encoded(labels, len(what.class_names), what.task)
+    metric.update_state(tf.convert_to_tensor(true), tf.convert_to_tensor(outputs))
+    return float(metric.result())
 
 
 def check(what: What) -> None:
