@@ -126,6 +126,18 @@ def test_metrics_are_of_what_outputs_mean(task, name, true, outputs, expected):
     assert metric(task, name, true, outputs) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("asked", ["r2", "R2Score"])
+def test_r2_of_numbers_that_hardly_vary_is_of_standardised_ones(asked):
+    """Of 100,000 ± 10 the squares of float32 would cancel."""
+    asked = asked if asked == "r2" else written(keras.metrics.R2Score(name="own"), "metric")
+    far = Task(kind="regression", means=(1e5,), deviations=(10.0,))
+    generator = np.random.default_rng(0)
+    true = generator.normal(size=(200, 1))
+    told = true + 0.3 * generator.normal(size=(200, 1))
+    exact = 1 - ((told - true) ** 2).sum() / ((true - true.mean()) ** 2).sum()
+    assert metric(far, asked, true, told) == pytest.approx(exact, rel=1e-4)
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class Brier(keras.losses.Loss):
     """The squared error of probabilities."""

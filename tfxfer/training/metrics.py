@@ -15,7 +15,8 @@ from tfxfer.training.label_metrics import MacroF1, Ranking
 class Meant(keras.metrics.Metric):
     """A metric of what outputs mean: of probabilities, or of numbers.
 
-    One number is in the user's units, of several each in its standard deviations.
+    One number is in the user's units, of several each in its standard deviations. R² is the same in both, and taken in
+    the latter, since squares of numbers such as 100,000 ± 10 cancel in float32.
     """
 
     def __init__(self, metric: keras.metrics.Metric, task: Task, name: str):
@@ -27,7 +28,7 @@ class Meant(keras.metrics.Metric):
         """Shows the metric a batch."""
         if self._task.kind != "regression":
             y_pred = answers.meant_in_graph(y_pred, self._task)
-        elif len(self._task.deviations) == 1:
+        elif len(self._task.deviations) == 1 and not isinstance(self.inner, keras.metrics.R2Score):
             y_true, y_pred = (answers.meant_in_graph(numbers, self._task) for numbers in (y_true, y_pred))
         self.inner.update_state(y_true, y_pred, sample_weight)
 
