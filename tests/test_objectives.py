@@ -12,7 +12,7 @@ from tfxfer.imbalance import Imbalance
 from tfxfer.objectives import Written
 from tfxfer.recipes import Data, Recipe, Stage
 from tfxfer.tasks import KINDS, Task
-from tfxfer.training import losses, metrics
+from tfxfer.training import losses, metrics, written
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -151,7 +151,7 @@ def test_what_a_program_made_is_a_value_and_goes_through_json():
     assert recipe.loss.name == "Root"
     assert [one.name for one in recipe.metrics] == ["bias", "AUC"]
     assert values.from_json(Recipe, json.loads(json.dumps(values.to_json(recipe)))) == recipe
-    again = losses.own(recipe.loss)
+    again = written.again(recipe.loss)
     assert (type(again), again.offset) == (Root, 2.0)
     assert objectives.logged(recipe.metrics[1]) == "area"
 

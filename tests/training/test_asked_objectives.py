@@ -158,6 +158,35 @@ def broken(y_true, y_pred):
     return keras.ops.matmul(y_true - y_pred, keras.ops.ones((10, 1)))
 
 
+@keras.saving.register_keras_serializable(package="tests")
+def errors(y_true, y_pred):
+    """A number for each class of each example."""
+    return keras.ops.abs(y_true - y_pred)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Errors(keras.losses.Loss):
+    """The same as a class."""
+
+    def call(self, y_true, y_pred):
+        return keras.ops.abs(y_true - y_pred)
+
+
+@pytest.mark.parametrize("given", [errors, Errors()], ids=["function", "class"])
+@pytest.mark.parametrize("examples", [2, 3])
+def test_numbers_for_each_class_are_averaged_before_examples_are_weighed(given, examples):
+    """Of three classes: of three examples each class would be weighed as one."""
+    made = objectives.loss_of(planned().stages[0], asked=written(given, "loss"))
+    true, outputs = tf.eye(3)[:examples], tf.constant([[1.0, 3, 0], [0, 1, 0], [6, 0, 1]])[:examples]
+    weights = tf.constant([1.0, 2.0, 0.5])[:examples]
+    expected = {2: (1 + 0) / 2, 3: (1 + 0 + 0.5 * 2) / 3}[examples]
+    assert float(made(true, outputs, sample_weight=weights)) == pytest.approx(expected)
+    assert float(made(true, outputs)) == pytest.approx({2: 1 / 2, 3: 3 / 3}[examples])
+    by_class = plans.ImbalancePlan(class_weights=(2.0, 1.0, 1.0))
+    weighed = objectives.loss_of(planned().stages[0], by_class, asked=written(given, "loss"))
+    assert weighed.call(true, outputs).numpy() == pytest.approx([2.0, 0.0, 2.0][:examples])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

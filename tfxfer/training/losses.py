@@ -6,7 +6,6 @@ at 64 pixels, 20 epochs at the rule's rate: mean average precision 91.9 % (88.7 
 a twentieth of the rate, which is what the mean would do.
 """
 
-import json
 from collections.abc import Callable, Sequence
 
 import keras
@@ -15,6 +14,7 @@ import tensorflow as tf
 from tfxfer import answers
 from tfxfer.objectives import Written
 from tfxfer.tasks import Task
+from tfxfer.training.written import again
 
 # Of the focal loss that is asked for by name: that of the paper (Lin et al. 2017).
 _GAMMA = 2.0
@@ -42,36 +42,38 @@ def made(loss: str | Written, task: Task, *, label_smoothing: float) -> keras.lo
 
 def own(written: Written) -> keras.losses.Loss:
     """Returns a loss that a program made, made again."""
-    loss = keras.saving.deserialize_keras_object(json.loads(written.config))
-    return loss if isinstance(loss, keras.losses.Loss) else OwnFunction(loss, name=written.name)
+    loss = again(written)
+    return OfExamples(loss.call if isinstance(loss, keras.losses.Loss) else loss, name=written.name)
 
 
-class OwnFunction(keras.losses.Loss):
-    """A function of labels and outputs, whose numbers for one example are averaged as Keras does."""
+class OfExamples(keras.losses.Loss):
+    """Any loss with one number for each example: the mean of those that it gives for one, as Keras's mean over all.
 
-    def __init__(self, function: Callable, name: str):
+    Keras itself multiplies `[batch, k]` with weights `[batch]`, which fails, or is wrong where k is the batch.
+    """
+
+    def __init__(self, loss: Callable, name: str):
         """Takes a function of `[batch, …]` twice that returns `[batch]` or `[batch, …]`."""
         super().__init__(name=name)
-        self._function = function
+        self.loss = loss
 
     def call(self, y_true, y_pred):
-        """Returns what the function does."""
-        return self._function(y_true, y_pred)
+        """Returns `[batch]`."""
+        each = tf.convert_to_tensor(self.loss(y_true, y_pred))
+        return tf.reduce_mean(tf.reshape(each, (tf.shape(y_true)[0], -1)), axis=-1)
 
 
 class ByClass(keras.losses.Loss):
     """Any loss of examples that are of one class, each times what its class counts; shares of classes count so much."""
 
     def __init__(self, loss: keras.losses.Loss, class_weights: Sequence[float]):
-        """Takes the loss, and a weight ≥ 0 for each class."""
+        """Takes a loss with one number for each example, and a weight ≥ 0 for each class."""
         super().__init__(name=loss.name)
         self._loss, self._weights = loss, tuple(class_weights)
 
     def call(self, y_true, y_pred):
         """Returns `[batch]`, of shares `[batch, classes]`."""
-        each = self._loss.call(y_true, y_pred)
-        each = tf.reduce_mean(tf.reshape(each, (tf.shape(y_true)[0], -1)), axis=-1)
-        return each * tf.linalg.matvec(y_true, tf.constant(self._weights, y_true.dtype))
+        return self._loss.call(y_true, y_pred) * tf.linalg.matvec(y_true, tf.constant(self._weights, y_true.dtype))
 
 
 class LabelCrossentropy(keras.losses.Loss):

@@ -1,6 +1,5 @@
 """Metrics of batches, in which every example counts alike: those of the tasks, and those that were asked for."""
 
-import json
 from collections.abc import Callable
 
 import keras
@@ -10,6 +9,7 @@ from tfxfer import answers, objectives
 from tfxfer.objectives import Metric, Written
 from tfxfer.tasks import Task
 from tfxfer.training.label_metrics import MacroF1, Ranking
+from tfxfer.training.written import again
 
 
 class Meant(keras.metrics.Metric):
@@ -47,7 +47,7 @@ def made(asked: Metric, task: Task) -> keras.metrics.Metric:
         return Ranking(asked, task)
     if not isinstance(asked, Written):
         return Meant(_NAMED[asked](name=asked, **_options(asked, task)), task, asked)
-    metric = keras.saving.deserialize_keras_object(json.loads(asked.config))
+    metric = again(asked)
     if not isinstance(metric, keras.metrics.Metric):
         metric = keras.metrics.MeanMetricWrapper(metric, name=asked.name)
     return Meant(metric, task, objectives.logged(asked))

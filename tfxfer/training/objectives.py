@@ -106,7 +106,7 @@ def check(what: What) -> None:
     given = f"labels float32 {list(labels.shape)} and outputs float32 {list(outputs.shape)}"
     problems, known = [], {"loss", objectives.OWN[kind]}
     if isinstance(what.loss, Written):
-        problems += _fault(what.loss, given, lambda: losses.own(what.loss).call(*map(tf.constant, (labels, outputs))))
+        problems += _fault(what.loss, given, lambda: losses.own(what.loss).loss(*map(tf.constant, (labels, outputs))))
     for asked in what.metrics:
         metric = metrics.made(asked, what.task)
         if metric.name in known:
