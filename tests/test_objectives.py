@@ -39,6 +39,11 @@ class Forgetful(Root):
 
 
 @keras.saving.register_keras_serializable(package="tests")
+class SSIMLoss(Root):
+    """One that Keras calls ssim_loss, ssim_loss_1 and so on."""
+
+
+@keras.saving.register_keras_serializable(package="tests")
 def bias(y_true, y_pred):
     """How much too large numbers are on average."""
     return keras.ops.mean(y_pred - y_true, axis=-1)
@@ -97,6 +102,31 @@ def test_every_name_can_be_made():
         ),
         ({"loss": keras.losses.SparseCategoricalCrossentropy()}, "write CategoricalCrossentropy(…)"),
         ({"loss": keras.losses.CategoricalCrossentropy()}, "write CategoricalCrossentropy(from_logits=True)"),
+        (
+            {"loss": keras.losses.binary_crossentropy},
+            "loss binary_crossentropy takes probabilities, and a network gives logits; write "
+            "keras.losses.BinaryCrossentropy(from_logits=True).",
+        ),
+        (
+            {"loss": keras.losses.sparse_categorical_crossentropy},
+            "write keras.losses.CategoricalCrossentropy(from_logits=True).",
+        ),
+        (
+            {"loss": keras.losses.KLDivergence()},
+            "loss KLDivergence takes probabilities, and a network gives logits; write a function of your own that "
+            "calls it with keras.ops.softmax(y_pred).",
+        ),
+        ({"loss": keras.losses.poisson}, "loss poisson takes probabilities"),
+        (
+            {"loss": keras.losses.Dice(axis=1), "data": Data(source="folder:x", task="multi_label")},
+            "that calls it with keras.ops.sigmoid(y_pred).",
+        ),
+        ({"loss": keras.losses.Tversky(axis=1)}, "loss Tversky takes probabilities"),
+        ({"loss": keras.losses.MeanSquaredLogarithmicError()}, "takes probabilities"),
+        (
+            {"loss": keras.losses.CategoricalGeneralizedCrossEntropy()},
+            "loss CategoricalGeneralizedCrossEntropy takes numbers of classes, and labels are shares of them",
+        ),
         ({"loss": Root(reduction="sum")}, "loss Root has reduction='sum', and each example is to count alike"),
         # Made in the test: a metric has variables, and these begin what a strategy must come before.
         (
@@ -114,6 +144,29 @@ def test_what_does_not_fit_is_refused_before_anything_is_loaded(settings, messag
     with pytest.raises(ConfigError) as caught:
         checks.check_recipe(Recipe(**{"data": Data(source="folder:x"), **settings}))
     assert message in str(caught.value)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def kl_divergence(y_true, y_pred):
+    """One of a program, which happens to be called like one of Keras."""
+    return keras.losses.kl_divergence(y_true, keras.ops.softmax(y_pred))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        keras.losses.CosineSimilarity(),  # of directions, which the softmax is not needed for
+        keras.losses.MeanSquaredError(),
+        kl_divergence,
+    ],
+)
+def test_losses_that_logits_go_into_are_taken(loss):
+    assert objectives.problems(Recipe(loss=loss).loss, (), "single_label") == []
+
+
+def test_numbers_may_have_a_loss_that_elsewhere_takes_probabilities():
+    assert objectives.problems(Recipe(loss=keras.losses.MeanSquaredLogarithmicError()).loss, (), "regression") == []
 
 
 def test_all_that_is_wrong_is_said_at_once():
@@ -158,6 +211,7 @@ def test_what_a_program_made_is_a_value_and_goes_through_json():
 
 def test_the_same_recipe_is_the_same_however_many_were_made_before():
     assert Recipe(loss=Root()) == Recipe(loss=Root())
+    assert Recipe(loss=SSIMLoss()) == Recipe(loss=SSIMLoss())
     assert Recipe(metrics=(keras.metrics.F1Score(),)) == Recipe(metrics=(keras.metrics.F1Score(),))
     assert Recipe(loss=Root()) != Recipe(loss=Root(offset=3.0))
 

@@ -52,6 +52,18 @@ METRICS: dict[Kind, tuple[str, ...]] = {
 }
 # Those that lie between 0 and 1 and are shown as percentages; of others nobody knows.
 SHARES = tuple({*METRICS["single_label"], *METRICS["multi_label"], "within_one"} - {"cross_entropy"})
+# Functions of Keras that take probabilities unless they are told otherwise, which none can be in a recipe, and the
+# classes that can.
+_CLASSES = {
+    "binary_crossentropy": "BinaryCrossentropy",
+    "binary_focal_crossentropy": "BinaryFocalCrossentropy",
+    "categorical_crossentropy": "CategoricalCrossentropy",
+    "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
+    "sparse_categorical_crossentropy": "CategoricalCrossentropy",
+}
+# Losses of Keras that take nothing but probabilities: the logarithm of a logit is none where it is below 0, and areas
+# that overlap are of shares.
+_OF_PROBABILITIES = ("kl_divergence", "poisson", "dice", "tversky", "mean_squared_logarithmic_error")
 # Other words for the same, most of them Keras's.
 _ALIASES = {
     "crossentropy": "categorical_crossentropy",
@@ -201,13 +213,38 @@ def _wrong_loss(loss: Written, kind: Kind) -> list[str]:
     found = []
     if name.startswith("Sparse"):
         found.append(f"loss {name} takes numbers of classes, and labels are shares of them; write {name[6:]}(…)")
-    if settings.get("from_logits") is False and kind != "regression":
-        found.append(f"loss {name} takes probabilities, and a network gives logits; write {name}(from_logits=True)")
+    if _of_keras(loss) == "categorical_generalized_cross_entropy":
+        found.append(f"loss {name} takes numbers of classes, and labels are shares of them; write one of your own")
+    instead = _for_logits(loss, kind) if kind != "regression" else ""
+    if instead:
+        found.append(f"loss {name} takes probabilities, and a network gives logits; write {instead}")
     if settings.get("reduction", "sum_over_batch_size") != "sum_over_batch_size":
         found.append(
             f"loss {name} has reduction={settings['reduction']!r}, and each example is to count alike; leave it out"
         )
     return found
+
+
+def _for_logits(loss: Written, kind: Kind) -> str:
+    """Returns what to write instead of a loss of probabilities; "" where logits may go into it."""
+    if loss.settings.get("from_logits") is False:
+        return f"{loss.name}(from_logits=True)"
+    theirs = _of_keras(loss)
+    if theirs in _CLASSES and loss.name == theirs:
+        return f"keras.losses.{_CLASSES[theirs]}(from_logits=True)"
+    if theirs in _OF_PROBABILITIES:
+        ways = {"single_label": "keras.ops.softmax(y_pred)", "multi_label": "keras.ops.sigmoid(y_pred)"}
+        return f"a function of your own that calls it with {ways.get(kind, 'probabilities made of y_pred')}"
+    return ""
+
+
+def _of_keras(loss: Written) -> str:
+    """Returns the name of a function of Keras, or of the one behind its class; "" for what a program registered."""
+    inner = _parsed(loss.config)
+    if inner.get("class_name") == "function":
+        return "" if ">" in str(inner.get("config")) else loss.name
+    is_theirs = str(inner.get("module")).startswith("keras") and not inner.get("registered_name")
+    return _snake(loss.name) if is_theirs else ""
 
 
 def _wrong_metric(metric: Written) -> list[str]:
@@ -226,10 +263,15 @@ def _numbered_by_nobody(written: dict[str, Any]) -> dict[str, Any]:
 
     So that the same recipe, made twice in one process, is the same.
     """
-    inner, simple = written["config"], re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", written["class_name"]).lower()
+    inner, simple = written["config"], _snake(written["class_name"])
     if isinstance(inner, dict) and re.fullmatch(rf"{re.escape(simple)}_\d+", str(inner.get("name"))):
         return {**written, "config": {**inner, "name": simple}}
     return written
+
+
+def _snake(name: str) -> str:
+    """Returns what Keras makes of the name of a class (`keras.src.utils.naming.to_snake_case`)."""
+    return re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))).lower()
 
 
 def _plain(thing: Any) -> dict[str, Any]:
