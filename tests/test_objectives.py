@@ -83,6 +83,19 @@ def test_every_name_can_be_made():
             "categorical_crossentropy, binary_crossentropy, binary_focal_crossentropy, categorical_hinge; or hand over "
             "one of Keras, or your own, in Python.",
         ),
+        (
+            {"loss": "mean_squared_error"},
+            "loss='mean_squared_error' is of task=regression, and the task is single_label. Write one of auto, ",
+        ),
+        (
+            {"metrics": ("root_mean_squared_error",)},
+            "metrics='root_mean_squared_error' is of task=regression, and the task is single_label",
+        ),
+        ({"metrics": ("mae",)}, "metrics='mae' is of task=regression, and the task is single_label"),
+        (
+            {"metrics": ("accuracy",), "data": Data(task="regression")},
+            "metrics='accuracy' is of task=single_label and ordinal, and the task is regression",
+        ),
         ({"loss": "hubber", "data": Data(task="regression")}, "Did you mean 'huber'?"),
         ({"loss": ""}, "loss='' is no name of a loss, and the task is single_label"),
         (
@@ -221,12 +234,18 @@ def test_what_cannot_be_made_again_is_refused():
         def call(self, y_true, y_pred):
             return y_pred
 
+    @keras.saving.register_keras_serializable(package="tests")
+    class Odd(Local):
+        def get_config(self):
+            raise OSError("no room")
+
     assert "loss Local cannot be written down" in refusal(loss=Local())
     assert "@keras.saving.register_keras_serializable()" in refusal(loss=Local())
     assert "loss is a lambda, which has no name" in refusal(loss=lambda y_true, y_pred: y_pred)
     assert "loss Forgetful loses offset when it is made again. Return it from get_config()" in refusal(
         loss=Forgetful(offset=5.0)
     )
+    assert "loss Odd cannot be written down: no room. Decorate it with" in refusal(loss=Odd())
     assert "loss=3 is not a text or Written(…)" in refusal(loss=3)
     assert "metrics" in refusal(metrics="auc")
     with pytest.raises(ConfigError, match="a loss or metric of your own is handed over from Python"):

@@ -124,7 +124,7 @@ def written(given: Any, what: Literal["loss", "metric"]) -> Any:
     try:
         text = json.dumps(_numbered_by_nobody(keras.saving.serialize_keras_object(given)), sort_keys=True)
         again = keras.saving.deserialize_keras_object(json.loads(text))
-    except (TypeError, ValueError, ImportError, AttributeError, NotImplementedError) as error:
+    except Exception as error:  # whatever a program raises
         raise ConfigError(f"{what} {name} cannot be written down: {_first_line(error)}. {registered}") from error
     lost = [key for key, value in _plain(given).items() if _plain(again).get(key, value) != value]
     if lost:
@@ -187,18 +187,19 @@ def problems(loss: Loss, metrics: tuple[Metric, ...], kind: Kind) -> list[str]:
         found += _wrong_loss(loss, kind)
     elif loss == "" or meant(loss, kind) not in ("", *LOSSES[kind]):
         found.append(_no_name("loss", loss, kind, ("auto", *LOSSES[kind]), LOSSES))
-    for one in others(metrics, kind):
+    every = {task: (OWN[task], *METRICS[task]) for task in KINDS}
+    for one in metrics:
         if isinstance(one, Written):
             found += _wrong_metric(one)
-        elif one not in METRICS[kind]:
-            found.append(_no_name("metrics", one, kind, (OWN[kind], *METRICS[kind]), METRICS))
+        elif _ALIASES.get(one, one) not in every[kind]:
+            found.append(_no_name("metrics", one, kind, every[kind], every))
     names = [called(one) for one in others(metrics, kind)]
     found += [f"metrics names {name} twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     return found
 
 
 def _no_name(field: str, given: str, kind: Kind, fitting: tuple[str, ...], table: dict) -> str:
-    belongs = [other for other in KINDS if given in table[other]]
+    belongs = [other for other in KINDS if _ALIASES.get(given, given) in table[other]]
     nothing = f"is no name of a {'loss' if field == 'loss' else 'metric'}"
     why = f"is of task={' and '.join(belongs)}" if belongs else nothing
     near = "" if belongs else suggest(given, fitting)
