@@ -217,7 +217,7 @@ def test_what_a_program_made_is_a_value_and_goes_through_json():
     assert recipe.loss.name == "Root"
     assert [one.name for one in recipe.metrics] == ["bias", "AUC"]
     assert values.from_json(Recipe, json.loads(json.dumps(values.to_json(recipe)))) == recipe
-    again = written.again(recipe.loss)
+    again = written.again(recipe.loss, "loss")
     assert (type(again), again.offset) == (Root, 2.0)
     assert objectives.logged(recipe.metrics[1]) == "area"
 

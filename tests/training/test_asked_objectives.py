@@ -1,6 +1,7 @@
 """Losses and metrics that were asked for: their numbers by hand, through a run, and what is refused before it."""
 
 import dataclasses
+import json
 import math
 
 import keras
@@ -14,7 +15,7 @@ import tfxfer
 from tfxfer import plans
 from tfxfer.errors import ConfigError
 from tfxfer.imbalance import Imbalance
-from tfxfer.objectives import written
+from tfxfer.objectives import Written, written
 from tfxfer.tasks import SINGLE_LABEL, Task
 from tfxfer.training import objectives
 
@@ -187,11 +188,66 @@ def test_numbers_for_each_class_are_averaged_before_examples_are_weighed(given, 
     assert weighed.call(true, outputs).numpy() == pytest.approx([2.0, 0.0, 2.0][:examples])
 
 
+@keras.saving.register_keras_serializable(package="tests")
+def huge(y_true, y_pred):
+    """One that begins at 20,000."""
+    return keras.ops.sum(y_true - y_pred, axis=-1) * 2e4
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def no_number(y_true, y_pred):
+    """One that is NaN."""
+    return keras.ops.sum(keras.ops.log(y_true - 2.0), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Failing(keras.metrics.Mean):
+    """A metric that cannot be made."""
+
+    def __init__(self, name="failing", is_new=True, **settings):
+        if not is_new:
+            raise OSError("no room")
+        super().__init__(name=name, **settings)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def nowhere(name: str) -> Written:
+    """Returns what a program made that has not been imported here."""
+    config = {"class_name": name, "config": {"name": name}, "module": None, "registered_name": f"elsewhere>{name}"}
+    return Written(name=name, config=json.dumps(config))
+
+
+NO_ROOM = Written(
+    name="Failing",
+    config=json.dumps(
+        {"class_name": "Failing", "config": {"is_new": False}, "module": None, "registered_name": "tests>Failing"}
+    ),
+)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"loss": broken}, "broken fails on labels float32 [2, 3] and outputs float32 [2, 3]: "),
         ({"loss": whole}, "loss whole gives [] for two examples and is to give one number for each"),
+        (
+            {"loss": huge},
+            "loss huge is 20,000 on labels float32 [2, 3] and outputs float32 [2, 3], and from 10,000 on training "
+            "counts as diverged: divide it.",
+        ),
+        ({"loss": no_number}, "loss no_number of labels float32 [2, 3] and outputs float32 [2, 3] is no number"),
+        (
+            {"loss": nowhere("Mine")},
+            "loss Mine is not registered in this process: import the module that decorates it with "
+            "@keras.saving.register_keras_serializable() first, in a config file at its head.",
+        ),
+        (
+            {"metrics": (nowhere("Mine"), nowhere("Yours"))},
+            "its head; metric Yours is not registered in this process: import the module",
+        ),
+        ({"metrics": (NO_ROOM,)}, "metric Failing cannot be made again: "),
         # Made in the test: a metric has variables, and these begin what a strategy must come before.
         (
             lambda: {"metrics": (keras.metrics.F1Score(),)},

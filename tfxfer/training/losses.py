@@ -42,7 +42,7 @@ def made(loss: str | Written, task: Task, *, label_smoothing: float) -> keras.lo
 
 def own(written: Written) -> keras.losses.Loss:
     """Returns a loss that a program made, made again."""
-    loss = again(written)
+    loss = again(written, "loss")
     return OfExamples(loss.call if isinstance(loss, keras.losses.Loss) else loss, name=written.name)
 
 

@@ -47,7 +47,7 @@ def made(asked: Metric, task: Task) -> keras.metrics.Metric:
         return Ranking(asked, task)
     if not isinstance(asked, Written):
         return Meant(_NAMED[asked](name=asked, **_options(asked, task)), task, asked)
-    metric = again(asked)
+    metric = again(asked, "metric")
     if not isinstance(metric, keras.metrics.Metric):
         metric = keras.metrics.MeanMetricWrapper(metric, name=asked.name)
     return Meant(metric, task, objectives.logged(asked))

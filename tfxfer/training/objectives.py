@@ -16,6 +16,7 @@ from tfxfer.plans.imbalance import NOTHING
 from tfxfer.tasks import SINGLE_LABEL, Task
 from tfxfer.training import losses, metrics
 from tfxfer.training.class_losses import WeightedCrossentropy
+from tfxfer.training.divergence import LARGEST_LOSS
 from tfxfer.training.records import Score
 
 
@@ -108,12 +109,13 @@ def check(what: What) -> None:
     if isinstance(what.loss, Written):
         problems += _fault(what.loss, given, lambda: losses.own(what.loss).loss(*map(tf.constant, (labels, outputs))))
     for asked in what.metrics:
-        metric = metrics.made(asked, what.task)
-        if metric.name in known:
-            problems.append(f"two metrics are called {metric.name!r}; give one of them another name=")
-        known.add(metric.name)
+        name = objectives.logged(asked)
+        if name in known:
+            problems.append(f"two metrics are called {name!r}; give one of them another name=")
+        known.add(name)
 
-        def result(metric=metric):
+        def result(asked=asked):
+            metric = metrics.made(asked, what.task)
             metric.update_state(tf.constant(labels), tf.constant(outputs))
             return metric.result()
 
@@ -127,6 +129,8 @@ def _fault(written: Written, given: str, call, *, is_metric: bool = False) -> li
     """Returns what is wrong with what a loss or a metric of a program gives for two examples."""
     try:
         found = np.asarray(call())
+    except ConfigError as error:
+        return [str(error).rstrip(".")]
     except Exception as error:  # whatever a program raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return [f"{written.name} fails on {given}: {reason.rstrip('.')}"]
@@ -136,4 +140,9 @@ def _fault(written: Written, given: str, call, *, is_metric: bool = False) -> li
         return [f"loss {written.name} gives {list(found.shape)} for two examples and is to give one number for each"]
     if not is_metric and not (np.abs(found) <= LARGEST).all():
         return [f"loss {written.name} of {given} is no number, or infinite"]
+    if not is_metric and np.abs(found).mean() >= LARGEST_LOSS:
+        return [
+            f"loss {written.name} is {np.abs(found).mean():,.0f} on {given}, and from {LARGEST_LOSS:,.0f} on training "
+            "counts as diverged: divide it"
+        ]
     return []
