@@ -180,6 +180,15 @@ def shown(metric: Metric, task: Task) -> str:
     return logged(metric) + (units.get(metric, "") if isinstance(metric, str) else "")
 
 
+def of_keras(made: Written) -> str:
+    """Returns the name of a function of Keras, or of the one behind its class; "" for what a program registered."""
+    inner = _parsed(made.config)
+    if inner.get("class_name") == "function":
+        return "" if ">" in str(inner.get("config")) else made.name
+    is_theirs = str(inner.get("module")).startswith("keras") and not inner.get("registered_name")
+    return _snake(made.name) if is_theirs else ""
+
+
 def problems(loss: Loss, metrics: tuple[Metric, ...], kind: Kind) -> list[str]:
     """Returns a sentence for each of a loss and some metrics that does not fit a task."""
     found = []
@@ -214,7 +223,7 @@ def _wrong_loss(loss: Written, kind: Kind) -> list[str]:
     found = []
     if name.startswith("Sparse"):
         found.append(f"loss {name} takes numbers of classes, and labels are shares of them; write {name[6:]}(…)")
-    if _of_keras(loss) == "categorical_generalized_cross_entropy":
+    if of_keras(loss) == "categorical_generalized_cross_entropy":
         found.append(f"loss {name} takes numbers of classes, and labels are shares of them; write one of your own")
     instead = _for_logits(loss, kind) if kind != "regression" else ""
     if instead:
@@ -230,22 +239,13 @@ def _for_logits(loss: Written, kind: Kind) -> str:
     """Returns what to write instead of a loss of probabilities; "" where logits may go into it."""
     if loss.settings.get("from_logits") is False:
         return f"{loss.name}(from_logits=True)"
-    theirs = _of_keras(loss)
+    theirs = of_keras(loss)
     if theirs in _CLASSES and loss.name == theirs:
         return f"keras.losses.{_CLASSES[theirs]}(from_logits=True)"
     if theirs in _OF_PROBABILITIES:
         ways = {"single_label": "keras.ops.softmax(y_pred)", "multi_label": "keras.ops.sigmoid(y_pred)"}
         return f"a function of your own that calls it with {ways.get(kind, 'probabilities made of y_pred')}"
     return ""
-
-
-def _of_keras(loss: Written) -> str:
-    """Returns the name of a function of Keras, or of the one behind its class; "" for what a program registered."""
-    inner = _parsed(loss.config)
-    if inner.get("class_name") == "function":
-        return "" if ">" in str(inner.get("config")) else loss.name
-    is_theirs = str(inner.get("module")).startswith("keras") and not inner.get("registered_name")
-    return _snake(loss.name) if is_theirs else ""
 
 
 def _wrong_metric(metric: Written) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 from tfxfer import Augment, Data, Recipe, Stage, config, heads
 from tfxfer.advice import recipe_file
 from tfxfer.errors import ConfigError, WorkdirError
+from tfxfer.objectives import Written
 from tfxfer.recipes import Adam, Backbone
 
 RECIPES = [
@@ -27,6 +28,19 @@ def test_a_written_recipe_is_read_as_it_was(recipe, tmp_path):
     text = path.read_text()
     assert "seed" not in text
     assert '# of "quotes" """ and import os\n' in text  # still a comment
+
+
+def test_what_a_program_made_is_told_to_be_imported(tmp_path):
+    mine = Written(name="Mine", config='{"class_name": "Mine", "module": null, "registered_name": "own>Mine"}')
+    error = Written(name="error", config='{"class_name": "function", "config": "own>error", "module": "builtins"}')
+    theirs = Written(name="Hinge", config='{"class_name": "Hinge", "module": "keras.losses", "registered_name": null}')
+    recipe = Recipe(loss=mine, metrics=(theirs, error, "auc"))
+    recipe_file.write_recipe(recipe, tmp_path / "advised.py")
+    lines = (tmp_path / "advised.py").read_text().splitlines()
+    told = "# Of your own program: Mine, error. Import here what registers that, or training refuses it."
+    assert lines[lines.index(told) + 1] == "from tfxfer.objectives import Written"
+    assert config.read_recipe(str(tmp_path / "advised.py")) == recipe
+    assert "own program" not in recipe_file.config_text(Recipe(loss=theirs))
 
 
 def test_nothing_is_overwritten(tmp_path):

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from tfxfer import files
+from tfxfer import files, objectives
 from tfxfer.errors import ConfigError, WorkdirError
 from tfxfer.recipes import Recipe
 
@@ -43,10 +43,22 @@ def config_text(recipe: Recipe, why: Sequence[str] = ()) -> str:
     """Returns the text of a config file; `why` stands in comments, where no text of others can become code."""
     homes: dict[str, set[str]] = {}
     code = _code(recipe, homes)
-    comments = [f"# {''.join(c if c.isprintable() else ' ' for c in line)}".rstrip() for line in why]
+    comments = [_comment(line) for line in why]
     imports = [f"from {home} import {', '.join(sorted(names))}" for home, names in sorted(homes.items())]
     lines = ['"""Advised by `tfxfer advise`; change what you know better."""', "", *comments, *([""] if why else [])]
-    return "\n".join([*lines, *imports, "", "", "def get_config():", f"    return {code}", ""])
+    return "\n".join([*lines, *_registered(recipe), *imports, "", "", "def get_config():", f"    return {code}", ""])
+
+
+def _comment(line: str) -> str:
+    return f"# {''.join(c if c.isprintable() else ' ' for c in line)}".rstrip()
+
+
+def _registered(recipe: Recipe) -> list[str]:
+    """Returns a comment where something can be made only of what a program registers, which is not written down."""
+    made = [one for one in (recipe.loss, *recipe.metrics) if isinstance(one, objectives.Written)]
+    names = [one.name for one in made if not objectives.of_keras(one)]
+    told = f"Of your own program: {', '.join(names)}. Import here what registers that, or training refuses it."
+    return [_comment(told)] if names else []
 
 
 def _code(value: Any, homes: dict[str, set[str]], indent: int = 4) -> str:
