@@ -68,6 +68,20 @@ def test_numbers_cost_the_sum_over_targets(name, expected):
     assert np.isfinite(loss(TWO, name, [[0.0, 0.0]], [[1e4, -1e4]])).all()
 
 
+def test_the_hinge_is_of_the_right_logit_against_the_largest_other_one():
+    """Whatever is added to all logits; of Keras's the right one is to be 1 itself."""
+    outputs = np.array([[-3.0, -4.5, -9.0], [-3.0, -3.5, -9.0], [2.0, 2.0, 1.0], [0.0, 5.0, -1.0]])
+    true = np.eye(3)[[0, 0, 0, 0]]
+    expected = [0.0, 0.5, 1.0, 6.0]
+    for shift in (0.0, -7.0, 30.0):
+        assert loss(SINGLE_LABEL, "categorical_hinge", true, outputs + shift) == pytest.approx(expected, abs=1e-5)
+    # The second and the third class: against 0 and 5.
+    assert loss(SINGLE_LABEL, "categorical_hinge", np.eye(3)[[1, 2]], outputs[[3, 3]]) == pytest.approx([0, 7])
+    # Of mixed examples each class counts as its share.
+    mixed = loss(SINGLE_LABEL, "categorical_hinge", [[0.75, 0, 0.25]], outputs[3:])
+    assert mixed == pytest.approx([0.75 * 6 + 0.25 * 7])
+
+
 def test_the_earth_mover_counts_how_far_off_classes_are():
     outputs = [[math.log(3), math.log(1 / 4)]]  # 1/4, 3/5, 3/20
     told = np.array([1 / 4, 3 / 5, 3 / 20])

@@ -34,7 +34,7 @@ def made(loss: str | Written, task: Task, *, label_smoothing: float) -> keras.lo
         gamma = _GAMMA if loss == "binary_focal_crossentropy" else 0.0
         return LabelCrossentropy(label_smoothing, gamma, over_classes=task.kind == "single_label")
     if loss == "categorical_hinge":
-        return keras.losses.CategoricalHinge()
+        return Hinge()
     if loss == "earth_mover":
         return EarthMover()
     return StandardisedLoss({"mse": tf.square, "mae": tf.abs, "log_cosh": _log_cosh}[loss], loss)
@@ -97,6 +97,23 @@ class LabelCrossentropy(keras.losses.Loss):
         terms = labels * tf.exp(self._gamma * is_not) * is_there
         terms += (1.0 - labels) * tf.exp(self._gamma * is_there) * is_not
         return -tf.reduce_sum(terms, axis=-1)
+
+
+class Hinge(keras.losses.Loss):
+    """How far the logit of a class is from being 1 above the largest other one (Crammer & Singer 2001), by its share.
+
+    Keras's takes the right class as a 0 among the others, so that its logit is to be 1 itself, whatever others are.
+    """
+
+    def __init__(self):
+        """Makes the loss."""
+        super().__init__(name="categorical_hinge")
+
+    def call(self, y_true, y_pred):
+        """Returns float32 `[batch]`, of shares and logits `[batch, classes]`, two classes at least."""
+        first, second = tf.split(tf.math.top_k(y_pred, 2).values, 2, axis=-1)
+        others = tf.where(y_pred < first, first, second)  # the largest of two that are equal has the other beside it
+        return tf.reduce_sum(y_true * tf.nn.relu(1.0 + others - y_pred), axis=-1)
 
 
 class StandardisedLoss(keras.losses.Loss):
