@@ -1,5 +1,7 @@
 """Which rungs a budget has room for, and who goes on: sums done by hand."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,21 @@ def test_too_small_a_budget_is_told_with_what_would_do():
     assert "10 % of the cheapest training (head) would take about 5 s" in told
     assert "--budget=10 for that alone, or --budget=19 for all 2 candidates" in told
     assert halving.affordable({"head": Cost(start=3, rung=0, whole=20)}, 10 - 2.5)[0] == {"head"}
+
+
+@pytest.mark.parametrize("wholes", [(600, 600, 1200, 3600, 3600), (0.3, 0.7, 1.1), (9e5, 3e6)])
+def test_what_just_fits_has_a_plan(wholes):
+    """The least share of all, to the second that is suggested and to the last bit."""
+    costs = {str(at): Cost(start=0.1, rung=0.7, whole=whole) for at, whole in enumerate(wholes)}
+    least = [cost.seconds(0, halving.LEAST_SHARE) for cost in costs.values()]
+    suggested = [float(found) for found in re.findall(r"--budget=(\d+)", halving.too_small(costs, 0.5, 0.0))]
+    for seconds in (*suggested, sum(least) / PLANNED, sum(reversed(least)) / PLANNED, min(least) / PLANNED + 1e-9):
+        fits, _ = halving.affordable(costs, seconds)
+        assert fits
+        assert halving.plan({name: costs[name] for name in sorted(fits, reverse=True)}, seconds)
+    assert halving.affordable(costs, suggested[-1])[0] == set(costs)
+
+
+def test_there_is_no_rung_of_less_than_a_quarter_more():
+    assert halving.plan(dict.fromkeys("ab", EIGHT), 1e6, done=0.81) == ()
+    assert halving.plan(dict.fromkeys("ab", EIGHT), 1e6, done=0.8)

@@ -19,6 +19,8 @@ CLEAR_FROM = 0.25
 # Less of a schedule than this tells nothing: of ten epochs one. A prior.
 LEAST_SHARE = 0.1
 _MOST_RUNGS = 3
+# A rung is worth it that comes so many times as far as the one before. A prior.
+FARTHER = 1.25
 # Of the seconds that are left so many are planned for, since predictions are off (see `plans/costs.py`).
 PLANNED = 0.85
 
@@ -59,7 +61,7 @@ def affordable(costs: Mapping[str, Cost], seconds: float) -> tuple[set[str], lis
     """
     order = sorted(costs, key=lambda name: costs[name].seconds(0, LEAST_SHARE))
     left_out = []
-    while order and sum(costs[name].seconds(0, LEAST_SHARE) for name in order) > PLANNED * seconds:
+    while order and _least({name: costs[name] for name in order}) > PLANNED * seconds:
         name = order.pop()
         left_out.append(
             (
@@ -69,6 +71,11 @@ def affordable(costs: Mapping[str, Cost], seconds: float) -> tuple[set[str], lis
             )
         )
     return set(order), left_out
+
+
+def _least(costs: Mapping[str, Cost]) -> float:
+    """Returns the seconds of the least share of all, exactly rounded: whoever sums them up in another order agrees."""
+    return math.fsum(cost.seconds(0, LEAST_SHARE) for cost in costs.values())
 
 
 def plan(costs: Mapping[str, Cost], seconds: float, done: float = 0.0) -> tuple[Rung, ...]:
@@ -92,14 +99,20 @@ def plan(costs: Mapping[str, Cost], seconds: float, done: float = 0.0) -> tuple[
 def _farthest(costs: Mapping[str, Cost], seconds: float, done: float, count: int) -> tuple[Rung, ...]:
     """Returns so many rungs of which the last trains as far as there is time for; () where that is not worth it."""
     # One alone has nothing to be compared with, and is only to show what it is worth.
-    low, high = max(LEAST_SHARE, 1.25 * done) * 2 ** (count - 1), 1.0 if len(costs) > 1 else CLEAR_FROM
-    if low > high or not costs or done == 1:
+    low, high = max(LEAST_SHARE, FARTHER * done) * 2 ** (count - 1), 1.0 if len(costs) > 1 else CLEAR_FROM
+    if low > high or not costs:
         return ()
-    fits: tuple[Rung, ...] = ()
+
+    def room_for(rungs: Sequence[Rung]) -> bool:
+        return math.fsum(rung.seconds for rung in rungs) <= PLANNED * seconds
+
+    fits = _to(costs, low, done, count)
+    if not room_for(fits):
+        return ()
     tried = high
     for _ in range(12):  # to 1/4096
         rungs = _to(costs, tried, done, count)
-        if sum(rung.seconds for rung in rungs) <= PLANNED * seconds:
+        if room_for(rungs):
             fits, low = rungs, tried
         else:
             high = tried
@@ -115,7 +128,7 @@ def _to(costs: Mapping[str, Cost], last: float, done: float, count: int) -> tupl
         share = last / 2 ** (count - 1 - number)
         racing = min(len(costs), max(2, math.ceil(len(costs) / 2**number)))
         dearest = sorted((cost.seconds(done, share) for cost in costs.values()), reverse=True)[:racing]
-        rungs.append(Rung(share=share, count=racing, seconds=sum(dearest)))
+        rungs.append(Rung(share=share, count=racing, seconds=math.fsum(dearest)))
         done = share
     return tuple(rungs)
 
