@@ -146,7 +146,7 @@ def test_anyones_model_is_served_with_a_framing_of_choice(padded, tmp_path):
 
 @pytest.mark.slow  # tests/data/test_pixel_store.py covers the thought
 def test_what_lies_decoded_on_disk_is_not_decoded_by_a_run_that_goes_on(plugin, colours, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_pixel_store", lambda plan, workdir, workers: workdir / "cache" / "pixels.npy")
+    monkeypatch.setattr(pipeline, "pixel_store", lambda plan, workdir, workers: workdir / "cache" / "pixels.npy")
     rendered, render = [], images.render
     monkeypatch.setattr(images, "render", lambda *arguments: rendered.append(1) or render(*arguments))
     fit = pipeline.training.fit

@@ -121,7 +121,7 @@ def run(
         show(str(prepared))
         workers.from_chief(lambda: _begin(recipe, prepared, workdir))
         plan = prepared.plan
-        store = _pixel_store(plan, workdir, workers)
+        store = pixel_store(plan, workdir, workers)
         pixels = prepared.examples.pixels(plan.what.image_size, plan.what.framing, store)
         with training.explained_memory(plan):
             history = training.fit(
@@ -261,6 +261,14 @@ def load_backbone(recipe: recipes.Recipe, data: DataFacts) -> backbones.Backbone
         )
 
 
+def pixel_store(plan: Plan, workdir: pathlib.Path, workers: runtime.Workers | None = None) -> pathlib.Path | None:
+    """Returns the file of a workdir that decoded pictures are kept in; None where they are kept in memory."""
+    if plan.how.pixel_store != "disk":
+        return None
+    own = "" if workers is None or workers.is_chief else f"_{workers.position}"  # the folder may be shared
+    return workdir / "cache" / f"pixels{own}.npy"
+
+
 def summary(report: Report, workdir: pathlib.Path) -> str:
     """Returns the end of a run in a few lines: the measured result and where the files lie."""
     lines = [
@@ -369,13 +377,6 @@ def _plan_before(workdir: pathlib.Path, recipe: recipes.Recipe) -> Plan | None:
         return values.from_json(Plan, files.read_json(workdir / _PLAN)) if kept.cache == recipe.cache else None
     except TfxferError:  # of another version, or half a file
         return None
-
-
-def _pixel_store(plan: Plan, workdir: pathlib.Path, workers: runtime.Workers) -> pathlib.Path | None:
-    if plan.how.pixel_store != "disk":
-        return None
-    own = "" if workers.is_chief else f"_{workers.position}"  # the folder may be shared
-    return workdir / "cache" / f"pixels{own}.npy"
 
 
 def _teller(plan: Plan, show: Callable[[str], None]) -> training.Tell:

@@ -1,14 +1,16 @@
 """Races of made-up candidates by a clock that only they move."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from tfxfer.advice import contest
+from tfxfer.advice import contest, halving
 from tfxfer.advice.halving import Cost
-from tfxfer.errors import ConfigError, TrainingError
+from tfxfer.advice.result import LeftOut
+from tfxfer.errors import ConfigError, OutOfMemoryError, TrainingError, WorkdirError
 
 COST = Cost(start=0, rung=1, whole=20)
 
@@ -33,11 +35,15 @@ class Made:
     slowness: float = 1.0
     seed: int = 0
     done: float = 0.0
+    is_let_go: bool = False
 
     def advance(self, share: float) -> np.ndarray:
         self.clock.now += self.slowness * self.cost.seconds(self.done, share)
         self.done = share
         return np.random.default_rng(self.seed).permutation(400) < 400 * self.accuracy(share)
+
+    def let_go(self) -> None:
+        self.is_let_go = True
 
 
 def _race(entrants, budget: float, **changes) -> contest.Result:
@@ -61,6 +67,7 @@ def test_the_best_wins_and_the_race_ends_once_that_is_clear():
     assert all("c is better with probability" in one.why_not for one in found.standings[1:])
     assert (found.standings[0].why_not, found.standings[0].seconds) == ("", 1 + 5)
     assert clock.now == 100 + 4 * 6
+    assert [one.is_let_go for one in four] == [True, True, False, True]
 
 
 def test_what_learns_slowly_is_not_let_go_too_soon():
@@ -80,7 +87,7 @@ def test_equals_are_a_tie_and_the_cheaper_one_wins():
     dear = Made("dear", clock, lambda share: 0.8, cost=Cost(start=0, rung=1, whole=40))
     found = _race([dear, cheap], 60)
     assert _names(found) == ["cheap", "dear"]
-    assert found.ended in ("the budget was used up", "the whole schedules were trained")
+    assert found.ended == "98 % of the schedules were trained, and the rest is too little for a rung"
     assert found.standings[1].why_not == "80.0 % right in the end, cheap 80.0 %"
 
 
@@ -100,9 +107,10 @@ def test_a_machine_three_times_as_slow_as_foretold_ends_sooner():
     five = [Made(name, clock, lambda share: 0.8, slowness=3, seed=at) for at, name in enumerate("abcde")]
     found = _race(five, 60)
     assert clock.now - 100 <= 60
-    (name, why) = found.left_out[0]
-    assert why.startswith("the budget was used up before it began, and it would take")
-    assert name not in _names(found)
+    out = found.left_out[0]
+    assert out.reason.startswith("the budget was used up before it began, and it would take")
+    assert out.lacks_seconds
+    assert out.name not in _names(found)
 
 
 def test_too_small_a_budget_for_one_is_an_error_before_anything_trains():
@@ -125,8 +133,9 @@ def test_one_alone_wins_without_a_word_of_others():
     found = _race(
         [Made("a", clock, lambda share: 0.8), Made("dear", clock, lambda s: 1, Cost(start=0, rung=0, whole=900))], 20
     )
-    assert (_names(found), found.ended, found.shares) == (["a"], "there was no other", (0.25,))
-    assert found.left_out[0][0] == "dear"
+    assert (_names(found), found.ended, found.shares) == (["a"], "the budget had room for no other", (0.25,))
+    assert (found.left_out[0].name, found.left_out[0].lacks_seconds) == ("dear", True)
+    assert _race([Made("a", clock, lambda share: 0.8)], 20).ended == "there was no other"
 
 
 class Diverging(Made):
@@ -141,9 +150,71 @@ def test_what_diverges_is_left_out_and_the_others_go_on():
         [Diverging("broken", clock, lambda share: 1), *(Made(n, clock, lambda share: 0.6) for n in "ab")], 100
     )
     assert "broken" not in _names(found)
-    assert ("broken", "the loss of step 3 of 9 is no number") in found.left_out
+    assert LeftOut(name="broken", reason="the loss of step 3 of 9 is no number") in found.left_out
 
 
 def test_where_all_diverge_it_is_an_error():
     with pytest.raises(TrainingError, match="broken: the loss of step 3 of 9 is no number"):
         _race([Diverging("broken", Clock(), lambda share: 1)], 100)
+
+
+class Ticking(Clock):
+    """Moves whenever somebody looks at it."""
+
+    def __call__(self) -> float:
+        self.now += 0.4
+        return self.now
+
+
+@pytest.mark.parametrize("clock", [Clock(), Ticking()])
+def test_the_budgets_that_are_suggested_are_enough(clock):
+    wholes = {"a": 600, "b": 600, "c": 1200, "d": 3600, "e": 3600}
+
+    def race(budget):
+        entrants = [Made(name, clock, lambda share: 0.8, Cost(start=0, rung=1, whole=n)) for name, n in wholes.items()]
+        return contest.run(entrants, budget=budget, clock=clock, began=clock.now)
+
+    with pytest.raises(ConfigError) as refused:
+        race(3)
+    one, every = (int(found) for found in re.findall(r"--budget=(\d+)", str(refused.value)))
+    assert len(race(one).standings) == 1
+    assert len(race(every).standings) == 5
+
+
+@pytest.mark.parametrize("error", [ConfigError, WorkdirError, OutOfMemoryError])
+def test_whatever_ends_one_does_not_end_the_race(error):
+    """The leader falls out in the second rung: who is left has not been the best."""
+
+    class Breaking(Made):
+        def advance(self, share):
+            if self.done:
+                self.clock.now += 1
+                raise error("no further")
+            return super().advance(share)
+
+    clock = Clock()
+    bad = [Made(name, clock, lambda share: 0.3) for name in "bc"]
+    found = _race([Breaking("leader", clock, lambda share: 0.7), Made("a", clock, lambda share: 0.68), *bad], 60)
+    assert _names(found) == ["a", "leader", "b", "c"]
+    assert (found.standings[1].failed, found.standings[1].why_not) == (True, "no further")
+    assert found.ended == "a alone was left: leader could not train on, and the others were worse"
+
+
+def test_what_the_others_left_for_is_told():
+    clock = Clock()
+    found = _race([Diverging("broken", clock, lambda share: 1), Made("a", clock, lambda share: 0.6)], 100)
+    assert found.ended == "a alone was left: broken could not train on"
+    assert found.left_out == (LeftOut(name="broken", reason="the loss of step 3 of 9 is no number"),)
+
+
+def test_where_too_little_is_left_for_a_rung_the_budget_is_not_to_blame(monkeypatch):
+    """The first plan comes to nine tenths; what it takes then is nothing."""
+    plan = halving.plan
+
+    def to_nine_tenths(costs, seconds, done=0.0):
+        return plan(costs, seconds, done) if done else (halving.Rung(share=0.9, count=2, seconds=1),)
+
+    monkeypatch.setattr(halving, "plan", to_nine_tenths)
+    clock = Clock()
+    found = _race([Made(name, clock, lambda share: 0.8) for name in "ab"], 1e6)
+    assert found.ended == "90 % of the schedules were trained, and the rest is too little for a rung"

@@ -1,17 +1,21 @@
 """Races of tiny networks that really train, and what they leave behind."""
 
+import dataclasses
+import tempfile
+
 import numpy as np
 import pytest
 from sample_measurements import estimate, measured
 from stripes import stripes, write_pictures
 
 import tfxfer
-from tfxfer import pipeline, presets, training, values
-from tfxfer.activations import kept
+from tfxfer import pipeline, plans, presets, training, values
+from tfxfer.activations import inventory, kept
 from tfxfer.advice import asking, concluding, racing
 from tfxfer.advice.candidates import Strategy
 from tfxfer.advice.page import page
-from tfxfer.advice.result import Advice, Candidate, Race
+from tfxfer.advice.result import Advice, Candidate, LeftOut, Race
+from tfxfer.data import pictures
 from tfxfer.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plugin")
@@ -64,6 +68,72 @@ def test_the_planted_one_wins_and_nothing_that_was_prepared_changes(planted, col
     after = [variable.numpy() for variable in colourful.model.variables]
     assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
     assert values.from_json(Race, values.to_json(found)) == found
+    assert found.borrowed == 10
+
+
+def test_what_a_short_stage_cannot_have_leaves_one_out_and_the_others_race(monkeypatch, colours):
+    """Brightness changes kept activations, and a rung of fewer epochs than views keeps none."""
+    prepared = _prepared(
+        colours, augment=tfxfer.Augment(brightness=0.2, views=4), stages="feature_extraction", budget=None
+    )
+    stages = {
+        STILL: (tfxfer.Stage(train="head", epochs=10),),
+        "full": (tfxfer.Stage(train="all", epochs=10),),
+    }
+    monkeypatch.setattr(presets, "by_name", stages.__getitem__)
+    found = racing.race(prepared, [_strategy("short", STILL), _strategy("all", "full")], budget=300)
+    assert found.winner == "all"
+    assert [(one.name, one.lacks_seconds) for one in found.left_out] == [("short", False)]
+    assert "augment.brightness=0.2 changes kept activations" in found.left_out[0].reason
+
+
+def _on_disk(prepared: pipeline.Prepared) -> pipeline.Prepared:
+    how = dataclasses.replace(prepared.plan.how, pixel_store="disk")
+    return dataclasses.replace(prepared, plan=dataclasses.replace(prepared.plan, how=how))
+
+
+@pytest.mark.parametrize("has_workdir", [True, False])
+def test_what_stays_on_disk_is_what_the_run_uses_again(planted, colours, tmp_path, monkeypatch, has_workdir):
+    shared, workdir, temporary = (tmp_path / name for name in ("shared", "run", "temporary"))
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv(inventory.VARIABLE, str(shared))
+    prepared = _on_disk(_prepared(colours, cache=tfxfer.Cache(store="disk")))
+    strategies = [_strategy("still", STILL), _strategy("learning", "partial")]
+    assert racing.race(prepared, strategies, budget=300, workdir=workdir if has_workdir else None).winner == "learning"
+    assert list(temporary.glob("tfxfer*")) == []  # TensorFlow leaves something, too
+    if not has_workdir:
+        assert not shared.exists() or list(shared.iterdir()) == []
+        assert not workdir.exists()
+        return
+    assert sorted(path.name for path in (workdir / "cache").iterdir()) == ["pixels.json", "pixels.npy"]
+    assert list(shared.iterdir())
+    monkeypatch.setattr(pictures, "render", None)
+    what, store = prepared.plan.what, pipeline.pixel_store(prepared.plan, workdir)
+    assert len(prepared.examples.pixels(what.image_size, what.framing, store)) == len(prepared.examples.labels)
+
+
+def test_candidates_share_the_room_for_activations_and_the_winner_has_all_of_it(
+    planted, colours, tmp_path, monkeypatch
+):
+    prepared = _prepared(colours, cache=tfxfer.Cache(memory_gb=2.0, disk_gb=8.0))
+    rooms, resolve = [], plans.resolve
+
+    def watched(recipe, data, backbone, machine, costs):
+        rooms.append((recipe.cache.memory_gb, recipe.cache.disk_gb, machine.memory_bytes))
+        return resolve(recipe, data, backbone, machine, costs)
+
+    monkeypatch.setattr(plans, "resolve", watched)
+    track = racing._track(prepared, 2, tmp_path)
+    with racing._Entrant(_strategy("still", STILL), track, print) as entrant:
+        assert set(rooms) == {(1.0, 4.0, track.machine.memory_bytes // 2)}
+        rooms.clear()
+        assert entrant.whole_seconds > 0
+        assert rooms == [(2.0, 8.0, track.machine.memory_bytes)]
+        entrant.advance(0.5)
+        assert entrant._kept._held
+        entrant.let_go()
+        assert not entrant._kept._held
 
 
 def test_the_next_rung_goes_on_where_the_last_one_ended(planted, colourful, monkeypatch, tmp_path):
@@ -186,6 +256,39 @@ def test_the_conclusion_of_a_race_takes_the_place_of_the_table():
     assert last.reason == (
         "of 2 strategies it had most validation examples right, 90.0 % (88.0 to 92.0 %) after 50 % of its schedule; "
         "next came the head alone with 80.0 % (78.0 to 82.0 %) after 50 % of its schedule, better with probability "
-        "0.03"
+        "0.03. The same 100 examples chose it, so that its figure is a little too good"
     )
+    borrowed = dataclasses.replace(race, borrowed=40)
+    assert "it had most held-out examples right" in concluding.conclude(measured(), borrowed)[-1].reason
+    leader = dataclasses.replace(candidates[1], accuracy=estimate(0.95), why_not="no memory", failed=True)
+    fallen = dataclasses.replace(race, candidates=(candidates[0], leader))
+    assert concluding.conclude(measured(), fallen)[-1].reason.startswith(
+        "of 2 strategies it had most validation examples right among those that could train on, which head could not, "
+        "90.0 %"
+    )
+    level = dataclasses.replace(race, candidates=(candidates[0], dataclasses.replace(leader, failed=False)))
+    assert "it was left as the best, or as good and cheaper" in concluding.conclude(measured(), level)[-1].reason
     assert not any("textbook" in one.reason for one in concluding.conclude(measured(), race))
+
+
+@pytest.mark.parametrize("lacks_seconds", [True, False])
+def test_more_seconds_are_asked_for_only_where_they_would_help(lacks_seconds):
+    common = {"seconds": 1.0, "whole_seconds": 2.0, "rung": 1, "reason": "", "share": 0.5, "why_not": ""}
+    alone = Candidate(name="head", words="the head", change="--stages=x", accuracy=estimate(0.9), **common)
+    race = Race(
+        candidates=(alone,),
+        left_out=(LeftOut(name="full", reason="planted", lacks_seconds=lacks_seconds),),
+        winner="head",
+        runner_up="",
+        runner_up_is_better=0,
+        examples=100,
+        trained_on=100,
+        shares=(0.5,),
+        budget=10,
+        seconds=9,
+        predicted_seconds=8,
+        ended="planted",
+    )
+    last = concluding.conclude(measured(), race)[-1]
+    assert ("more seconds" in last.advice) == ("within 10 s" in last.reason) == lacks_seconds
+    assert ("no other could race" in last.advice) != lacks_seconds

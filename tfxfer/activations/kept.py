@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pathlib
 from collections.abc import Callable, Collection
 
 import keras
@@ -35,6 +36,7 @@ class Kept:
         disk_bytes: that all stores on disk may take together.
         tell: called with a sentence where something takes another way than was planned.
         workers: that train together: each computes its share of what lacks, and all keep it. None: this process alone.
+        root: folder of stores on disk; None: that of all runs.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Kept:
         disk_bytes: int,
         tell: Callable[[str], None],
         workers: runtime.Workers | None = None,
+        root: pathlib.Path | None = None,
     ):
         self._what = what
         self._disk_bytes = disk_bytes
         self._tell = tell
+        self._root = root
         self._workers = workers or runtime.alone()
         self._held: dict[str, _Held] = {}
 
@@ -125,4 +129,4 @@ class Kept:
             versions=tuple(f"{library} {version}" for library, version in runtime.probe().versions),
             worker=self._workers.position,
         )
-        return DiskStore(key, limit_bytes=self._disk_bytes, tell=self._tell)
+        return DiskStore(key, self._root, limit_bytes=self._disk_bytes, tell=self._tell)

@@ -257,17 +257,35 @@ def _stages(measured: Measurements) -> Conclusion:
 
 def _raced(race: Race) -> Conclusion:
     winner = race.candidate(race.winner)
+    train = f"Train {winner.words} ({winner.change})"
     if not race.runner_up:
+        lacking = any(one.lacks_seconds for one in race.left_out)
+        within = f" within {race.budget:g} s" if lacking else ""
+        more = "; give the race more seconds if others are to be tried." if lacking else ": no other could race."
         return Conclusion(
-            advice=f"Train {winner.words} ({winner.change}); give the race more seconds if others are to be tried.",
-            reason=f"it alone came to race within {race.budget:g} s: {_after(winner)}",
+            advice=f"{train}{more}",
+            reason=f"it alone came to race{within}: {_after(winner)} of {race.held_out} examples",
         )
-    reason = f"of {len(race.candidates)} strategies it had most validation examples right, {_after(winner)}"
     second = race.candidate(race.runner_up)
-    reason += (
-        f"; next came {second.words} with {_after(second)}, better with probability {race.runner_up_is_better:.2f}"
+    reason = (
+        f"{_how_won(race)}, {_after(winner)}; next came {second.words} with {_after(second)}, better with probability "
+        f"{race.runner_up_is_better:.2f}. The same {race.examples:,} examples chose it, so that its figure is a little "
+        "too good"
     )
-    return Conclusion(advice=f"Train {winner.words} ({winner.change}): it won the race.", reason=reason)
+    return Conclusion(advice=f"{train}: it won the race.", reason=reason)
+
+
+def _how_won(race: Race) -> str:
+    """Returns what is true of the winner: that it had most right, or else what kept the others from winning."""
+    winner, others = race.candidate(race.winner), [one for one in race.candidates if one.name != race.winner]
+    of, right = f"of {len(race.candidates)} strategies", f"{race.held_out} examples right"
+    better = [one for one in others if one.accuracy.value >= winner.accuracy.value]
+    if not better:
+        return f"{of} it had most {right}"
+    if all(one.failed for one in better):
+        failed = ", ".join(one.name for one in better)
+        return f"{of} it had most {right} among those that could train on, which {failed} could not"
+    return f"{of}, compared rung by rung by {right}, it was left as the best, or as good and cheaper"
 
 
 def _after(one: Candidate) -> str:

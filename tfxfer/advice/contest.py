@@ -11,7 +11,8 @@ import numpy as np
 
 from tfxfer.advice import halving
 from tfxfer.advice.halving import Cost, Rung
-from tfxfer.errors import ConfigError, DataError, OutOfMemoryError, TrainingError
+from tfxfer.advice.result import LeftOut
+from tfxfer.errors import ConfigError, TfxferError, TrainingError
 
 # How much faster or slower than foretold a machine is believed to be.
 _SPEEDS = (0.5, 4.0)
@@ -30,10 +31,12 @@ class Entrant(Protocol):
             bool `[examples]`, of the same examples in the same order for all.
 
         Raises:
-            TrainingError: its loss is no number.
-            DataError: statistics of batch norm are none.
-            OutOfMemoryError: a batch does not fit into memory.
+            TfxferError: it cannot: its loss is no number, statistics of batch norm are none, a batch does not fit into
+                memory, so short a stage cannot be, there is no room on the disk.
         """
+
+    def let_go(self) -> None:
+        """Gives back what it needs to train on; called once it goes on no more."""
 
 
 @dataclasses.dataclass
@@ -46,6 +49,7 @@ class Standing:
         share: of its schedule that it has trained.
         seconds: that were spent on it.
         why_not: why it goes on no more; "" while it does, and for the winner.
+        failed: whether that is for an error, and not for others that were better.
     """
 
     entrant: Entrant
@@ -53,6 +57,7 @@ class Standing:
     share: float = 0.0
     seconds: float = 0.0
     why_not: str = ""
+    failed: bool = False
 
     @property
     def name(self) -> str:
@@ -71,14 +76,14 @@ class Result:
 
     Attributes:
         standings: of those that ran, the winner first.
-        left_out: names and reasons of those that did not.
+        left_out: those that did not, and why.
         shares: of the schedules that had been trained at the end of each rung.
         predicted_seconds: of all of it, as foretold before the first step.
         ended: why, in words.
     """
 
     standings: tuple[Standing, ...]
-    left_out: tuple[tuple[str, str], ...]
+    left_out: tuple[LeftOut, ...]
     shares: tuple[float, ...]
     predicted_seconds: float
     ended: str
@@ -111,7 +116,8 @@ def run(
     if not fits:
         raise ConfigError(halving.too_small(costs, budget, spent))
     order = sorted((one for one in entrants if one.name in fits), key=_whole)
-    return _Contest(order, budget, clock, began, show).run(tuple(left_out))
+    dear = tuple(LeftOut(name=name, reason=reason, lacks_seconds=True) for name, reason in left_out)
+    return _Contest(order, budget, clock, began, show).run(dear, budget - spent)
 
 
 class _Contest:
@@ -129,28 +135,33 @@ class _Contest:
     def _left(self) -> float:
         return self._budget - (self._clock() - self._began)
 
-    def run(self, left_out: tuple[tuple[str, str], ...]) -> Result:
-        ahead = self._planned()
-        predicted = self._clock() - self._began + sum(rung.seconds for rung in ahead)
+    def run(self, dear: tuple[LeftOut, ...], seconds: float) -> Result:
+        # Of the same seconds as what has room: where that just fits, no time has passed between the two.
+        ahead = halving.plan({one.name: one.entrant.cost for one in self._racing}, seconds)
+        predicted = self._budget - seconds + sum(rung.seconds for rung in ahead)
         ended = ""
         while not ended:
             self._advance(ahead[0], len(ahead))
             ahead = self._planned(ahead[1].count if len(ahead) > 1 else None)
-            ended = self._ended(ahead)
+            ended = self._ended(ahead, bool(dear))
+        late = (LeftOut(name=one.name, reason=one.why_not, lacks_seconds=not one.failed) for one in self._never_ranked)
         return Result(
             standings=self._ranked(),
-            left_out=(*left_out, *((one.name, one.why_not) for one in self._out if not one.right)),
+            left_out=(*dear, *late),
             shares=tuple(self._shares),
             predicted_seconds=predicted,
             ended=ended,
         )
 
-    def _planned(self, keep: int | None = None) -> tuple[Rung, ...]:
+    @property
+    def _never_ranked(self) -> list[Standing]:
+        return [one for one in self._out if not one.right]
+
+    def _planned(self, keep: int | None) -> tuple[Rung, ...]:
         """Returns the rungs ahead, once those that do not go on have left; of `keep` that may, None for all."""
-        if self._shares:
-            self._racing.sort(key=_rank)
-            right = [(one.name, one.right[-1]) for one in self._racing]
-            self._leave(halving.survivors(right, self._done, keep))
+        self._racing.sort(key=_rank)
+        right = [(one.name, one.right[-1]) for one in self._racing]
+        self._leave(halving.survivors(right, self._done, keep))
         costs = {one.name: one.entrant.cost for one in self._racing}
         return halving.plan(costs, self._left / self._speed, self._done)
 
@@ -168,8 +179,8 @@ class _Contest:
             try:
                 one.right.append(one.entrant.advance(rung.share))
                 one.share = rung.share
-            except (DataError, OutOfMemoryError, TrainingError) as error:
-                one.why_not = str(error)
+            except TfxferError as error:  # whatever is wrong with one is no reason to lose the others
+                one.why_not, one.failed = str(error), True
             one.seconds += self._clock() - start
             foretold, taken = foretold + expected, taken + self._clock() - start
             self._speed = float(np.clip(taken / foretold, *_SPEEDS)) if foretold else 1.0
@@ -181,17 +192,32 @@ class _Contest:
     def _leave(self, why: dict[str, str]) -> None:
         for one in self._racing:
             one.why_not = why.get(one.name, one.why_not)
+        for one in self._racing:
+            if one.why_not:
+                one.entrant.let_go()
         self._out += [one for one in self._racing if one.why_not]
         self._racing = [one for one in self._racing if not one.why_not]
 
-    def _ended(self, ahead: Sequence[Rung]) -> str:
+    def _ended(self, ahead: Sequence[Rung], are_dear: bool) -> str:
         """Returns why the race ends here; "" where it goes on."""
         if len(self._racing) == 1:
-            several = any(one.right for one in self._out)
-            return f"{self._racing[0].name} was clearly the best" if several else "there was no other"
+            return self._alone(self._racing[0].name, are_dear)
         if ahead:
             return ""
-        return "the whole schedules were trained" if self._done == 1 else "the budget was used up"
+        if self._done == 1:
+            return "the whole schedules were trained"
+        if self._done * halving.FARTHER > 1:
+            return f"{100 * self._done:.0f} % of the schedules were trained, and the rest is too little for a rung"
+        return "the budget was used up"
+
+    def _alone(self, name: str, are_dear: bool) -> str:
+        """Returns why nobody else goes on."""
+        if failed := [one.name for one in self._out if one.failed]:
+            others = ", and the others were worse" if any(one.right and not one.failed for one in self._out) else ""
+            return f"{name} alone was left: {', '.join(failed)} could not train on{others}"
+        if any(one.right for one in self._out):
+            return f"{name} was clearly the best"
+        return "the budget had room for no other" if are_dear or self._out else "there was no other"
 
     def _ranked(self) -> tuple[Standing, ...]:
         first, *others = self._racing

@@ -16,8 +16,13 @@ MOST_BORROWED = 0.25
 _LOOKED_AT = 32
 
 
+def without_test(examples: Examples) -> Examples:
+    """Returns the training and validation examples."""
+    return examples.some(np.flatnonzero(examples.splits != TEST))
+
+
 def for_race(examples: Examples, seed: int) -> Examples:
-    """Returns the training and validation examples, more of them for validation where these are few.
+    """Returns the examples with more of those to train on for validation, where these are few.
 
     What is borrowed is drawn in proportion of classes. Copies of a picture and groups go together, and no class loses
     its last training example.
@@ -26,12 +31,12 @@ def for_race(examples: Examples, seed: int) -> Examples:
         examples: each of one class.
         seed: of the draw.
     """
-    some = examples.some(np.flatnonzero(examples.splits != TEST))
-    lacking = ENOUGH - int((some.splits == VALIDATION).sum())
-    splits = some.splits.copy()
+    lacking = ENOUGH - int((examples.splits == VALIDATION).sum())
+    splits = examples.splits.copy()
     if lacking > 0:
-        splits[borrowed(some.labels, some.splits == TRAIN, _together(some), lacking, seed)] = VALIDATION
-    return dataclasses.replace(some, splits=splits, facts=_facts(some, splits))
+        mine = borrowed(examples.labels, examples.splits == TRAIN, _together(examples), lacking, seed)
+        splits[mine] = VALIDATION
+    return dataclasses.replace(examples, splits=splits, facts=_facts(examples, splits))
 
 
 def looked_at_less(examples: Examples) -> Examples:

@@ -7,7 +7,9 @@ leave everything in the noise of its last steps; and the next rung goes on from 
 
 import contextlib
 import dataclasses
+import gc
 import pathlib
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +21,7 @@ from tfxfer import activations, answers, facts, models, pipeline, plans, predict
 from tfxfer import data as examples_of
 from tfxfer.advice import contest, held_out
 from tfxfer.advice.candidates import Strategy
-from tfxfer.advice.halving import Cost
+from tfxfer.advice.halving import LEAST_SHARE, Cost
 from tfxfer.advice.result import Candidate, LeftOut, Race
 from tfxfer.backbones import Backbone
 from tfxfer.errors import BackboneError, ConfigError
@@ -32,18 +34,21 @@ def race(
     *,
     budget: float,
     left_out: Sequence[LeftOut] = (),
+    workdir: pathlib.Path | None = None,
     clock: Callable[[], float] = time.monotonic,
     show: Callable[[str], None] = lambda line: None,
 ) -> Race | None:
     """Trains several strategies for a while, compares them on the same validation examples, and returns the winner.
 
-    Nothing of what is prepared changes, and nothing stays on disk.
+    Nothing of what is prepared changes. Without `workdir` nothing stays on disk.
 
     Args:
         prepared: data and backbone.
         strategies: at least one.
         budget: seconds for all of it, > 0; what it takes beyond is what one rung takes longer than foretold.
         left_out: strategies that were not to run.
+        workdir: of the run that is to follow: what that uses again stays for it, decoded pictures in the folder's
+            cache and activations that are kept on disk among those of all runs; None: all is in a temporary folder.
         clock: tells the time in seconds.
         show: called with a line before what takes a while.
 
@@ -56,8 +61,8 @@ def race(
     """
     began = clock()
     with contextlib.ExitStack() as ending:
-        folder = pathlib.Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="tfxfer-race-")))
-        track = _track(prepared, len(strategies), folder)
+        folder = ending.enter_context(_folder(workdir))
+        track = _track(prepared, len(strategies), folder, workdir)
         if track is None:
             return None
         entrants, refused = [], []
@@ -70,8 +75,22 @@ def race(
             raise ConfigError("; ".join(f"{one.name}: {one.reason}" for one in refused))
         ending.callback(track.put_back)
         found = contest.run(entrants, budget=budget, clock=clock, began=began, show=show)
-        late = [LeftOut(name=name, reason=reason) for name, reason in found.left_out]
-        return _told(found, (*left_out, *refused, *late), track, budget, clock() - began)
+        return _told(found, (*left_out, *refused, *found.left_out), track, budget, clock() - began)
+
+
+@contextlib.contextmanager
+def _folder(workdir: pathlib.Path | None):
+    """Gives a folder for checkpoints, which is gone afterwards; one that a kill has left in a workdir, too."""
+    if workdir is None:
+        with tempfile.TemporaryDirectory(prefix="tfxfer-race-") as name:
+            yield pathlib.Path(name)
+        return
+    folder = workdir / "cache" / "race"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,20 +112,24 @@ class _Track:
         examples: that they learn from and are compared on.
         fitted: the same for `fit`, which is to look at few of those that they are compared on.
         pixels: of them.
-        machine: with the memory that each candidate may take.
+        count: of candidates, which share the room for activations.
+        machine: as it is for one alone.
         costs: of the layer groups of the whole network, and of its head.
         networks: by where they are cut and the weights that they start from.
         folder: for checkpoints.
+        activations: folder of those on disk; None: that of all runs.
     """
 
     prepared: pipeline.Prepared
     examples: examples_of.Examples
     fitted: examples_of.Examples
     pixels: np.ndarray
+    count: int
     machine: facts.MachineFacts
     costs: facts.Costs
     networks: dict[tuple[str, str], _Network]
     folder: pathlib.Path
+    activations: pathlib.Path | None
 
     def network(self, recipe: recipes.Recipe) -> _Network:
         """Returns the network of a candidate, which those share that cut it alike."""
@@ -120,9 +143,10 @@ class _Track:
         return self.networks[key]
 
     def put_back(self) -> None:
-        """Gives all networks the weights that they came with."""
+        """Gives the network that was prepared the weights that it came with; nobody else has the others."""
         for network in self.networks.values():
-            _assign(network.model, network.start)
+            if network.model is self.prepared.model:
+                _assign(network.model, network.start)
 
 
 def _assign(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
@@ -131,26 +155,32 @@ def _assign(model: keras.Model, weights: Sequence[np.ndarray]) -> None:
         variable.assign(value)
 
 
-def _track(prepared: pipeline.Prepared, count: int, folder: pathlib.Path) -> _Track | None:
+def _track(
+    prepared: pipeline.Prepared, count: int, folder: pathlib.Path, workdir: pathlib.Path | None = None
+) -> _Track | None:
     """Returns what candidates race on; None where nobody knows what a step takes."""
     recipe, what = prepared.recipe, prepared.plan.what
     costs = activations.measure(prepared.model, batch_size=recipe.batch_size)
     if costs is None:
         return None
     machine = runtime.probe(recipe.running)
-    examples = held_out.for_race(prepared.examples, recipe.seed)
-    store = folder / "pixels.npy" if prepared.plan.how.pixel_store == "disk" else None
+    store = pipeline.pixel_store(prepared.plan, workdir or folder)
+    # Those for the test have no part in it; but a file of all pictures is one that the run takes as it is.
+    shown = prepared.examples if workdir and store else held_out.without_test(prepared.examples)
+    examples = held_out.for_race(shown, recipe.seed)
     return _Track(
         prepared=prepared,
         examples=examples,
         fitted=held_out.looked_at_less(examples),
         pixels=examples.pixels(what.image_size, what.framing, store),
-        machine=dataclasses.replace(machine, memory_bytes=machine.memory_bytes // max(1, count)),
+        count=max(1, count),
+        machine=machine,
         costs=costs,
         networks={
             (recipe.backbone.at, recipe.weights): _network(prepared.backbone, prepared.model, costs),
         },
         folder=folder,
+        activations=None if workdir else folder / "activations",
     )
 
 
@@ -188,13 +218,16 @@ class _Entrant:
         self.name = strategy.name
         self.strategy = strategy
         self._track, self._show = track, show
-        self._recipe = strategy.recipe(track.prepared.recipe)
+        self._whole_recipe = strategy.recipe(track.prepared.recipe)
+        self._recipe = _of_several(self._whole_recipe, track.count)
         self._network = track.network(self._recipe)
         self._weights = self._network.start
         self._done = self._rung = 0
         self._stages = plans.preset_stages(strategy.stages, track.examples.facts.task, self._recipe.loss)
         # The shape of all of it, of which a rung is a part: a shorter one would hold batch norm otherwise.
         self._whole = self._plan(self._recipe)
+        # What a short stage cannot have is found out here, where another candidate may race instead of it.
+        self._plan(self._of_rung(LEAST_SHARE))
         self.cost = self._foretold()
         self._kept: activations.Kept | None = None
 
@@ -202,13 +235,20 @@ class _Entrant:
         return self
 
     def __exit__(self, *_):
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Closes its activations, and forgets its weights; it cannot go on afterwards."""
         if self._kept is not None:
             self._kept.let_go_but(())
+        self._weights = ()
 
     @property
     def whole_seconds(self) -> float:
         """How long the whole training is expected to take, of all training examples."""
-        return sum(self._plan(self._recipe, self._track.prepared.examples.facts).how.stage_seconds)
+        track, network = self._track, self._network
+        found = (track.prepared.examples.facts, network.backbone.facts, track.machine, network.costs)
+        return sum(plans.resolve(self._whole_recipe, *found).how.stage_seconds)
 
     def advance(self, share: float) -> np.ndarray:
         """Trains on; see `contest.Entrant`."""
@@ -216,14 +256,17 @@ class _Entrant:
         plan = self._plan(self._of_rung(share))
         _assign(model, self._weights)
         if self._kept is None:
-            self._kept = activations.Kept(plan.what, disk_bytes=plan.how.cache_disk_bytes, tell=self._show)
+            limit = plan.how.cache_disk_bytes * track.count  # of all in the folder, which others may have filled
+            self._kept = activations.Kept(plan.what, disk_bytes=limit, tell=self._show, root=track.activations)
         self._rung += 1
         folder = track.folder / f"{self.name} {self._rung}"
         with training.explained_memory(plan):
             training.fit(model, track.fitted, track.pixels, plan, folder, tell=_nothing, note=_nothing, kept=self._kept)
             self._weights = tuple(variable.numpy() for variable in model.variables)
             self._done = self._step(share)
-            return self._right()
+            right = self._right()
+        gc.collect()  # what it was trained with is full of cycles, and the next one needs the memory
+        return right
 
     def _right(self) -> np.ndarray:
         track = self._track
@@ -231,9 +274,10 @@ class _Entrant:
         outputs = prediction.logits(self._network.model, rows, batch_size=self._recipe.batch_size)
         return answers.meant(outputs, rows.task).argmax(axis=1) == rows.labels
 
-    def _plan(self, recipe: recipes.Recipe, data: facts.DataFacts | None = None) -> plans.Plan:
+    def _plan(self, recipe: recipes.Recipe) -> plans.Plan:
         track, network = self._track, self._network
-        return plans.resolve(recipe, data or track.fitted.facts, network.backbone.facts, track.machine, network.costs)
+        machine = dataclasses.replace(track.machine, memory_bytes=track.machine.memory_bytes // track.count)
+        return plans.resolve(recipe, track.fitted.facts, network.backbone.facts, machine, network.costs)
 
     def _step(self, share: float) -> int:
         return max(1, round(share * self._whole.what.stages[-1].steps))
@@ -268,6 +312,14 @@ class _Entrant:
         return Cost(start=max(0.0, sum(before) + first - whole / 4 - again), rung=again + looking, whole=whole)
 
 
+def _of_several(recipe: recipes.Recipe, count: int) -> recipes.Recipe:
+    """Returns a recipe with its share of the room for activations; a share of the machine's memory has the plan."""
+    cache = recipe.cache
+    memory = cache.memory_gb if cache.memory_gb == "auto" else cache.memory_gb / count
+    cache = dataclasses.replace(cache, memory_gb=memory, disk_gb=cache.disk_gb / count)
+    return dataclasses.replace(recipe, cache=cache)
+
+
 def _told(found: contest.Result, left_out: Sequence[LeftOut], track: _Track, budget: float, seconds: float) -> Race:
     """Returns the race as a value."""
     first, second = found.standings[0], next(iter(found.standings[1:]), None)
@@ -288,6 +340,7 @@ def _told(found: contest.Result, left_out: Sequence[LeftOut], track: _Track, bud
         seconds=seconds,
         predicted_seconds=found.predicted_seconds,
         ended=found.ended,
+        borrowed=examples.validation_examples - track.prepared.examples.facts.validation_examples,
     )
 
 
@@ -305,6 +358,7 @@ def _candidate(one: contest.Standing) -> Candidate:
         rung=len(one.right),
         reason=entrant.strategy.reason,
         why_not=one.why_not,
+        failed=one.failed,
     )
 
 

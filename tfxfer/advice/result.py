@@ -131,6 +131,7 @@ class Candidate:
         rung: to which it came, counted from 1.
         reason: why it is among them.
         why_not: why it did not win; "" for the winner.
+        failed: whether that is for an error, and not for others that were better.
     """
 
     name: str
@@ -143,14 +144,16 @@ class Candidate:
     rung: int
     reason: str
     why_not: str
+    failed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A strategy that did not run, and why."""
+    """A strategy that did not run, and why; `lacks_seconds` is whether it would with a larger budget."""
 
     name: str
     reason: str
+    lacks_seconds: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,6 +174,7 @@ class Race:
         seconds: that it took; `predicted_seconds` as it was told before it began, at most.
         predicted_seconds: see there.
         ended: why it ended, in words.
+        borrowed: how many of `examples` are of the training split, which a run learns from; 0 for none.
     """
 
     candidates: tuple[Candidate, ...]
@@ -185,6 +189,12 @@ class Race:
     seconds: float
     predicted_seconds: float
     ended: str
+    borrowed: int = 0
+
+    @property
+    def held_out(self) -> str:
+        """What its examples are called."""
+        return "held-out" if self.borrowed else "validation"
 
     def candidate(self, name: str) -> Candidate:
         """Returns the candidate of that name."""
