@@ -152,7 +152,7 @@ def test_a_comparison_killed_between_runs_goes_on_and_ends_alike(compared, colou
             assert [(p.step, p.accuracy) for p in ours.points] == [(p.step, p.accuracy) for p in theirs.points]
 
 
-def test_a_run_that_diverges_is_kept_as_diverged_and_the_others_go_on(colours, tmp_path):
+def test_a_run_that_diverges_is_kept_as_diverged_and_the_others_go_on(colours, tmp_path, monkeypatch):
     one = (tfxfer.Stage(train="head", steps=4, learning_rate=0.1),)
     wild = (tfxfer.Stage(train="all", steps=4, learning_rate=10.0, clip_norm=None, warmup=0.0, schedule="constant"),)
     recipes = {
@@ -170,14 +170,39 @@ def test_a_run_that_diverges_is_kept_as_diverged_and_the_others_go_on(colours, t
     note = tmp_path / "run" / "runs" / "wild" / "seed_0.diverged.json"
     assert "the loss of step" in json.loads(note.read_text())["why"]
     values.from_json(Comparison, json.loads((tmp_path / "run" / "compared.json").read_text()))
-    again = tfxfer.compare(recipes, workdir=tmp_path / "run", seeds=(0,), steps=30, show=lambda _: None)
-    assert again == found
+    assert f"To train it again, remove {note}." in next(line for line in lines if line.startswith("  diverged: "))
+    runs, again = [], {"workdir": tmp_path / "run", "seeds": (0,), "steps": 30, "show": lambda _: None}
+    run = pipeline.run
+    monkeypatch.setattr(pipeline, "run", lambda *a, **k: runs.append(k["workdir"].parent.name) or run(*a, **k))
+    assert tfxfer.compare(recipes, **again) == found
+    assert runs == ["tame"]
+    for change in ({"data": "of others"}, {"versions": [["keras", "2.0"]]}):  # which may not diverge
+        note.write_text(json.dumps({**json.loads(note.read_text()), **change}))
+        runs.clear()
+        tfxfer.compare(recipes, **again)
+        assert runs == ["wild", "tame"]
 
 
 def test_where_every_run_diverges_that_is_the_answer(colours, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "run", lambda *a, **k: (_ for _ in ()).throw(TrainingError("no number")))
     with pytest.raises(TrainingError, match="every run diverged; pretrained with seed 4: no number"):
         tfxfer.compare(tiny_recipe(colours, stages=QUICK), workdir=tmp_path / "run", seeds=(4,), show=lambda _: None)
+
+
+def test_whether_there_must_be_something_to_go_on_with_is_asked_of_the_comparison(compared, colours, tmp_path):
+    """Not of each run: after a kill some are there and others are not."""
+    shutil.copytree(compared[0], tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "runs" / "pretrained")
+
+    def again(resume, workdir):
+        recipe = tiny_recipe(colours, stages=QUICK, running=tfxfer.Running(resume=resume))
+        return tfxfer.compare(recipe, workdir=workdir, seeds=(0,), show=lambda _: None)
+
+    assert again("must", tmp_path / "copy").contenders[0].test is not None
+    with pytest.raises(WorkdirError, match="has no comparison that could go on"):
+        again("must", tmp_path / "new")
+    with pytest.raises(WorkdirError, match="has a comparison already"):
+        again("never", tmp_path / "copy")
 
 
 def test_a_folder_of_something_else_is_left_alone(colours, tmp_path):

@@ -101,8 +101,19 @@ def test_a_difference_is_one_if_its_interval_says_so(first, other, word):
 
 def test_with_one_seed_it_says_that_others_are_not_counted():
     lists = {(FIRST, 0): told(*[True] * 60), (OTHER, 0): told(*[False] * 60)}
-    line, *_ = conclusions(compared([TWO[0], TWO[2]], lists))
+    found = compared([TWO[0], TWO[2]], lists)
+    line, *_, last = conclusions(found)
     assert line.endswith(", other seeds not counted): worse.")
+    assert last == "* of one run: what another seed would change is not in the interval."
+    first = next(line for line in text_page(found).splitlines() if line.startswith(f"{FIRST}  "))
+    assert "90.0 % (80.0 to 100.0) *" in " ".join(first.split())
+    page = " ".join(html_page(found, b"PNG").split())
+    assert "differences are for other test examples alone: one run tells nothing of other seeds." in page
+    assert "Means over seeds" not in page
+    several = " ".join(html_page(compared(TWO), b"PNG").split())
+    assert "for other seeds and other test examples together, where more than one run ended." in several
+    assert "Means over seeds" in several
+    assert " *" not in text_page(compared(TWO))
 
 
 def test_other_test_examples_are_no_pairs():
@@ -118,6 +129,9 @@ def test_without_a_list_of_what_was_told_there_is_no_difference():
 def test_a_contender_that_diverged_has_its_line(tmp_path):
     found = compared([*TWO[:2], outcome(OTHER, 0, diverged="the loss is no number"), TWO[3]])
     assert "from scratch with seed 0 diverged: the loss is no number" in conclusions(found)
+    assert "from scratch: 1 of 2 seeds ended, and its figures are theirs." in conclusions(found)
+    rows = {line.split("  ")[0]: line for line in text_page(found).splitlines() if "(" in line}
+    assert (" *" in rows[FIRST], " *" in rows[OTHER]) == (False, True)
     gone = compared([*TWO[:2], *(outcome(OTHER, seed, diverged="so") for seed in (0, 1))])
     assert next(line for line in text_page(gone).splitlines() if line.startswith(OTHER)).split()[2:] == [
         "diverged", *"––––"

@@ -1,11 +1,13 @@
 """The job as it reads: contenders are checked on their data, each is trained with each seed, then all are compared."""
 
 import dataclasses
+import functools
+import gc
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfxfer import files, folders, pipeline, plans, runtime, values
+from tfxfer import checks, files, folders, pipeline, plans, runtime, values
 from tfxfer.comparison import contenders, summing, writing
 from tfxfer.comparison import runs as runs_of
 from tfxfer.comparison.result import Comparison
@@ -64,7 +66,10 @@ def compare(
     """
     contenders.check_asked(seeds, steps=steps, epochs=epochs, reach=reach)
     named, place = contenders.contenders_of(asked), pathlib.Path(workdir)
-    _check_place(place)
+    running = next(iter(named.values())).running
+    checks.check_alone(running)
+    _check_place(place, running.resume)
+    named = {name: contenders.that_goes_on(recipe) for name, recipe in named.items()}
     question = {
         "contenders": {name: values.to_json(recipe) for name, recipe in named.items()},
         "steps": steps,
@@ -77,22 +82,34 @@ def compare(
         folders.check_workdir(runs_of.folder_of(place, name, seed), contenders.of_seed(decided.recipes[name], seed))
     _write_decided(place, question, decided)
     made = {}
+    fingerprint = functools.cache(lambda: _fingerprint(next(iter(decided.recipes.values())), data, class_names))
     for number, (name, seed) in enumerate(runs, start=1):
         show(f"run {number} of {len(runs)}: {name}, seed {seed}")
         recipe = contenders.of_seed(decided.recipes[name], seed)
-        made[name, seed] = runs_of.make(name, recipe, runs_of.folder_of(place, name, seed), data, class_names, show)
+        folder = runs_of.folder_of(place, name, seed)
+        made[name, seed] = runs_of.make(name, recipe, folder, data, class_names, fingerprint, show)
+        gc.collect()  # networks are full of cycles, and the next run needs the memory
     compared = _summed(decided, made, reach, place)
     writing.write(compared, place)
     return compared
 
 
-def _check_place(place: pathlib.Path) -> None:
+def _fingerprint(recipe: Recipe, data: Any, class_names: Sequence[str] | None) -> str:
+    return pipeline.open_examples(recipe, data=data, class_names=class_names).facts.fingerprint
+
+
+def _check_place(place: pathlib.Path, resume: str) -> None:
     """Refuses a folder that holds something else, before anything is done.
 
     Raises:
-        WorkdirError: it does, or cannot be written.
+        WorkdirError: it does, cannot be written, or has or lacks a comparison against `resume`.
     """
-    if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not (place / _ASKED).exists())):
+    has_one = (place / _ASKED).exists()
+    if resume == "must" and not has_one:
+        raise WorkdirError(f"{place} has no comparison that could go on. Check --workdir, or write --resume=auto.")
+    if resume == "never" and has_one:
+        raise WorkdirError(f"{place} has a comparison already. Choose another --workdir, or write --resume=auto.")
+    if place.exists() and (not place.is_dir() or (any(place.iterdir()) and not has_one)):
         raise WorkdirError(f"{place} exists and is no comparison of tfxfer. Choose another --workdir.")
     files.check_writable(place)
 

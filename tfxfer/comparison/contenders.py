@@ -169,6 +169,11 @@ def with_looks(recipe: Recipe, total: int) -> Recipe:
     return dataclasses.replace(recipe, running=dataclasses.replace(recipe.running, validate_every=every))
 
 
+def that_goes_on(recipe: Recipe) -> Recipe:
+    """Returns a recipe whose run goes on if there is one; whether a run must be there is asked of the comparison."""
+    return dataclasses.replace(recipe, running=dataclasses.replace(recipe.running, resume="auto"))
+
+
 def of_seed(recipe: Recipe, seed: int) -> Recipe:
     """Returns what is trained with a seed: the splits stay, everything else that is drawn changes."""
     return dataclasses.replace(recipe, seed=seed)

@@ -12,6 +12,7 @@ from tfxfer.display import clean, console_with, duration_text, text_of
 
 # Behind an interval that only tells what other test examples would change.
 _ONE_SEED = ", other seeds not counted"
+_MARK = " *"
 
 
 def text_page(compared: Comparison) -> str:
@@ -40,6 +41,7 @@ def html_page(compared: Comparison, curves: bytes) -> str:
         rows=rows,
         conclusions=conclusions(compared),
         contenders=compared.contenders,
+        several=max(_runs(compared), default=0) > 1,
         curves=base64.b64encode(curves).decode(),
     )
 
@@ -57,10 +59,22 @@ def conclusions(compared: Comparison) -> list[str]:
         best = max(point.accuracy for one in compared.contenders for run in one.outcomes for point in run.points)
         lines.append(f"No run reached {_percent(compared.level)}; the highest measured was {_percent(best)}.")
     for contender in compared.contenders:
+        ended = sum(not outcome.diverged for outcome in contender.outcomes)
+        if 0 < ended < len(contender.outcomes):
+            lines.append(
+                f"{contender.name}: {ended} of {len(contender.outcomes)} seeds ended, and its figures are theirs."
+            )
         for outcome in contender.outcomes:
             if outcome.diverged:
                 lines.append(f"{contender.name} with seed {outcome.seed} diverged: {outcome.diverged}")
+    if 1 in _runs(compared):
+        lines.append(f"{_MARK.strip()} of one run: what another seed would change is not in the interval.")
     return lines
+
+
+def _runs(compared: Comparison) -> set[int]:
+    """Returns how many runs stand behind the figures of contenders."""
+    return {one.test.runs for one in compared.contenders if one.test is not None}
 
 
 def _facts(compared: Comparison) -> list[tuple[str, str]]:
@@ -90,7 +104,7 @@ def _rows(compared: Comparison) -> list[tuple[str, ...]]:
         rows.append(
             (
                 one.name,
-                "diverged" if one.test is None else _interval(one.test),
+                "diverged" if one.test is None else f"{_interval(one.test)}{_MARK * (one.test.runs == 1)}",
                 "–" if one.validation is None else _percent(one.validation.value),
                 _steps(there),
                 seconds,
@@ -172,10 +186,12 @@ img { max-width: 100% } li { overflow-wrap: anywhere } p { white-space: pre-line
 {%- endfor %}
 </table>
 <p><img alt="validation accuracy over steps and over seconds" src="data:image/png;base64,{{ curves }}"></p>
-<p>Means over seeds; bands are 95 % intervals of them (Student's t). The dotted line is the accuracy that steps and
+<p>{% if several %}Means over seeds; bands are 95 % intervals of them (Student's t).
+{% endif %}The dotted line is the accuracy that steps and
 seconds are told to. Seconds are of training, with what
 is computed once before, and without looks at validation within epochs. Intervals of test accuracies and of their
-differences are for other seeds and other test examples together.</p>
+differences are for other {% if several %}seeds and other test examples together, where more than one run ended
+{%- else %}test examples alone: one run tells nothing of other seeds{% endif %}.</p>
 <table>
 {%- for name, text in facts %}
 <tr><th>{{ name }}</th><td>{{ text | clean }}</td></tr>

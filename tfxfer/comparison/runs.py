@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tfxfer import display, evaluation, files, pipeline, values
+from tfxfer import display, evaluation, files, pipeline, runtime, values
 from tfxfer.comparison import curves
 from tfxfer.comparison.result import Outcome
 from tfxfer.errors import TrainingError
@@ -36,6 +36,7 @@ def make(
     folder: pathlib.Path,
     data: Any,
     class_names: Sequence[str] | None,
+    fingerprint: Callable[[], str],
     show: Callable[[str], None],
 ) -> Made:
     """Makes a run, or takes what came out of it before.
@@ -46,15 +47,14 @@ def make(
         folder: of the run; whether it has diverged stands beside it.
         data: as for `tfxfer.run`; `class_names` likewise.
         class_names: see there.
+        fingerprint: opens the data and tells its fingerprint; called where a run diverges, or has before.
         show: called with a line for each epoch, and one for the end.
 
     Raises:
         TfxferError: it cannot be made, for another reason than that its loss is no number.
     """
     note = folder.with_name(f"{folder.name}.diverged.json")
-    digest = values.digest(recipe)
-    kept = files.read_json(note) if note.exists() else {}
-    why = kept.get("why", "") if isinstance(kept, dict) and kept.get("recipe") == digest else ""
+    why = _why_diverged(note, recipe, fingerprint)
     if not why:
         try:
             report = pipeline.run(
@@ -67,9 +67,24 @@ def make(
             return _made(name, recipe.seed, report, folder, show)
         except TrainingError as error:
             why = str(error)
-            files.write_json(note, {"recipe": digest, "why": why})
-    show(f"  diverged: {why}")
+            files.write_json(note, {**_asked(recipe, fingerprint), "why": why})
+    show(f"  diverged: {why} To train it again, remove {note}.")
     return Made(outcome=Outcome(contender=name, seed=recipe.seed, points=(), seconds=0.0, test=None, diverged=why))
+
+
+def _asked(recipe: Recipe, fingerprint: Callable[[], str]) -> dict[str, Any]:
+    """Returns all that decides whether a run diverges."""
+    versions = [list(one) for one in runtime.probe(recipe.running).versions]
+    return {"recipe": values.digest(recipe), "data": fingerprint(), "versions": versions}
+
+
+def _why_diverged(note: pathlib.Path, recipe: Recipe, fingerprint: Callable[[], str]) -> str:
+    """Returns how a run has diverged before; "" where it has not, or another recipe, other data or libraries have."""
+    kept = files.read_json(note) if note.exists() else {}
+    if not isinstance(kept, dict) or kept.get("recipe") != values.digest(recipe):
+        return ""
+    asked = _asked(recipe, fingerprint)
+    return kept.get("why", "") if all(kept.get(name) == asked[name] for name in asked) else ""
 
 
 def _made(name: str, seed: int, report: Report, folder: pathlib.Path, show) -> Made:
