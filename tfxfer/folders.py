@@ -44,7 +44,7 @@ def check_workdir(workdir: pathlib.Path, recipe: recipes.Recipe) -> None:
 
 
 def _is_unused(workdir: pathlib.Path) -> bool:
-    """Whether there is nothing but what comes before a run: other workers' decoded pictures, a list of bad images."""
+    """Whether there is nothing but what comes before a run: decoded pictures, measurements, a list of bad images."""
     names = {path.name for path in workdir.iterdir()} - {"cache"}
     return not names or (
         names == {REPORT}

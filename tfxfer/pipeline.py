@@ -87,8 +87,8 @@ def run(
         data: examples for a recipe without a source.
         class_names: names of the labels 0, 1, … of `data`.
         show: called with each line of output.
-        decide: returns what is to be trained in place of the recipe, and why; called where `workdir` is the recipe's
-            and not finished.
+        decide: returns what is to be trained in place of the recipe, and why; called where `workdir` can be the
+            recipe's and is not finished.
 
     Raises:
         TfxferError: with what was wrong and what to type instead; see `tfxfer.errors`.
@@ -112,9 +112,6 @@ def run(
         with evaluation.bad_images_listed(workdir / folders.REPORT if workers.is_chief else None) as opened:
             chosen, why = recipe, ""
             if decide is not None:
-                files.write_json(
-                    workdir / folders.RECIPE, values.to_json(recipe)
-                )  # from here on the folder is the recipe's
                 chosen, why = decide(recipe)
             prepared = prepare(chosen, data=data, class_names=class_names, before=before, opened=opened)
             prepared = prepared.because(why) if why else prepared

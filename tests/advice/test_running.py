@@ -1,6 +1,7 @@
 """Runs with a budget: what is decided once stays decided. The race itself is in `test_racing`."""
 
 import dataclasses
+import json
 
 import pytest
 import sample_facts
@@ -10,7 +11,7 @@ from stripes import stripes, write_pictures
 
 import tfxfer
 from tfxfer import files, folders, pipeline, values
-from tfxfer.advice import asking, concluding
+from tfxfer.advice import asking, concluding, measuring, racing
 from tfxfer.advice.result import Advice, Candidate, Race
 from tfxfer.advice.running import decided
 from tfxfer.cli.main import main
@@ -94,8 +95,8 @@ def test_a_killed_run_does_not_race_again_and_trains_the_winner(asked, colours, 
     plan = files.read_json(tmp_path / "run" / "plan.json")
     assert [stage["name"] for stage in plan["what"]["stages"]] == ["1 head"]
     assert plan["reasons"][0].startswith(
-        "stages feature_extraction: Train the head alone (--stages=feature_extraction); give the race more seconds if "
-        "others are to be tried. Because it alone came to race within 60 s: 90.0 %"
+        "stages feature_extraction: Train the head alone (--stages=feature_extraction): no other could race. Because "
+        "it alone came to race: 90.0 %"
     )
     assert plan["reasons"][0] in (tmp_path / "run" / "plan.txt").read_text().replace("\n", " ")
     written = files.read_json(tmp_path / "run" / "recipe.json")
@@ -134,11 +135,82 @@ def test_another_budget_goes_on_in_the_same_folder(asked, colours, tmp_path, mon
         with pytest.raises(ConfigError, match="too small"):
             tfxfer.run(_recipe(colours, budget=budget), workdir=tmp_path / "run", show=lambda line: None)
     assert [recipe.budget for recipe in asked] == [1.0, 2.0]
+    assert not (tmp_path / "run" / "recipe.json").exists()
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(values.to_json(_recipe(colours))))
     (tmp_path / "run" / "advice.json").write_text("{}")
     with pytest.raises(WorkdirError, match=r"damaged or of another version .* Remove it to race again"):
         tfxfer.run(_recipe(colours), workdir=tmp_path / "run", show=lambda line: None)
     with pytest.raises(WorkdirError, match=r"budget: 60\.0 → None"):
         folders.check_workdir(tmp_path / "run", _recipe(colours, budget=None))
+
+
+def test_a_refused_race_keeps_what_was_measured_and_leaves_the_folder_free(tmp_path, monkeypatch):
+    measure, measurements = measuring.measure, []
+
+    def counted(*arguments, **others):
+        measurements.append(arguments)
+        return measure(*arguments, **others)
+
+    def refused(*_arguments, **_others):
+        raise ConfigError("budget=1 seconds is too small for a single candidate")
+
+    monkeypatch.setattr(measuring, "measure", counted)
+    monkeypatch.setattr(racing, "race", refused)
+    recipe = tfxfer.Recipe(backbone="tiny:cnn", image_size=24, batch_size=16, budget=1.0)
+    for asked, times in ((recipe, 1), (dataclasses.replace(recipe, budget=2.0), 1), (recipe, 1)):
+        shown = []
+        with pytest.raises(ConfigError, match="too small"):
+            tfxfer.run(asked, data=stripes(), workdir=tmp_path / "run", show=shown.append)
+        assert len(measurements) == times
+        assert any("what was measured before it:\n\ndata " in line for line in shown)
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["cache"]
+    other = dataclasses.replace(recipe, seed=1)
+    with pytest.raises(ConfigError, match="too small"):
+        tfxfer.run(other, data=stripes(), workdir=tmp_path / "run", show=lambda line: None)
+    assert len(measurements) == 2
+    (tmp_path / "run" / "cache" / "measured.json").write_text("{")
+    with pytest.raises(ConfigError, match="too small"):
+        tfxfer.run(other, data=stripes(), workdir=tmp_path / "run", show=lambda line: None)
+    assert len(measurements) == 3
+
+
+def test_a_run_with_a_budget_that_bad_images_ended_goes_on_without_them_in_the_same_folder(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(racing, "race", lambda *_arguments, **_others: None)  # of which others tell
+    folder, run = write_pictures(tmp_path / "stripes", *stripes()), tmp_path / "run"
+    (next(path for path in folder.rglob("*.png")).parent / "broken.png").write_bytes(b"")
+    command = ["train", f"--data=folder:{folder}", "--backbone=tiny:cnn", f"--workdir={run}", "--budget=300"]
+    assert main([*command, "--batch_size=16"]) == 1
+    assert "1 of " in capsys.readouterr().err
+    assert [path.name for path in run.iterdir()] == ["report"]
+    begun = []
+
+    def stopped(*arguments):
+        begun.append(arguments)
+        raise ConfigError("here training would begin")
+
+    monkeypatch.setattr(pipeline, "_begin", stopped)
+    assert main([*command, "--batch_size=16", "--on_bad_image=skip"]) == 2
+    assert len(begun) == 1
+    assert "broken.png" in (run / "report" / "bad_images.csv").read_text()
+    assert (run / "recipe.json").exists()
+
+
+def test_workers_are_refused_before_anything_is_done(tmp_path, colours, monkeypatch):
+    monkeypatch.setenv(
+        "TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}})
+    )
+    recipe = _recipe(colours)
+    for call in (
+        lambda: tfxfer.run(recipe, workdir=tmp_path / "run"),
+        lambda: tfxfer.advise(recipe),
+        lambda: tfxfer.rank(recipe, backbones=["tiny:cnn"]),
+        lambda: tfxfer.compare(dataclasses.replace(recipe, budget=None), workdir=tmp_path / "run"),
+    ):
+        with pytest.raises(ConfigError, match="this is done by one process"):
+            call()
+    assert not (tmp_path / "run").exists()
 
 
 def test_where_nothing_is_learnable_the_rule_decides_and_it_is_told(asked, colours, tmp_path, monkeypatch):

@@ -310,7 +310,7 @@ def test_a_stop_is_75_and_says_how_to_go_on(run, train_does):
     train_does(raises(KeyboardInterrupt()))
     code, _, errors = run("train")
     assert code == 75
-    assert errors == "stopped; the same command goes on where it stopped.\n"
+    assert errors == "stopped; the same command goes on where it stopped. A race that was not over begins again.\n"
 
 
 def test_where_nothing_goes_on_none_is_told_that_it_does(run, monkeypatch):

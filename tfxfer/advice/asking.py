@@ -1,17 +1,18 @@
 """Advice for a recipe: its data, its backbone and its pixels as training would have them."""
 
 import dataclasses
+import pathlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfxfer import checks, pipeline, recipes
 from tfxfer import data as examples_of
-from tfxfer import pipeline, recipes
-from tfxfer.advice import candidates, concluding, measuring, own_classifier
+from tfxfer.advice import candidates, concluding, keeping, measuring, own_classifier
 from tfxfer.advice.result import Advice, Measurements
-from tfxfer.errors import DataError
+from tfxfer.errors import DataError, TfxferError
 from tfxfer.facts import DataFacts
 
 
@@ -20,6 +21,7 @@ def advise(
     *,
     data: Any = None,
     class_names: Sequence[str] | None = None,
+    workdir: pathlib.Path | None = None,
     show: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Advice:
@@ -28,23 +30,39 @@ def advise(
     >>> print(tfxfer.advise(tfxfer.Recipe(data="folder:photos")))
 
     Numbers and labels of which a picture has several are told by ridge regression alone: there is no forecast then.
-    Training examples alone are looked at. Nothing is written, and nothing trains but closed-form classifiers of frozen
-    features; and, where the recipe has a budget, candidates for strategies in a race, which are compared on validation
-    examples. Seeds and op determinism are set for the whole process, as by `tfxfer.run`.
+    Training examples alone are looked at. Without `workdir` nothing that is written stays, and nothing trains but
+    closed-form classifiers of frozen features; and, where the recipe has a budget, candidates for strategies in a race,
+    which are compared on validation examples. Seeds and op determinism are set for the whole process, as by
+    `tfxfer.run`.
 
     Args:
         recipe: of which data, backbone, image size and seed are used, and what its candidates train with, its stages
             are not.
         data: examples for a recipe without a source, as for `tfxfer.run`.
         class_names: names of the labels 0, 1, … of `data`.
-        show: called with a line before what takes a while.
+        workdir: of the run that is to follow, where what it uses again is kept below `cache`; and what was measured, so
+            that the same call after a race that was stopped or refused goes on with that.
+        show: called with a line before what takes a while; with what was measured, where the race is refused.
         clock: tells the time of the race, in seconds.
 
     Raises:
         TfxferError: with what was wrong and what to type instead.
     """
+    checks.check_alone(recipe.running)
     prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
-    examples, what = prepared.examples, prepared.plan.what
+    asked = keeping.question(recipe, prepared.examples.facts)
+    advice = keeping.kept(workdir, asked) if workdir is not None else None
+    if advice is None:
+        advice = _measured(prepared, show)
+        if workdir is not None:
+            keeping.keep(workdir, asked, advice)
+    else:
+        show(f"{workdir} has what was measured before")
+    return advice if recipe.budget is None else _raced(advice, prepared, workdir, clock, show)
+
+
+def _measured(prepared: pipeline.Prepared, show: Callable[[str], None]) -> Advice:
+    recipe, examples, what = prepared.recipe, prepared.examples, prepared.plan.what
     seen = seen_of(examples, recipe.seed)
     measured = measuring.measure(
         prepared.backbone,
@@ -57,8 +75,7 @@ def advise(
         classifier=own_classifier.of(recipe, what.image_size),
         show=show,
     )
-    advice = advice_of(measured, examples.facts, recipe.backbone.handle, seen.copies)
-    return advice if recipe.budget is None else _raced(advice, prepared, clock, show)
+    return advice_of(measured, examples.facts, recipe.backbone.handle, seen.copies)
 
 
 def advice_of(measured: Measurements, facts: DataFacts, handle: str, copies: int) -> Advice:
@@ -117,7 +134,7 @@ def seen_of(examples: examples_of.Examples, seed: int) -> Seen:
     return Seen(some, _groups(some, examples.facts.split), len(train) - len(single))
 
 
-def _raced(advice: Advice, prepared: pipeline.Prepared, clock, show) -> Advice:
+def _raced(advice: Advice, prepared: pipeline.Prepared, workdir: pathlib.Path | None, clock, show) -> Advice:
     """Returns the advice with a race, where there is something to race for."""
     from tfxfer.advice import racing
 
@@ -134,7 +151,12 @@ def _raced(advice: Advice, prepared: pipeline.Prepared, clock, show) -> Advice:
     if len(found) == 1:
         show(f"no race: {left_out[0].reason}")
         return advice
-    race = racing.race(prepared, found, budget=recipe.budget, left_out=left_out, clock=clock, show=show)
+    more = {"left_out": left_out, "workdir": workdir, "clock": clock, "show": show}
+    try:
+        race = racing.race(prepared, found, budget=recipe.budget, **more)
+    except TfxferError:
+        show(f"the race ends with an error; what was measured before it:\n\n{advice}\n")
+        raise
     if race is None:
         show("no race: what a step of this network takes cannot be measured beforehand, so no budget could be kept")
         return advice

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfxfer import pipeline, recipes
+from tfxfer import checks, pipeline, recipes
 from tfxfer.advice import asking, concluding, measuring, own_classifier, ranking_scores
 from tfxfer.advice.ranking_check import PRESENT, check_ranking
 from tfxfer.advice.ranking_result import CERTAIN, NotRanked, Ranked, Ranking, Scores, ordered, smallest
@@ -51,6 +51,7 @@ def rank(
         TfxferError: with what was wrong and what to type instead.
     """
     start = time.monotonic()
+    checks.check_alone(recipe.running)
     handles = check_ranking(recipe, backbones, scores)
     examples = pipeline.open_examples(recipe, data=data, class_names=class_names)
     _check_task(examples.facts.task)

@@ -1,11 +1,12 @@
 """Runs a recipe, and before it, where that is asked for, the race that decides how."""
 
 import functools
+import gc
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tfxfer import files, pipeline, recipes, values
+from tfxfer import checks, files, folders, pipeline, recipes, values
 from tfxfer.advice.result import Advice
 from tfxfer.errors import TfxferError, WorkdirError
 from tfxfer.evaluation import Report
@@ -34,7 +35,8 @@ def run(
     Where one of them raises, let its process end: that is how the others know.
 
     With a budget (`Recipe.budget`) advice and a race come first and decide on the stages; `advice.json` in `workdir`
-    has what they came to, which a run that goes on keeps.
+    has what they came to, which a run that goes on keeps. Until then the folder is free for another recipe, and has at
+    most what was measured and decoded, below `cache`: a race that is stopped begins again, measurements do not.
 
     Args:
         recipe: what to do.
@@ -48,6 +50,7 @@ def run(
     """
     decide = None
     if recipe.budget is not None:
+        checks.check_alone(recipe.running)
         decide = functools.partial(
             decided, workdir=pathlib.Path(workdir), data=data, class_names=class_names, show=show
         )
@@ -66,7 +69,7 @@ def decided(
 
     Args:
         recipe: with a budget.
-        workdir: that is to hold the run; `advice.json` and `advice.txt` come into it.
+        workdir: that is to hold the run; the recipe, `advice.json` and `advice.txt` come into it.
         data: examples for a recipe without a source; `class_names` of their labels.
         class_names: see there.
         show: called with each line of output.
@@ -82,8 +85,13 @@ def decided(
         advice = _read(place)
         show(f"{place} says how to train; nothing races again.")
     else:
-        advice = asking.advise(recipe, data=data, class_names=class_names, show=lambda line: show(f"… {line}"))
+        advice = asking.advise(
+            recipe, data=data, class_names=class_names, workdir=workdir, show=lambda line: show(f"… {line}")
+        )
+        gc.collect()  # the networks that raced are full of cycles, and training needs the memory
         show(f"\n{advice}\n")
+        # Not before: where data or race are refused, the folder stays free for the recipe to be written instead.
+        files.write_json(workdir / folders.RECIPE, values.to_json(recipe))
         files.write_text(workdir / "advice.txt", f"{advice}\n")
         files.write_json(place, values.to_json(advice))
     return asking.advised(recipe, advice), _why(advice)

@@ -26,5 +26,5 @@ COMMAND = Command(
     action=_train,
     example="tfxfer train --data=folder:photos --workdir=runs/photos --stages=full",
     takes_recipe=True,
-    when_stopped="stopped; the same command goes on where it stopped.",
+    when_stopped="stopped; the same command goes on where it stopped. A race that was not over begins again.",
 )
