@@ -1,15 +1,12 @@
 """Advice as one HTML file, with nothing outside it: facts, quarter of the table, what was measured, what to do."""
 
-import base64
 import pathlib
 
-import jinja2
-
-from tfxfer import files
+from tfxfer import files, web_page
 from tfxfer.advice import concluding, plots, wording
 from tfxfer.advice.page import classes_of, groups_of
 from tfxfer.advice.result import Advice, Measurements
-from tfxfer.display import clean, duration_text
+from tfxfer.display import duration_text
 
 # What the textbooks add to the preset of a case, by (small, similar to pretraining).
 _BESIDES = {(False, True): ", starting from the weights", (False, False): "; textbooks begin with random weights"}
@@ -34,10 +31,12 @@ def write(advice: Advice, path: pathlib.Path, *, overwrite: bool = False) -> Non
 
 def html_page(advice: Advice) -> str:
     """Returns the page as HTML; names are cleaned, and escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"clean": clean, "duration": duration_text, "percent": wording.percent, "inline": _inline}
     measured = advice.measured
-    return environment.from_string(_PAGE).render(
+    return web_page.render(
+        f"Advice: {advice.data.source}",
+        _PAGE,
+        style=_STYLE,
+        percent=wording.percent,
         advice=advice,
         measured=measured,
         race=advice.race,
@@ -91,26 +90,14 @@ def _case(small: bool, similar: bool) -> str:
     return f"train {what}{_BESIDES.get((small, similar), '')}"
 
 
-def _inline(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Advice: {{ advice.data.source | clean }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse } td, th { padding: .15em .8em .15em 0; text-align: left; vertical-align: top }
-td, li, h1 { overflow-wrap: anywhere } img { max-width: 100% }
+_STYLE = """\
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 .cases td, .cases th { border: 1px solid #999; padding: .6em 1em; width: 15em } .cases th { background: #f2f2f2 }
 .cases .here { border: 4px solid #222; font-weight: bold; background: #e8f0f8 }
 .best td { font-weight: bold; border-top: 1px solid #222; border-bottom: 1px solid #222 }
 .why { margin: 0 0 .8em; color: #444 }
-</style>
+"""
+_PAGE = """\
 <h1>Advice: {{ advice.data.source | clean }}</h1>
 <p><b>{{ advice.conclusions[0].advice | clean }}</b></p>
 <table>
@@ -139,7 +126,7 @@ more.</p>
 {%- for depth in measured.depths %}
 <tr{% if depth.name == measured.best %} class="best"{% endif %}><td>{{ depth.name | clean }}</td>
 <td class="number">{{ depth.width }}</td><td class="number">{{ figure(depth.linear) }}</td>
-{%- if measured.metric == "accuracy" %}<td class="number">{{ depth.neighbours.value | percent }}</td>{% endif %}
+{%- if measured.metric == "accuracy" %}<td class="number">{{ percent(depth.neighbours.value) }}</td>{% endif %}
 <td>{% if depth.name == measured.best %}← best{% endif %}{% if depth.name == advice.at %} ✂ cut{% endif %}</td></tr>
 {%- endfor %}
 </table>
@@ -207,5 +194,4 @@ What is chosen for being the best looks a little too good here; the test example
 <p class="why">because {{ one.reason | clean }}</p></li>
 {%- endfor %}
 </ol>
-</html>
 """

@@ -1,12 +1,10 @@
 """A comparison as text for a terminal, 100 characters wide, and as HTML with nothing outside it."""
 
-import base64
-
-import jinja2
 import rich.box
 import rich.table
 import rich.text
 
+from tfxfer import web_page
 from tfxfer.comparison.result import Comparison, Contender, Difference, Reached, Spread
 from tfxfer.display import clean, console_with, duration_text, text_of
 
@@ -32,17 +30,18 @@ def text_page(compared: Comparison) -> str:
 
 def html_page(compared: Comparison, curves: bytes) -> str:
     """Returns the page as HTML; `curves` is a PNG."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["clean"] = clean
     headings, *rows = _rows(compared)
-    return environment.from_string(_PAGE).render(
+    return web_page.render(
+        "Comparison",
+        _PAGE,
+        style=_STYLE,
         facts=_facts(compared),
         headings=headings,
         rows=rows,
         conclusions=conclusions(compared),
         contenders=compared.contenders,
         several=max(_runs(compared), default=0) > 1,
-        curves=base64.b64encode(curves).decode(),
+        curves=curves,
     )
 
 
@@ -163,18 +162,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+_STYLE = """\
+p { white-space: pre-line }
+"""
 _PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Comparison</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 66em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse } td, th { padding: .15em 1em .15em 0; text-align: left; vertical-align: top }
-.number { text-align: right; font-variant-numeric: tabular-nums }
-img { max-width: 100% } li { overflow-wrap: anywhere } p { white-space: pre-line }
-</style>
 <h1>{% for one in contenders %}{{ one.name | clean }}{% if not loop.last %} · {% endif %}{% endfor %}</h1>
 {%- for line in conclusions %}
 <p>{{ line | clean }}</p>
@@ -185,7 +176,7 @@ img { max-width: 100% } li { overflow-wrap: anywhere } p { white-space: pre-line
 <tr>{% for cell in row %}<td{% if not loop.first %} class="number"{% endif %}>{{ cell | clean }}</td>{% endfor %}</tr>
 {%- endfor %}
 </table>
-<p><img alt="validation accuracy over steps and over seconds" src="data:image/png;base64,{{ curves }}"></p>
+<p><img alt="validation accuracy over steps and over seconds" src="{{ curves | inline }}"></p>
 <p>{% if several %}Means over seeds; bands are 95 % intervals of them (Student's t).
 {% endif %}The dotted line is the accuracy that steps and
 seconds are told to. Seconds are of training, with what
@@ -204,5 +195,4 @@ differences are for other {% if several %}seeds and other test examples together
 <ul>{% for line in one.differs %}<li>{{ line | clean }}</li>{% endfor %}</ul>
 {%- endif %}
 {%- endfor %}
-</html>
 """

@@ -1,14 +1,13 @@
 """What `tfxfer data check` shows: one page, as text for a terminal and as HTML. Names are cleaned, and escaped."""
 
-import base64
 from collections.abc import Sequence
 
-import jinja2
 import rich.box
 import rich.padding
 import rich.table
 import rich.text
 
+from tfxfer import web_page
 from tfxfer.display import clean, console_with, text_of
 from tfxfer.inspection.finding import Finding
 from tfxfer.inspection.inspected import Inspected
@@ -49,15 +48,16 @@ def html_page(inspected: Inspected, findings: Sequence[Finding], sheet: bytes = 
         findings: what is wrong with it.
         sheet: a PNG of the pairs in `shown_pairs`; empty for none.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["clean"] = lambda text: "\n".join(map(clean, str(text).splitlines()))
-    return environment.from_string(_PAGE).render(
+    return web_page.render(
+        inspected.source,
+        _PAGE,
+        style=_STYLE,
         inspected=inspected,
         facts=_facts(inspected),
         findings=findings,
         verdict=verdict(findings),
         largest=max((one.images for one in inspected.classes), default=1) or 1,
-        sheet=base64.b64encode(sheet).decode(),
+        sheet=sheet,
         pairs=shown_pairs(inspected) if sheet else (),
         targets=target_rows(inspected),
         of_targets=_OF_TARGETS,
@@ -146,21 +146,13 @@ def _classes(inspected: Inspected) -> rich.table.Table:
     return table
 
 
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ inspected.source | clean }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
-table { border-collapse: collapse } td, th { padding: .15em .8em .15em 0; text-align: left; vertical-align: top }
-.number { text-align: right; font-variant-numeric: tabular-nums }
+_STYLE = """\
 .bar { background: #8ab; height: .7em; min-width: 1px }
 .finding { border-left: 4px solid #bbb; padding: .1em 1em; margin: 1em 0 }
 .error { border-color: #c22 } .warning { border-color: #e90 }
-.what { white-space: pre-line } img { max-width: 100% } li { overflow-wrap: anywhere }
-</style>
+.what { white-space: pre-line }
+"""
+_PAGE = """\
 <h1>{{ inspected.source | clean }}</h1>
 <p><b>{{ verdict }}</b></p>
 <table>
@@ -181,7 +173,7 @@ table { border-collapse: collapse } td, th { padding: .15em .8em .15em 0; text-a
 {%- endfor %}
 {%- if sheet %}
 <h2>Nearly the same</h2>
-<p><img alt="pairs of images" src="data:image/png;base64,{{ sheet }}"></p>
+<p><img alt="pairs of images" src="{{ sheet | inline }}"></p>
 <ol>
 {%- for one, other in pairs %}
 <li>{{ one.name | clean }} ({{ one.split }} {{ one.class_name | clean }}),
@@ -210,5 +202,4 @@ table { border-collapse: collapse } td, th { padding: .15em .8em .15em 0; text-a
 {%- endfor %}
 </table>
 {%- endif %}
-</html>
 """
