@@ -38,7 +38,7 @@ def test_a_bundle_is_measured_on_the_splits_that_it_was_trained_with(recipe, tmp
 def test_data_check_looks_at_them(colours, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(
-        inspection, "inspect", lambda data, *, seed: seen.append(seed) or (_ for _ in ()).throw(OSError)
+        inspection, "inspect", lambda data, *, seed, **_: seen.append(seed) or (_ for _ in ()).throw(OSError)
     )
     main(["data", "check", f"--data=folder:{colours}", "--seed=5", "--config.data.split_seed=2"])
     assert seen == [2]

@@ -169,7 +169,8 @@ def test_standard_input_is_answered_before_its_end_and_a_stop_leaves_nothing(tra
     command = [sys.executable, "-m", "tfxfer", "predict", f"--bundle={trained / 'bundle'}", "-", "--format=jsonl"]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     command.append("--embeddings=features.npy")
-    process = subprocess.Popen(command, cwd=tmp_path, env=variables, text=True, **pipes)
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # tests in the background ignore it
+    process = subprocess.Popen(command, cwd=tmp_path, env=variables, text=True, **pipes, **heard)
     try:
         process.stdin.write(f"{colours / 'red' / '000.png'}\n")
         process.stdin.flush()
