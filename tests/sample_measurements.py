@@ -1,6 +1,6 @@
 """Made-up measurements of advice, with round numbers."""
 
-from tfxfer.advice.result import Depth, Measurements
+from tfxfer.advice.result import Candidate, Depth, Measurements, Race
 from tfxfer.scores import Compared, Divergence, Estimate, Forecast, Learnable
 
 
@@ -40,3 +40,36 @@ def measured(**changes) -> Measurements:
         "scoring_seconds": 2.0,
     }
     return Measurements(**{**settings, **changes})
+
+
+def candidate(name: str, words: str, value: float, **changes) -> Candidate:
+    """One that came half of its way and has this accuracy."""
+    settings = {
+        "change": f"--stages={name}",
+        "accuracy": estimate(value),
+        "seconds": 1.0,
+        "whole_seconds": 2.0,
+        "share": 0.5,
+        "rung": 1,
+        "reason": "",
+        "why_not": "",
+    }
+    return Candidate(name=name, words=words, **{**settings, **changes})
+
+
+def race(*candidates: Candidate, **changes) -> Race:
+    """Of 10 seconds, which the first of them won before the second, if there is one."""
+    settings = {
+        "left_out": (),
+        "winner": candidates[0].name,
+        "runner_up": candidates[1].name if len(candidates) > 1 else "",
+        "runner_up_is_better": 0.03 if len(candidates) > 1 else 0.0,
+        "examples": 100,
+        "trained_on": 100,
+        "shares": (0.5,),
+        "budget": 10.0,
+        "seconds": 9.0,
+        "predicted_seconds": 8.0,
+        "ended": "the budget was used up",
+    }
+    return Race(candidates=candidates, **{**settings, **changes})

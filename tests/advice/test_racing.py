@@ -5,7 +5,7 @@ import tempfile
 
 import numpy as np
 import pytest
-from sample_measurements import estimate, measured
+from sample_measurements import candidate, estimate, measured, race
 from stripes import stripes, write_pictures
 
 import tfxfer
@@ -14,7 +14,7 @@ from tfxfer.activations import inventory, kept
 from tfxfer.advice import asking, concluding, racing
 from tfxfer.advice.candidates import Strategy
 from tfxfer.advice.page import page
-from tfxfer.advice.result import Advice, Candidate, LeftOut, Race
+from tfxfer.advice.result import Advice, LeftOut, Race
 from tfxfer.data import pictures
 from tfxfer.errors import ConfigError
 
@@ -232,63 +232,32 @@ def test_a_class_of_one_training_example_races(planted, tmp_path):
 
 
 def test_the_conclusion_of_a_race_takes_the_place_of_the_table():
-    common = {"seconds": 1.0, "whole_seconds": 2.0, "rung": 1, "reason": "", "share": 0.5}
-    candidates = tuple(
-        Candidate(name=name, words=words, change=f"--stages={name}", accuracy=estimate(value), why_not="", **common)
-        for name, words, value in (("full", "everything", 0.9), ("head", "the head alone", 0.8))
-    )
-    race = Race(
-        candidates=candidates,
-        left_out=(),
-        winner="full",
-        runner_up="head",
-        runner_up_is_better=0.03,
-        examples=100,
-        trained_on=100,
-        shares=(0.5,),
-        budget=10,
-        seconds=9,
-        predicted_seconds=8,
-        ended="the budget was used up",
-    )
-    last = concluding.conclude(measured(), race)[-1]
+    candidates = (candidate("full", "everything", 0.9), candidate("head", "the head alone", 0.8))
+    raced = race(*candidates)
+    last = concluding.conclude(measured(), raced)[-1]
     assert last.advice == "Train everything (--stages=full): it won the race."
     assert last.reason == (
         "of 2 strategies it had most validation examples right, 90.0 % (88.0 to 92.0 %) after 50 % of its schedule; "
         "next came the head alone with 80.0 % (78.0 to 82.0 %) after 50 % of its schedule, better with probability "
         "0.03. The same 100 examples chose it, so that its figure is a little too good"
     )
-    borrowed = dataclasses.replace(race, borrowed=40)
+    borrowed = dataclasses.replace(raced, borrowed=40)
     assert "it had most held-out examples right" in concluding.conclude(measured(), borrowed)[-1].reason
     leader = dataclasses.replace(candidates[1], accuracy=estimate(0.95), why_not="no memory", failed=True)
-    fallen = dataclasses.replace(race, candidates=(candidates[0], leader))
+    fallen = dataclasses.replace(raced, candidates=(candidates[0], leader))
     assert concluding.conclude(measured(), fallen)[-1].reason.startswith(
         "of 2 strategies it had most validation examples right among those that could train on, which head could not, "
         "90.0 %"
     )
-    level = dataclasses.replace(race, candidates=(candidates[0], dataclasses.replace(leader, failed=False)))
+    level = dataclasses.replace(raced, candidates=(candidates[0], dataclasses.replace(leader, failed=False)))
     assert "it was left as the best, or as good and cheaper" in concluding.conclude(measured(), level)[-1].reason
-    assert not any("textbook" in one.reason for one in concluding.conclude(measured(), race))
+    assert not any("textbook" in one.reason for one in concluding.conclude(measured(), raced))
 
 
 @pytest.mark.parametrize("lacks_seconds", [True, False])
 def test_more_seconds_are_asked_for_only_where_they_would_help(lacks_seconds):
-    common = {"seconds": 1.0, "whole_seconds": 2.0, "rung": 1, "reason": "", "share": 0.5, "why_not": ""}
-    alone = Candidate(name="head", words="the head", change="--stages=x", accuracy=estimate(0.9), **common)
-    race = Race(
-        candidates=(alone,),
-        left_out=(LeftOut(name="full", reason="planted", lacks_seconds=lacks_seconds),),
-        winner="head",
-        runner_up="",
-        runner_up_is_better=0,
-        examples=100,
-        trained_on=100,
-        shares=(0.5,),
-        budget=10,
-        seconds=9,
-        predicted_seconds=8,
-        ended="planted",
-    )
-    last = concluding.conclude(measured(), race)[-1]
+    left_out = LeftOut(name="full", reason="planted", lacks_seconds=lacks_seconds)
+    raced = race(candidate("head", "the head", 0.9), left_out=(left_out,), ended="planted")
+    last = concluding.conclude(measured(), raced)[-1]
     assert ("more seconds" in last.advice) == ("within 10 s" in last.reason) == lacks_seconds
     assert ("no other could race" in last.advice) != lacks_seconds

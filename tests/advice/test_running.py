@@ -6,13 +6,13 @@ import json
 import pytest
 import sample_facts
 from conftest import tiny_recipe
-from sample_measurements import estimate, measured
+from sample_measurements import candidate, measured, race
 from stripes import stripes, write_pictures
 
 import tfxfer
 from tfxfer import files, folders, pipeline, values
 from tfxfer.advice import asking, concluding, measuring, racing
-from tfxfer.advice.result import Advice, Candidate, Race
+from tfxfer.advice.result import Advice
 from tfxfer.advice.running import decided
 from tfxfer.cli.main import main
 from tfxfer.errors import ConfigError, WorkdirError
@@ -21,42 +21,18 @@ pytestmark = pytest.mark.usefixtures("plugin")
 
 
 def _advice(stages: str = "feature_extraction") -> Advice:
-    winner = Candidate(
-        name="head",
-        words="the head alone",
-        change=f"--stages={stages}",
-        accuracy=estimate(0.9),
-        seconds=1,
-        whole_seconds=2,
-        share=1,
-        rung=1,
-        reason="",
-        why_not="",
-    )
-    race = Race(
-        candidates=(winner,),
-        left_out=(),
-        winner="head",
-        runner_up="",
-        runner_up_is_better=0,
-        examples=16,
-        trained_on=32,
-        shares=(1.0,),
-        budget=60,
-        seconds=9,
-        predicted_seconds=8,
-        ended="there was no other",
-    )
+    winner = candidate("head", "the head alone", 0.9, change=f"--stages={stages}", share=1, whole_seconds=2)
+    raced = race(winner, budget=60, ended="there was no other")
     return Advice(
         data=sample_facts.data_facts(),
         backbone="tiny:cnn",
         measured=measured(),
         verdict="transfer_helps",
         quarter="",
-        conclusions=concluding.conclude(measured(), race) if stages else (concluding.conclude(measured())[0],),
+        conclusions=concluding.conclude(measured(), raced) if stages else (concluding.conclude(measured())[0],),
         at="",
         stages=stages,
-        race=race if stages else None,
+        race=raced if stages else None,
     )
 
 
