@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -89,6 +90,11 @@ def size_text(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
         number /= 1000
     raise AssertionError("unreachable")
+
+
+def percent_text(share: float) -> str:
+    """Returns a share in percent with one digit; NaN, which nobody knows, as a dash."""
+    return "–" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
 def duration_text(seconds: float) -> str:

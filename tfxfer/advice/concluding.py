@@ -6,6 +6,7 @@ Which stages train is what won a race, where there was one. Else it is the textb
 
 from tfxfer.advice import references, wording
 from tfxfer.advice.result import Candidate, Conclusion, Measurements, Race, Verdict
+from tfxfer.display import percent_text
 from tfxfer.scores import Estimate
 
 # Above this p-value labels look like noise. Of labels that are noise one in a hundred passes.
@@ -185,7 +186,7 @@ def _undecided_by_classes(measured: Measurements, balanced: Estimate) -> Conclus
         if helps
         else "Too few examples of each class to tell whether transfer helps; start from the pretrained weights, as is "
         "usual, and look at the balanced accuracy.",
-        reason=f"the most frequent class is {wording.percent(measured.frequent)}, and a linear classifier has "
+        reason=f"the most frequent class is {percent_text(measured.frequent)}, and a linear classifier has "
         f"{measured.pixels} right on 16×16 pixels; where each class weighs the same, the best features have "
         f"{100 * balanced.low:.1f} to {100 * balanced.high:.1f} points more",
     )
@@ -212,8 +213,7 @@ def _labels(measured: Measurements) -> Conclusion | None:
         f"{_points(twice)}.",
         reason=f"the learning curve of a linear classifier at {measured.best} still rises: "
         + ", ".join(
-            f"{wording.percent(one.value)} with {size:,}"
-            for size, one in zip(measured.sizes, measured.curve, strict=True)
+            f"{percent_text(one.value)} with {size:,}" for size, one in zip(measured.sizes, measured.curve, strict=True)
         ),
     )
 

@@ -6,7 +6,7 @@ from tfxfer import files, web_page
 from tfxfer.advice import concluding, plots, wording
 from tfxfer.advice.page import classes_of, groups_of
 from tfxfer.advice.result import Advice, Measurements
-from tfxfer.display import duration_text
+from tfxfer.display import duration_text, percent_text
 
 # What the textbooks add to the preset of a case, by (small, similar to pretraining).
 _BESIDES = {(False, True): ", starting from the weights", (False, False): "; textbooks begin with random weights"}
@@ -36,7 +36,7 @@ def html_page(advice: Advice) -> str:
         f"Advice: {advice.data.source}",
         _PAGE,
         style=_STYLE,
-        percent=wording.percent,
+        percent=percent_text,
         advice=advice,
         measured=measured,
         race=advice.race,

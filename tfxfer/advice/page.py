@@ -4,7 +4,7 @@ import textwrap
 
 from tfxfer.advice import references, wording
 from tfxfer.advice.result import Advice, LeftOut, Measurements, Race
-from tfxfer.display import clean, duration_text
+from tfxfer.display import clean, duration_text, percent_text
 from tfxfer.facts import DataFacts
 
 _WIDTH = 100
@@ -76,7 +76,7 @@ def _depths(measured: Measurements) -> list[str]:
     for depth in measured.depths:
         mark = "  ← best" if depth.name == measured.best else ""
         bar = "█" * round(_BAR * min(1, max(0, depth.linear.value)))
-        near = f"{wording.percent(depth.neighbours.value):<14}" if depth.neighbours else ""
+        near = f"{percent_text(depth.neighbours.value):<14}" if depth.neighbours else ""
         told = wording.figure(measured.metric, depth.linear)
         lines.append(f"{clean(depth.name):<{width}}{depth.width:>6}  {told:<26}{near}{bar}{mark}")
     return lines

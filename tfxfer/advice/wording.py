@@ -1,9 +1,8 @@
 """How measured figures are said: accuracies and average precision in percent, R² as a number."""
 
-import math
-
 from tfxfer.advice import references
 from tfxfer.advice.result import Measurements, Metric, Target
+from tfxfer.display import percent_text
 from tfxfer.scores import Estimate
 
 # What a figure is called: as heading, and before its value.
@@ -44,8 +43,8 @@ def without_looking(measured: Measurements) -> str:
     if measured.metric == "r_squared":
         return "their mean has R² 0"
     if measured.metric == "average_precision":
-        return f"an answer without looking has {percent(measured.frequent)}"
-    return f"the most frequent class is {percent(measured.frequent)}"
+        return f"an answer without looking has {percent_text(measured.frequent)}"
+    return f"the most frequent class is {percent_text(measured.frequent)}"
 
 
 def agreement(measured: Measurements) -> str:
@@ -59,13 +58,13 @@ def agreement(measured: Measurements) -> str:
             f"{test.by_chance:.2f}"
         )
     mean = " (mean over classes)" if test.each_class_alike else ""
-    return f"{percent(test.agreement)} of nearest neighbours agree{mean}, by chance {percent(test.by_chance)}"
+    return f"{percent_text(test.agreement)} of nearest neighbours agree{mean}, by chance {percent_text(test.by_chance)}"
 
 
 def target(one: Target) -> str:
     """Returns what is told of one number or label."""
     if one.error is None:
-        return f"average precision {one.score}; {percent(one.share)} have it"
+        return f"average precision {one.score}; {percent_text(one.share)} have it"
     error = f"{one.error.value:.4g} ({one.error.low:.4g} to {one.error.high:.4g})"
     return f"off by {error} on average, the mean of all by {one.mean_error:.4g}; R² {figure('r_squared', one.score)}"
 
@@ -79,8 +78,3 @@ def nearest_class(measured: Measurements) -> str:
         return f"{text}; nothing was measured near {measured.image_size} pixels to compare it with"
     shown = ", ".join(f"{name} {value:.3f}" for name, value in references.scale_of_classes(measured.image_size))
     return f"{text}; on SqueezeNet 1.1 it was for {shown}. Other networks have scales of their own"
-
-
-def percent(share: float) -> str:
-    """Returns a share in percent, with one digit."""
-    return "–" if math.isnan(share) else f"{100 * share:.1f} %"

@@ -6,7 +6,7 @@ import rich.text
 
 from tfxfer import web_page
 from tfxfer.comparison.result import Comparison, Contender, Difference, Reached, Spread
-from tfxfer.display import clean, console_with, duration_text, text_of
+from tfxfer.display import clean, console_with, duration_text, percent_text, text_of
 
 # Behind an interval that only tells what other test examples would change.
 _ONE_SEED = ", other seeds not counted"
@@ -56,7 +56,7 @@ def conclusions(compared: Comparison) -> list[str]:
         lines += _speed_in_words(compared, first, contender)
     if not any(step is not None for one in compared.contenders for step in one.reached.each):
         best = max(point.accuracy for one in compared.contenders for run in one.outcomes for point in run.points)
-        lines.append(f"No run reached {_percent(compared.level)}; the highest measured was {_percent(best)}.")
+        lines.append(f"No run reached {percent_text(compared.level)}; the highest measured was {percent_text(best)}.")
     for contender in compared.contenders:
         ended = sum(not outcome.diverged for outcome in contender.outcomes)
         if 0 < ended < len(contender.outcomes):
@@ -78,7 +78,7 @@ def _runs(compared: Comparison) -> set[int]:
 
 def _facts(compared: Comparison) -> list[tuple[str, str]]:
     train, validation, test = compared.examples
-    level = f"{_percent(compared.level)} on validation examples"
+    level = f"{percent_text(compared.level)} on validation examples"
     level += ", as asked for" if compared.level_given else ", what the mean of the worst ended with"
     seeds = ", ".join(map(str, compared.seeds))
     batches = {one.batch_size for one in compared.contenders}
@@ -96,7 +96,7 @@ def _facts(compared: Comparison) -> list[tuple[str, str]]:
 
 def _rows(compared: Comparison) -> list[tuple[str, ...]]:
     """Returns the table, its headings first."""
-    rows = [("", "test accuracy (95 %)", "validation", f"steps to {_percent(compared.level)}", "seconds", "in all")]
+    rows = [("", "test accuracy (95 %)", "validation", f"steps to {percent_text(compared.level)}", "seconds", "in all")]
     for one in compared.contenders:
         there = one.reached
         seconds = "–" if there.seconds is None else f"{'≤ ' * there.at_most}{there.seconds:.1f}"
@@ -104,7 +104,7 @@ def _rows(compared: Comparison) -> list[tuple[str, ...]]:
             (
                 one.name,
                 "diverged" if one.test is None else f"{_interval(one.test)}{_MARK * (one.test.runs == 1)}",
-                "–" if one.validation is None else _percent(one.validation.value),
+                "–" if one.validation is None else percent_text(one.validation.value),
                 _steps(there),
                 seconds,
                 "–" if one.seconds is None else f"{one.seconds.value:.1f}",
@@ -114,7 +114,7 @@ def _rows(compared: Comparison) -> list[tuple[str, ...]]:
 
 
 def _interval(found: Spread) -> str:
-    return f"{_percent(found.value)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    return f"{percent_text(found.value)} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
 def _steps(there: Reached) -> str:
@@ -147,7 +147,7 @@ def _speed_in_words(compared: Comparison, first: Contender, other: Contender) ->
     ours, theirs = first.reached, other.reached
     if ours.steps is None or theirs.steps is None:
         return []
-    level = _percent(compared.level)
+    level = percent_text(compared.level)
     if ours.at_most and theirs.at_most:
         return [f"{first.name} and {other.name} had reached {level} when they were first measured."]
     about = "at least " if ours.at_most else "at most " if theirs.at_most else ""
@@ -156,10 +156,6 @@ def _speed_in_words(compared: Comparison, first: Contender, other: Contender) ->
         f"({theirs.steps:,.0f} and {ours.steps:,.0f}), {about}{theirs.seconds / max(ours.seconds, 1e-9):.2g} × the "
         f"seconds ({duration_text(theirs.seconds)} and {duration_text(ours.seconds)})."
     ]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 _STYLE = """\

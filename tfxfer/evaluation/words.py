@@ -1,6 +1,6 @@
 """Says in lines what was measured, for each task: the whole, what is worst, and each class, label or target."""
 
-from tfxfer.display import clean
+from tfxfer.display import clean, percent_text
 from tfxfer.evaluation.report import AnyMeasured, MeasuredLabels, MeasuredNumbers, MeasuredOrdinal, TargetResult
 
 
@@ -8,9 +8,10 @@ def headline(measured: AnyMeasured) -> str:
     """Returns the result as a whole, with intervals."""
     if isinstance(measured, MeasuredLabels):
         return (
-            f"mean average precision {_percent(measured.mean_average_precision)} on {measured.examples:,} examples "
-            f"({_interval(measured.mean_average_precision_interval)}), F1 {_percent(measured.micro_f1)} over all "
-            f"labels and {_percent(measured.macro_f1)} as mean of each, all labels right for {_percent(measured.exact)}"
+            f"mean average precision {percent_text(measured.mean_average_precision)} on {measured.examples:,} examples "
+            f"({_interval(measured.mean_average_precision_interval)}), F1 {percent_text(measured.micro_f1)} over all "
+            f"labels and {percent_text(measured.macro_f1)} as mean of each, all labels right for "
+            f"{percent_text(measured.exact)}"
         )
     if isinstance(measured, MeasuredNumbers):
         if len(measured.targets) == 1:
@@ -18,8 +19,8 @@ def headline(measured: AnyMeasured) -> str:
         shares = ", ".join(f"{clean(target.name)} {target.r2:.2f}" for target in measured.targets[:8])
         return f"R² on {measured.examples:,} examples: {shares}{', …' if len(measured.targets) > 8 else ''}"
     text = (
-        f"accuracy {_percent(measured.accuracy)} on {measured.examples:,} examples "
-        f"({_interval(measured.accuracy_interval)}), balanced {_percent(measured.balanced_accuracy)}"
+        f"accuracy {percent_text(measured.accuracy)} on {measured.examples:,} examples "
+        f"({_interval(measured.accuracy_interval)}), balanced {percent_text(measured.balanced_accuracy)}"
     )
     if isinstance(measured, MeasuredOrdinal):
         low, high = measured.rank_error_interval
@@ -36,7 +37,7 @@ def worst(measured: AnyMeasured) -> str:
             return "no example of the test has a label, so that none was measured"
         label = min(there, key=lambda each: each.average_precision)
         return (
-            f"lowest average precision {_percent(label.average_precision)} for label {clean(label.name)} "
+            f"lowest average precision {percent_text(label.average_precision)} for label {clean(label.name)} "
             f"({label.examples} examples)"
         )
     if isinstance(measured, MeasuredNumbers):
@@ -46,7 +47,7 @@ def worst(measured: AnyMeasured) -> str:
             f"network is by {target.mae:.4g}"
         )
     lowest = min((each for each in measured.classes if each.examples), key=lambda each: each.recall)
-    return f"lowest recall {_percent(lowest.recall)} for class {clean(lowest.name)} ({lowest.examples} examples)"
+    return f"lowest recall {percent_text(lowest.recall)} for class {clean(lowest.name)} ({lowest.examples} examples)"
 
 
 def lines_of(measured: AnyMeasured) -> list[str]:
@@ -73,10 +74,6 @@ def _target(target: TargetResult, where: str = "") -> str:
         f"mean absolute error {target.mae:.4g}{where} (95 % interval {mae}), RMSE {target.rmse:.4g}, R² "
         f"{target.r2:.3f} ({r2})"
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _interval(bounds: tuple[float, float]) -> str:
