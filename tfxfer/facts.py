@@ -252,6 +252,8 @@ class Costs:
         update: see there.
         trace: seconds in which the graph of the whole forward pass is made.
         gather: seconds to gather one byte of cached activations.
+        batch_statistics: how many times as long a layer group trains that normalises by its batches as one that does so
+            by stored statistics, as all above.
     """
 
     forward: tuple[float, ...]
@@ -261,6 +263,7 @@ class Costs:
     update: float
     trace: float
     gather: float
+    batch_statistics: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

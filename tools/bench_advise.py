@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument(
         "--results", type=pathlib.Path, help="JSON lines of regret; what is there is not measured again"
     )
+    parser.add_argument("--exhaustive_only", action="store_true", help="of regret, for races at another time")
     given = parser.parse_args()
     settings = tuple(given.settings.split(","))
     if apart := [name for name in settings if name not in bench_regret.SETTINGS]:
@@ -61,7 +62,10 @@ def main() -> int:
             figures += found
     if "regret" in given.only.split(","):  # trains, with all threads
         figures += bench_regret.regret(
-            {"digits": _digits, "clothes": _clothes, "drawings": _drawn}, settings, given.results
+            {"digits": _digits, "clothes": _clothes, "drawings": _drawn},
+            settings,
+            given.results,
+            with_races=not given.exhaustive_only,
         )
     return _reported(figures, check=given.check)
 

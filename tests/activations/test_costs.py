@@ -47,6 +47,20 @@ def test_what_does_a_hundred_times_as_much_takes_longer():
     assert dear > 2 * cheap
 
 
+def test_batch_norm_takes_longer_by_batches_and_what_has_none_does_not():
+    """Nothing moves meanwhile: neither the statistics nor the seeds of dropout."""
+    x = pixels = keras.Input((32, 32, 3))
+    for width in (8, 16):
+        x = keras.layers.Conv2D(width, 3, padding="same")(x)
+        x = keras.layers.Dropout(0.1)(keras.layers.BatchNormalization()(x))
+    model = models.swap_head(keras.Model(pixels, x), heads.Linear(outputs=3))
+    before = [variable.numpy() for variable in model.variables]
+    found = max(costs.measure(model, batch_size=32).batch_statistics for _ in range(3))
+    assert 1 < found < 50
+    assert all(np.array_equal(was, variable.numpy()) for was, variable in zip(before, model.variables, strict=True))
+    assert costs.measure(tower(4), batch_size=4).batch_statistics == 1
+
+
 def test_groups_of_one_kind_are_measured_once():
     """Else a network of a hundred equal blocks would take as long as one of a hundred different ones."""
     model = tower(8, blocks=5)

@@ -34,6 +34,7 @@ class Made:
     cost: Cost = COST
     slowness: float = 1.0
     seed: int = 0
+    precedence: int = 0
     done: float = 0.0
     is_let_go: bool = False
 
@@ -87,8 +88,41 @@ def test_equals_are_a_tie_and_the_cheaper_one_wins():
     dear = Made("dear", clock, lambda share: 0.8, cost=Cost(start=0, rung=1, whole=40))
     found = _race([dear, cheap], 60)
     assert _names(found) == ["cheap", "dear"]
-    assert found.ended == "98 % of the schedules were trained, and the rest is too little for a rung"
+    assert found.ended == "97 % of the schedules were trained, and the rest is too little for a rung"
     assert found.standings[1].why_not == "80.0 % right in the end, cheap 80.0 %"
+
+
+def test_what_mostly_is_better_wins_where_the_race_cannot_tell():
+    """And the one with more right is told why not it."""
+    clock = Clock()
+    head = Made("head", clock, lambda share: 0.81, seed=1, precedence=1, cost=Cost(start=0, rung=1, whole=5))
+    suffix = Made("suffix", clock, lambda share: 0.80, seed=2)
+    found = _race([head, suffix], 100)
+    assert _names(found) == ["suffix", "head"]
+    assert found.standings[1].why_not == (
+        "81.0 % right in the end, suffix 80.0 %: too near to tell, and suffix is mostly as good or better"
+    )
+    worse = Made("suffix", clock, lambda share: 0.7, seed=2)
+    assert _names(_race([dataclasses.replace(head, done=0.0), worse], 100)) == ["head", "suffix"]
+
+
+def test_what_is_at_its_end_trains_no_more_and_keeps_what_it_had_right():
+    clock = Clock()
+    cheap = Made("cheap", clock, lambda share: 0.8, cost=Cost(start=0, rung=0, whole=4))
+    dear = [
+        Made(name, clock, lambda share: 0.8, seed=at, cost=Cost(start=0, rung=0, whole=80))
+        for at, name in enumerate("ab")
+    ]
+    told = []
+    found = _race([cheap, *dear], 120, show=told.append)
+    of_cheap = [line for line in told if line.startswith("race: cheap")]
+    assert len(of_cheap) == 1
+    assert "to 100 %" in of_cheap[0]
+    first = next(one for one in found.standings if one.name == "cheap")
+    assert len(found.shares) > 1
+    assert first.seconds == 4
+    assert all(np.array_equal(first.right[0], right) for right in first.right)
+    assert found.shares[0] < 1
 
 
 @pytest.mark.parametrize("budget", [30, 60, 100, 300])
@@ -211,8 +245,10 @@ def test_where_too_little_is_left_for_a_rung_the_budget_is_not_to_blame(monkeypa
     """The first plan comes to nine tenths; what it takes then is nothing."""
     plan = halving.plan
 
-    def to_nine_tenths(costs, seconds, done=0.0):
-        return plan(costs, seconds, done) if done else (halving.Rung(share=0.9, count=2, seconds=1),)
+    def to_nine_tenths(costs, seconds, done=None):
+        if done:
+            return plan(costs, seconds, done)
+        return (halving.Rung(share=0.9, shares=dict.fromkeys("ab", 0.9), count=2, seconds=1),)
 
     monkeypatch.setattr(halving, "plan", to_nine_tenths)
     clock = Clock()

@@ -39,25 +39,83 @@ def test_where_each_rung_costs_much_there_are_fewer():
 
 def test_with_all_the_time_there_is_the_whole_schedule_is_trained_in_the_cheapest_way():
     assert halving.plan(dict.fromkeys("abcd", EIGHT), 1e6) == (
-        Rung(share=0.25, count=4, seconds=8),
-        Rung(share=0.5, count=2, seconds=4),
-        Rung(share=1.0, count=2, seconds=8),
+        Rung(share=0.25, shares=dict.fromkeys("abcd", 0.25), count=4, seconds=8),
+        Rung(share=0.5, shares=dict.fromkeys("abcd", 0.5), count=2, seconds=4),
+        Rung(share=1.0, shares=dict.fromkeys("abcd", 1.0), count=2, seconds=8),
     )
 
 
-def test_a_plan_is_made_for_the_dearest_to_stay():
-    costs = {"cheap": EIGHT, "dear": Cost(start=0, rung=0, whole=80), "dearer": Cost(start=0, rung=0, whole=100)}
-    first, second = halving._to(costs, 1.0, 0.0, 2)
-    assert (first.seconds, second.seconds) == (4 + 40 + 50, 40 + 50)
+def test_what_costs_little_trains_for_the_seconds_of_the_others():
+    # Half of each is 5, 45 and 50 s, on average 33 s: all of the cheap one is 9, and 40 of 80 s of the dear one.
+    costs = {
+        "cheap": Cost(start=1, rung=0, whole=8),
+        "dear": Cost(start=5, rung=0, whole=80),
+        "dearer": Cost(start=0, rung=0, whole=100),
+    }
+    (rung,) = halving._to(costs, 0.5, dict.fromkeys(costs, 0.0), 1, is_farther=True)
+    assert rung.shares == {"cheap": 1.0, "dear": 0.5, "dearer": 0.5}
+    assert rung.seconds == 9 + 45 + 50
+    (equal,) = halving._to(costs, 0.5, dict.fromkeys(costs, 0.0), 1, is_farther=False)
+    assert equal.shares == dict.fromkeys(costs, 0.5)
+    middling = costs | {"dear": Cost(start=5, rung=0, whole=40)}  # (5 + 25 + 50) / 3 = 26.7 s: 21.7 of its 40 s
+    (rung,) = halving._to(middling, 0.5, dict.fromkeys(costs, 0.0), 1, is_farther=True)
+    assert rung.shares["dear"] == pytest.approx(21.67 / 40, abs=1e-3)
+
+
+def test_later_rungs_are_planned_for_what_all_cost_on_average():
+    costs = {"a": Cost(start=0, rung=0, whole=60), "b": Cost(start=0, rung=0, whole=80), "c": EIGHT}
+    first, second = halving._to(costs, 1.0, dict.fromkeys(costs, 0.0), 2, is_farther=True)
+    assert first.shares == {"a": 0.5, "b": 0.5, "c": 1.0}
+    assert (first.seconds, first.count, second.count) == (30 + 40 + 8, 3, 2)
+    assert second.seconds == pytest.approx((30 + 40 + 0) * 2 / 3)  # the cheap one is at its end
+
+
+def test_fewer_steps_than_tell_something_are_no_rung():
+    costs = {"few": Cost(start=0, rung=0, whole=8, least=0.5), "many": EIGHT}
+    (rung,) = halving.plan(costs, (4 + 0.8) / PLANNED)
+    assert rung.shares == {"few": 0.5, "many": pytest.approx(0.1)}
+    fits, left_out = halving.affordable(costs, 4.7 / PLANNED)
+    assert fits == {"many"}
+    assert left_out == [("few", "50 % of its training would take about 4 s of the 6 s that there were")]
+    assert "10 % of the cheapest training (many)" in halving.too_small(costs, 0.5, 0)
 
 
 def test_what_goes_on_trains_on_by_a_quarter_at_least():
     # 2 · 8 · (S − 0.4): 1.6 s would come to 0.5, and 1.25 s not so far.
     costs = dict.fromkeys("ab", EIGHT)
-    (rung,) = halving.plan(costs, 1.61 / PLANNED, done=0.4)
+    (rung,) = halving.plan(costs, 1.61 / PLANNED, dict.fromkeys("ab", 0.4))
     assert rung.share == pytest.approx(0.5, abs=2e-3)
-    assert halving.plan(costs, 1.25 / PLANNED, done=0.4) == ()
-    assert halving.plan(costs, 1e6, done=1.0) == ()
+    assert halving.plan(costs, 1.25 / PLANNED, dict.fromkeys("ab", 0.4)) == ()
+    assert halving.plan(costs, 1e6, dict.fromkeys("ab", 1.0)) == ()
+
+
+def test_who_is_at_the_end_waits_for_the_other():
+    (rung,) = halving.plan({"done": EIGHT, "other": EIGHT}, 4.01 / PLANNED, {"done": 1.0, "other": 0.5})
+    assert rung.shares == {"done": 1.0, "other": pytest.approx(1.0, abs=2e-3)}
+    assert rung.seconds == pytest.approx(4, abs=0.01)
+    # Nor does one train on by less than a quarter, while the other catches up.
+    (rung,) = halving.plan({"ahead": EIGHT, "other": EIGHT}, 0.81 / PLANNED, {"ahead": 0.45, "other": 0.4})
+    assert rung.shares == {"ahead": 0.45, "other": pytest.approx(0.5, abs=2e-3)}
+
+
+def test_of_those_that_cannot_be_told_apart_what_mostly_is_better_goes_first():
+    right = {
+        "head": _right(80),
+        "full": np.roll(_right(79), 20),
+        "suffix": np.roll(_right(78), 10),
+        "scratch": _right(40),
+    }
+    costs = {
+        name: Cost(start=0, rung=0, whole=whole)
+        for name, whole in (("head", 1), ("suffix", 2), ("full", 9), ("scratch", 9))
+    }
+    precedence = {"head": 1, "suffix": 0, "full": 0, "scratch": 0}
+    assert halving.ordered(right, precedence, costs) == ["suffix", "full", "head", "scratch"]
+    # Of a thousand the head is better for certain, and suffix before full by what it has right.
+    clear = {"head": _right(800, 1000), "full": _right(770, 1000), "suffix": _right(780, 1000)}
+    assert halving.ordered(clear, precedence, costs) == ["head", "suffix", "full"]
+    same = {name: _right(80) for name in ("head", "suffix", "full")}
+    assert halving.ordered(same, dict.fromkeys(precedence, 0), costs) == ["head", "suffix", "full"]
 
 
 def test_what_costs_most_goes_until_the_others_fit():
@@ -72,17 +130,17 @@ def test_what_costs_most_goes_until_the_others_fit():
 
 def test_half_go_on_by_rank():
     right = [(name, _right(count)) for name, count in (("a", 60), ("b", 58), ("c", 57), ("d", 20))]
-    why = halving.survivors(right, 0.1, 2)
+    why = halving.survivors(right, dict.fromkeys("abcd", 0.1), 2)
     assert [name for name in why if not why[name]] == ["a", "b"]
     assert why["c"] == "57.0 % right, a 60.0 %: not among the best 2 of 4"
 
 
 def test_what_is_clearly_worse_goes_only_behind_a_quarter_of_the_schedule():
     right = [("a", _right(90)), ("b", _right(40))]
-    assert halving.survivors(right, 0.2, None) == {"a": "", "b": ""}
-    assert halving.survivors(right, 0.25, None) == {"a": "", "b": "a is better with probability 1.00"}
+    assert halving.survivors(right, {"a": 1, "b": 0.2}, None) == {"a": "", "b": ""}
+    assert halving.survivors(right, {"a": 1, "b": 0.25}, None) == {"a": "", "b": "a is better with probability 1.00"}
     near = [("a", _right(42)), ("b", _right(41))]  # one example apart: 0.82
-    assert halving.survivors(near, 0.5, None) == {"a": "", "b": ""}
+    assert halving.survivors(near, {"a": 0.5, "b": 0.5}, None) == {"a": "", "b": ""}
 
 
 def test_too_small_a_budget_is_told_with_what_would_do():
@@ -108,5 +166,5 @@ def test_what_just_fits_has_a_plan(wholes):
 
 
 def test_there_is_no_rung_of_less_than_a_quarter_more():
-    assert halving.plan(dict.fromkeys("ab", EIGHT), 1e6, done=0.81) == ()
-    assert halving.plan(dict.fromkeys("ab", EIGHT), 1e6, done=0.8)
+    assert halving.plan(dict.fromkeys("ab", EIGHT), 1e6, dict.fromkeys("ab", 0.81)) == ()
+    assert halving.plan(dict.fromkeys("ab", EIGHT), 1e6, dict.fromkeys("ab", 0.8))

@@ -52,6 +52,23 @@ def test_what_trains_has_gradients_of_inputs_and_weights_and_what_is_frozen_betw
     assert seconds(1, fills=[], first=1, trained=(1,), validation_examples=0) == pytest.approx(500 * (3.1e-3 + 5.2e-3))
 
 
+def test_what_normalises_by_batches_takes_longer_where_it_trains_and_not_in_validation():
+    measured = {"batch_statistics": 3.0}
+    plain = seconds(1, fills=[], first=2, trained=(2,))
+    assert seconds(1, fills=[], first=2, trained=(2,), measured=measured) == pytest.approx(plain)
+    found = seconds(1, fills=[], first=2, trained=(2,), measured=measured, by_batches=True)
+    assert found - plain == pytest.approx(500 * 2 * (1e-3 + 2e-3))
+
+
+def test_statistics_that_are_measured_anew_are_a_pass_and_a_graph():
+    changes = {"first": 1, "trained": (1, 2), "by_batches": True, "measured": {"batch_statistics": 3.0}}
+    found = seconds(1, fills=[], refreshes=True, **changes) - seconds(1, fills=[], **changes)
+    assert found == pytest.approx(100 * (3 * 3e-3 + 0.1e-3))
+    traced = {"measured": {"trace": 1.0}, "first": 1, "trained": (1, 2)}
+    plain = seconds(1, fills=[], **traced)
+    assert seconds(1, fills=[], refreshes=True, **traced) - plain == pytest.approx(100 * 3.1e-3 + 0.5)
+
+
 def test_a_cut_below_the_first_group_that_trains_computes_the_rest_anew():
     deep, early = (seconds(depth, fills=[], first=2, trained=(2,)) for depth in (2, 1))
     assert early - deep == pytest.approx(5 * 110 * 2e-3)

@@ -46,6 +46,7 @@ class _Part:
         inputs: these tensors; `outputs` likewise.
         outputs: see there.
         weights: that gradients can move, but for batch norm's, which a stage mostly freezes.
+        normalises: whether batch norm is among its layers.
         kind: equal for groups that do the same to tensors of the same shapes.
         layers: the number of its layers.
     """
@@ -54,6 +55,7 @@ class _Part:
     inputs: tuple[keras.KerasTensor, ...]
     outputs: tuple[keras.KerasTensor, ...]
     weights: tuple[keras.Variable, ...]
+    normalises: bool
     kind: str
     layers: int
 
@@ -112,6 +114,8 @@ def _costs(model: keras.Model, parts: Sequence[_Part], batch_size: int) -> Costs
             measured.training = _training(part, [values[id(tensor)] for tensor in part.inputs], is_first=number == 0)
         if time.perf_counter() - start > limit:
             break
+    normalising = [number for number, part in enumerate(parts) if part.normalises and found[number].training]
+    dearest = max(normalising, key=lambda number: found[number].training, default=None)
     training = _completed(found)
     return Costs(
         forward=tuple(one.forward / batch_size for one in found),
@@ -121,6 +125,9 @@ def _costs(model: keras.Model, parts: Sequence[_Part], batch_size: int) -> Costs
         update=_update_seconds(),
         trace=sum(one.trace for one in found),
         gather=_gather_seconds(),
+        batch_statistics=1.0
+        if dearest is None
+        else _by_batches(parts[dearest], [values[id(tensor)] for tensor in parts[dearest].inputs]),
     )
 
 
@@ -159,6 +166,7 @@ def _part(calls: list[graph.Call], group: graph.LayerGroup, outputs: list[keras.
         inputs=tuple(inputs.values()),
         outputs=tuple(outputs),
         weights=tuple(variable for variable in group.trainable_variables if id(variable) not in norms),
+        normalises=bool(norms),
         kind=str(does) if calls else group.name,
         layers=len(group.layers),
     )
@@ -183,7 +191,18 @@ def _forward(part: _Part, inputs: list[tf.Tensor]) -> _Measured:
     return _Measured(outputs=outputs, forward=seconds, trace=max(0.0, first - seconds))
 
 
-def _training(part: _Part, inputs: list[tf.Tensor], *, is_first: bool) -> float:
+def _by_batches(part: _Part, inputs: list[tf.Tensor]) -> float:
+    """Returns how many times as long training takes where batch norm normalises by the batch; nothing changes."""
+    state = part.model.non_trainable_variables
+    kept = [variable.numpy() for variable in state]
+    stored = _training(part, inputs, is_first=False)
+    by_batches = _training(part, inputs, is_first=False, by_batches=True)
+    for variable, value in zip(state, kept, strict=True):
+        variable.assign(value)
+    return max(1.0, by_batches / stored)
+
+
+def _training(part: _Part, inputs: list[tf.Tensor], *, is_first: bool, by_batches: bool = False) -> float:
     """Returns the seconds of a forward pass with the gradients of weights, and of inputs, which pixels have not."""
 
     @tf.function
@@ -193,7 +212,7 @@ def _training(part: _Part, inputs: list[tf.Tensor], *, is_first: bool) -> float:
         watched += [] if is_first else [tensor for tensor in tensors if tensor.dtype.is_floating]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(watched)
-            outputs = part.model(tensors, training=False)
+            outputs = part.model(tensors, training=by_batches)
         gradients = tape.gradient(outputs, watched) if watched else outputs
         return [gradient for gradient in gradients if gradient is not None]
 

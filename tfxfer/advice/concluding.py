@@ -285,7 +285,10 @@ def _how_won(race: Race) -> str:
     if all(one.failed for one in better):
         failed = ", ".join(one.name for one in better)
         return f"{of} it had most {right} among those that could train on, which {failed} could not"
-    return f"{of}, compared rung by rung by {right}, it was left as the best, or as good and cheaper"
+    return (
+        f"{of}, compared rung by rung by {right}, it was left as the best, or cannot be told from it and is mostly as "
+        "good or better, or cheaper"
+    )
 
 
 def _after(one: Candidate) -> str:

@@ -23,6 +23,7 @@ class Entrant(Protocol):
 
     name: str
     cost: Cost
+    precedence: int
 
     def advance(self, share: float) -> np.ndarray:
         """Trains on to a share of its schedule, in (0, 1], and tells which validation examples it then has right.
@@ -45,7 +46,7 @@ class Standing:
 
     Attributes:
         entrant: who.
-        right: what it had right at the end of each rung, bool `[examples]` each.
+        right: what it had right at the end of each rung, bool `[examples]` each; the same again where it did not train.
         share: of its schedule that it has trained.
         seconds: that were spent on it.
         why_not: why it goes on no more; "" while it does, and for the winner.
@@ -77,7 +78,7 @@ class Result:
     Attributes:
         standings: of those that ran, the winner first.
         left_out: those that did not, and why.
-        shares: of the schedules that had been trained at the end of each rung.
+        shares: of the schedules that all had trained at least at the end of each rung.
         predicted_seconds: of all of it, as foretold before the first step.
         ended: why, in words.
     """
@@ -159,32 +160,46 @@ class _Contest:
 
     def _planned(self, keep: int | None) -> tuple[Rung, ...]:
         """Returns the rungs ahead, once those that do not go on have left; of `keep` that may, None for all."""
-        self._racing.sort(key=_rank)
+        self._sort()
         right = [(one.name, one.right[-1]) for one in self._racing]
-        self._leave(halving.survivors(right, self._done, keep))
+        self._leave(halving.survivors(right, {one.name: one.share for one in self._racing}, keep))
         costs = {one.name: one.entrant.cost for one in self._racing}
-        return halving.plan(costs, self._left / self._speed, self._done)
+        done = {one.name: one.share for one in self._racing}
+        return halving.plan(costs, self._left / self._speed, done)
+
+    def _sort(self) -> None:
+        racing = {one.name: one for one in self._racing}
+        order = halving.ordered(
+            {name: one.right[-1] for name, one in racing.items()},
+            {name: one.entrant.precedence for name, one in racing.items()},
+            {name: one.entrant.cost for name, one in racing.items()},
+        )
+        self._racing = [racing[name] for name in order]
 
     def _advance(self, rung: Rung, rungs: int) -> None:
-        """Trains all to the rung's share."""
+        """Trains each to its share of the rung."""
         foretold = taken = 0.0
-        done, number = self._done, f"rung {len(self._shares) + 1} of {len(self._shares) + rungs}"
+        number = f"rung {len(self._shares) + 1} of {len(self._shares) + rungs}"
         for one in self._racing:
-            expected, start = one.entrant.cost.seconds(done, rung.share), self._clock()
+            share = rung.shares[one.name]
+            if share <= one.share:
+                one.right.append(one.right[-1])
+                continue
+            expected, start = one.entrant.cost.seconds(one.share, share), self._clock()
             now = self._speed * expected
-            if not done and taken and now > self._left:
+            if not one.share and taken and now > self._left:
                 one.why_not = f"the budget was used up before it began, and it would take {now:.0f} s"
                 continue
-            self._show(f"race: {one.name}, {number}, to {100 * rung.share:.0f} % of its schedule, about {now:.0f} s")
+            self._show(f"race: {one.name}, {number}, to {100 * share:.0f} % of its schedule, about {now:.0f} s")
             try:
-                one.right.append(one.entrant.advance(rung.share))
-                one.share = rung.share
+                one.right.append(one.entrant.advance(share))
+                one.share = share
             except TfxferError as error:  # whatever is wrong with one is no reason to lose the others
                 one.why_not, one.failed = str(error), True
             one.seconds += self._clock() - start
             foretold, taken = foretold + expected, taken + self._clock() - start
             self._speed = float(np.clip(taken / foretold, *_SPEEDS)) if foretold else 1.0
-        self._shares.append(rung.share)
+        self._shares.append(min((one.share for one in self._racing if one.right), default=rung.share))
         self._leave({})
         if not self._racing:
             raise TrainingError("; ".join(f"{one.name}: {one.why_not}" for one in self._out))
@@ -223,6 +238,8 @@ class _Contest:
         first, *others = self._racing
         for one in others:
             one.why_not = f"{100 * one.accuracy:.1f} % right in the end, {first.name} {100 * first.accuracy:.1f} %"
+            if one.accuracy > first.accuracy:
+                one.why_not += f": too near to tell, and {first.name} is mostly as good or better"
         out = [one for one in self._out if one.right]
         return first, *others, *sorted(out, key=lambda one: (-len(one.right), *_rank(one)))
 

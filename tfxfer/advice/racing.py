@@ -21,7 +21,7 @@ from tfxfer import activations, answers, facts, models, pipeline, plans, predict
 from tfxfer import data as examples_of
 from tfxfer.advice import contest, held_out
 from tfxfer.advice.candidates import Strategy
-from tfxfer.advice.halving import LEAST_SHARE, Cost
+from tfxfer.advice.halving import LEAST_SHARE, LEAST_STEPS, Cost
 from tfxfer.advice.result import Candidate, LeftOut, Race
 from tfxfer.backbones import Backbone
 from tfxfer.errors import BackboneError, ConfigError
@@ -215,7 +215,7 @@ class _Entrant:
             BackboneError: the network cannot be cut there, or its weights cannot be had.
             ConfigError: a stage cannot be.
         """
-        self.name = strategy.name
+        self.name, self.precedence = strategy.name, strategy.precedence
         self.strategy = strategy
         self._track, self._show = track, show
         self._whole_recipe = strategy.recipe(track.prepared.recipe)
@@ -227,7 +227,8 @@ class _Entrant:
         # The shape of all of it, of which a rung is a part: a shorter one would hold batch norm otherwise.
         self._whole = self._plan(self._recipe)
         # What a short stage cannot have is found out here, where another candidate may race instead of it.
-        self._plan(self._of_rung(LEAST_SHARE))
+        self._least = min(1.0, max(LEAST_SHARE, LEAST_STEPS / self._whole.what.stages[-1].steps))
+        self._plan(self._of_rung(self._least))
         self.cost = self._foretold()
         self._kept: activations.Kept | None = None
 
@@ -309,7 +310,12 @@ class _Entrant:
         # A pass over validation pictures, and making its graph, come behind each rung.
         costs = self._network.costs
         looking = self._track.examples.facts.validation_examples * sum(costs.forward) + costs.trace
-        return Cost(start=max(0.0, sum(before) + first - whole / 4 - again), rung=again + looking, whole=whole)
+        return Cost(
+            start=max(0.0, sum(before) + first - whole / 4 - again),
+            rung=again + looking,
+            whole=whole,
+            least=self._least,
+        )
 
 
 def _of_several(recipe: recipes.Recipe, count: int) -> recipes.Recipe:

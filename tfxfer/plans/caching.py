@@ -186,6 +186,8 @@ class _Chooser:
             weights=stage.trainable_weights,
             first=self._first(stage),
             trained=tuple(trained[name] for name in stage.trained),
+            by_batches=stage.batch_norm == "train",
+            refreshes=stage.refresh_statistics,
         )
 
     def _cuts(self, stage: StagePlan) -> list[_Cut]:

@@ -40,6 +40,8 @@ class StageWork:
         weights: numbers that the optimizer moves.
         first: position of the first layer group that trains; their number where only the head does.
         trained: positions of all groups that train, beside the head.
+        by_batches: whether these normalise by the statistics of batches.
+        refreshes: whether those are measured anew behind the stage.
     """
 
     train_examples: int
@@ -50,6 +52,8 @@ class StageWork:
     weights: int
     first: int
     trained: tuple[int, ...]
+    by_batches: bool = False
+    refreshes: bool = False
 
 
 class Forecast:
@@ -74,16 +78,20 @@ class Forecast:
         """
         costs, start = self._costs, depth or 0
         behind = sum(costs.forward[start:])
+        longer = dict.fromkeys(work.trained, costs.batch_statistics) if work.by_batches else {}
+        forward = sum(cost * longer.get(at, 1.0) for at, cost in enumerate(costs.forward) if at >= start)
         backward = sum(
-            cost if at in work.trained or at == len(costs.backward) - 1 else cost / 2
+            longer.get(at, 1.0) * (cost if at in work.trained or at == len(costs.backward) - 1 else cost / 2)
             for at, cost in enumerate(costs.backward)
             if at >= work.first
         )
         passes = work.epochs * work.train_examples
-        seconds = passes * (behind + backward + row_bytes * costs.gather * _READING)
+        seconds = passes * (forward + backward + row_bytes * costs.gather * _READING)
         seconds += work.epochs * work.validation_examples * (behind + row_bytes * costs.gather * _READING)
         seconds += work.steps * (costs.step + work.weights * costs.update) + math.ceil(work.epochs) * _EPOCH_SECONDS
         seconds += costs.trace * (_LEAST_LAYERS / max(1, sum(costs.layers)) + self._traced(work.first, start))
+        if work.refreshes:  # a pass in training mode, with a graph of its own
+            seconds += work.train_examples * forward + costs.trace * self._share(start, len(costs.layers))
         if depth is not None:
             rows = work.train_examples * work.views + work.validation_examples
             for below, above in [(0, depth)] if fills is None else fills:
