@@ -86,8 +86,8 @@ def test_the_python_of_the_readme_runs(photos, capsys):
 
 @pytest.mark.slow
 @pytest.mark.real
-@pytest.mark.timeout(1500)  # some thirty commands, one after the other
-def test_the_commands_of_the_readme_run(photos, capsys):
+@pytest.mark.timeout(1500)  # some forty commands, one after the other
+def test_the_commands_of_the_readme_run(photos, plugin, capsys):
     """In order, in one folder; the set-up lines are the business of CI, which runs them as they stand."""
     (photos / "config.py").write_text(next(text for text in SCRIPTS if "get_config" in text))
     commands = [line for line in COMMANDS if line not in SETUP]
@@ -98,34 +98,55 @@ def test_the_commands_of_the_readme_run(photos, capsys):
             continue
         words = shlex.split(line)
         assert words[0] == "tfxfer"
-        # One epoch of a small size instead of the defaults; MobileNetV2's weights cannot be had without network.
-        if words[1] in ("train", "plan", "lr-find", "advise", "compare"):
-            words.append("--image_size=32")
-        words = [{"--epochs=3": "--epochs=1", "--seeds=0,1": "--seeds=0"}.get(word, word) for word in words]
-        races = any(word.startswith("--budget=") for word in words)  # which decides on stages itself
-        if {"--data=folder:photos", "--data=csv:breeds.csv", "--data=csv:tags.csv"} & set(words) and not races:
-            words.append("--stages=feature_extraction")
+        words = smaller(words)
+        # One epoch instead of two stages; MobileNetV2's weights cannot be had without network.
         if any(word.startswith("--config=") for word in words):
             words = [word.replace("runs/photos", "runs/config") for word in words]
             words += ["--config.backbone.weights=random", "--config.stages[0].epochs=1", "--config.stages[1].epochs=1"]
         if any(word.startswith("--devices=") for word in words):  # chosen before TensorFlow starts
-            subprocess.run([sys.executable, "-m", "tfxfer", *words[1:]], check=True)
+            path = os.pathsep.join([str(plugin), str(ROOT)])
+            subprocess.run(
+                [sys.executable, "-m", "tfxfer", *words[1:]], check=True, env={**os.environ, "PYTHONPATH": path}
+            )
         else:
             assert main(words[1:]) == 0, "\n".join((line, *capsys.readouterr()))
     for file in ("labels.csv", "labels.jsonl", "features.csv", "features.npy", "runs/photos/phone/onnx/model.onnx"):
         assert (photos / file).exists(), file
 
 
+# With the network of which README speaks runs the road from pictures to predictions, and what needs its classes.
+_AS_IT_STANDS = ("--workdir=runs/photos", "--write=advised.py", "--backbones=", "--config=")
+_TINY = "--backbone=tiny:cnn"
+
+
+def smaller(words: list[str]) -> list[str]:
+    """Returns a command of README for small pictures, and mostly for a tiny network."""
+    if words[1] not in ("train", "plan", "lr-find", "advise", "compare"):
+        return words
+    if not any(word.startswith(_AS_IT_STANDS) for word in words):
+        return [*words, "--image_size=32", _TINY]
+    stages = ["--stages=feature_extraction"] if "--data=folder:photos" in words else []
+    return [*words, "--image_size=32", *stages]
+
+
+def test_the_main_commands_of_the_readme_keep_their_network():
+    """And the others do not, or all of this would be for nothing."""
+    kept = [line for line in COMMANDS if line not in SETUP and smaller(shlex.split(line)).count(_TINY) == 0]
+    assert "tfxfer train --data=folder:photos --workdir=runs/photos" in kept
+    assert any(line.startswith("tfxfer advise") for line in kept)
+    assert len(COMMANDS) - len(kept) > 10
+
+
 @pytest.mark.slow
 @pytest.mark.real
-def test_the_commands_for_several_machines_run(photos):
+def test_the_commands_for_several_machines_run(photos, plugin):
     """With ports of the loopback for those of two machines, and stand-ins for the commands of Slurm."""
     two, slurm, local = MACHINES
-    fast = " --image_size=32 --stages=feature_extraction"
+    fast = f" --image_size=32 {_TINY}"
     one, other = tool.free_addresses(2)
     lines = two.replace("10.0.0.1:2222", one).replace("10.0.0.2:2222", other).splitlines()
     assert len(lines) == 2
-    run_at_once([f"{line}{fast}" for line in lines], photos)
+    run_at_once([f"{line}{fast}" for line in lines], photos, plugin)
     assert (photos / "runs" / "both" / "bundle" / "bundle.json").exists()
 
     for name, text in {
@@ -135,21 +156,21 @@ def test_the_commands_for_several_machines_run(photos):
         (photos / name).write_text(f"#!/bin/sh\n{text}\n")
         (photos / name).chmod(0o755)
     assert "sed 's/$/:2222/'" in slurm  # on one machine each needs a port of its own
-    run_at_once([slurm.replace("sed 's/$/:2222/'", "cat").replace('PROCID"', f'PROCID{fast}"')], photos)
+    run_at_once([slurm.replace("sed 's/$/:2222/'", "cat").replace('PROCID"', f'PROCID{fast}"')], photos, plugin)
     assert (photos / "runs" / "slurm" / "bundle" / "bundle.json").exists()
 
-    run_at_once([local.replace("tools/", f"{ROOT}/tools/").rstrip() + fast], photos)
+    run_at_once([local.replace("tools/", f"{ROOT}/tools/").rstrip() + fast], photos, plugin)
     assert (photos / "runs" / "local" / "bundle" / "bundle.json").exists()
 
 
-def run_at_once(scripts: list[str], folder: pathlib.Path) -> None:
-    """Runs scripts of a shell beside each other, with this environment's programs."""
+def run_at_once(scripts: list[str], folder: pathlib.Path, plugin: pathlib.Path) -> None:
+    """Runs scripts of a shell beside each other, with this environment's programs and a plug-in."""
     path = os.pathsep.join([str(folder), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     processes = [
         subprocess.Popen(
             ["bash", "-ec", script],
             cwd=folder,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join([str(plugin), str(ROOT)])},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
