@@ -169,11 +169,11 @@ def _short(stages):
 @pytest.mark.parametrize(
     "name",
     [
-        "feature_extraction", "lp_ft", "auto_rgn",
+        "feature_extraction", "lp_ft",
         *(
             pytest.param(name, marks=pytest.mark.slow)
             for name in ("partial", "full", "fastai_fine_tune", "ulmfit", "keras_guide", "layer_decay", "gradual",
-                         "searching", "scratch", "bit_hyperrule", "caffe", "surgical")
+                         "searching", "scratch", "auto_rgn", "bit_hyperrule", "caffe", "surgical")
         ),
     ],
 )  # fmt: skip

@@ -59,7 +59,7 @@ def passes(monkeypatch):
     return done
 
 
-@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("views", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_result_is_that_of_computing_everything_in_every_epoch(fitted, views):
     kept = fitted(views=views, flip=True, folder="kept")
     anew = fitted(views=views, flip=True, folder="anew", cache=tfxfer.Cache(store="off"))
@@ -154,6 +154,7 @@ def test_activations_beyond_float16_are_kept_as_float32_and_that_is_told(fitted,
     assert len(history.stages[0].epochs) == 3
 
 
+@pytest.mark.slow
 def test_fewer_bits_learn_nearly_the_same(fitted):
     exact = fitted(STAGES[:1], folder="exact")
     for precision in ("float16", "bfloat16", "uint8"):

@@ -152,6 +152,7 @@ def test_a_comparison_killed_between_runs_goes_on_and_ends_alike(compared, colou
             assert [(p.step, p.accuracy) for p in ours.points] == [(p.step, p.accuracy) for p in theirs.points]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_kept_as_diverged_and_the_others_go_on(colours, tmp_path, monkeypatch):
     one = (tfxfer.Stage(train="head", steps=4, learning_rate=0.1),)
     wild = (tfxfer.Stage(train="all", steps=4, learning_rate=10.0, clip_norm=None, warmup=0.0, schedule="constant"),)

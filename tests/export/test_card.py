@@ -38,6 +38,7 @@ def card(trained):
     return write
 
 
+@pytest.mark.slow
 def test_what_woke_and_what_was_put_back(card):
     woke = WakingRecord(epoch=2, step=6, woke=("block2", "block3"), slept=(), reason="tried")
     slept = WakingRecord(epoch=3, step=12, woke=(), slept=("block2", "block3"), reason="did not help")

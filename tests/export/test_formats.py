@@ -143,6 +143,7 @@ def of_saved_model(folder: pathlib.Path) -> keras.Model:
     return keras.Model(pixels, keras.layers.Dense(3)(features))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mixer", "SavedModel"])
 def test_networks_of_other_parts_in_every_format(kind, tmp_path):
     model = mixer() if kind == "mixer" else of_saved_model(tmp_path / "reusable")

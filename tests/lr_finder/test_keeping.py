@@ -209,6 +209,7 @@ def test_a_train_function_that_was_there_stays_and_works(adam):
     assert adam.train_function is function
 
 
+@pytest.mark.slow
 def test_mixed_precision_is_swept_within_its_loss_scale():
     with_policy = [keras.layers.Dense(8, dtype="mixed_float16"), keras.layers.Dense(3, dtype="float32")]
     model = keras.Sequential([keras.Input((4,)), *with_policy])

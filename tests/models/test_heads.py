@@ -343,6 +343,7 @@ def test_stored_statistics_leave_several_outputs_as_they_are():
 SAVED = {**SEVERAL, "kind": Cosine(outputs=2), "fixed": Cosine(outputs=2, learn_scale=False, pooling="max")}
 
 
+@pytest.mark.slow
 def test_saved_heads_open_where_tfxfer_is_not_installed(tmp_path):
     """`None` in `sys.modules` makes every import of tfxfer fail."""
     model = swap_head(load_backbone("tiny:cnn"), SAVED)
@@ -377,7 +378,7 @@ def test_saved_heads_are_heads_again(tmp_path):
 RUNS = [Cosine(dropout=0.1, pooling="both"), MLP(hidden=(8,), dropout=0.1, batch_norm=True)]
 
 
-@pytest.mark.parametrize("head", RUNS, ids=["cosine", "mlp"])
+@pytest.mark.parametrize("head", [pytest.param(RUNS[0], marks=pytest.mark.slow), RUNS[1]], ids=["cosine", "mlp"])
 def test_a_run_learns_and_exports_every_head(head, colours, tmp_path):
     """Through both kinds of cached stage; that the exported files answer alike is checked by the run."""
     from conftest import tiny_recipe

@@ -156,6 +156,7 @@ def trained(plugin, colours):
     return train
 
 
+@pytest.mark.slow
 def test_cached_and_uncached_training_lose_the_same_on_a_network_with_stochastic_depth(trained, monkeypatch):
     results = [trained(network(dropout(0), dropout(1), head_dropout=0.3), cached=cached)[0] for cached in (True, False)]
     np.testing.assert_allclose(*results, rtol=1e-5)

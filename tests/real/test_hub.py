@@ -35,6 +35,7 @@ def test_its_ops_pass(folder):
     assert scan.findings(folder) == ()
 
 
+@pytest.mark.slow
 def test_one_of_its_outputs_trains(folder):
     with pytest.raises(ConfigError, match=r"contour: .*; note: .*; onset: "):
         SavedModelLayer(folder)

@@ -36,7 +36,9 @@ def _fixed_point(features, target):
     alpha = beta = 1.0
     for _ in range(3000):
         _, residual, weights, used = _dense(features, target, alpha, beta)
-        alpha, beta = used / weights, (len(features) - used) / residual
+        before, (alpha, beta) = (alpha, beta), (used / weights, (len(features) - used) / residual)
+        if np.allclose((alpha, beta), before, rtol=1e-12, atol=0):
+            break
     return _dense(features, target, alpha, beta)[0]
 
 

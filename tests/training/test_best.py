@@ -49,6 +49,7 @@ def test_the_best_epoch_counts(run, monkeypatch):
     assert "ends with the weights of its best epoch" in shown
 
 
+@pytest.mark.slow
 def test_what_woke_behind_the_best_epoch_is_no_fault(run):
     """It has moved, and is put back to where it never had."""
     stage = dataclasses.replace(STAGE, restore_best_weights=True, unfreezing=Gradual())

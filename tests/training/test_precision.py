@@ -161,7 +161,7 @@ def test_gradients_that_are_none_at_any_scale_stop_the_stage(run, scaled, monkey
     )
 
 
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_activations_beyond_float16_are_a_divergence_that_names_the_layer(run, mirrored, devices):
     large = lambda model: model.get_layer("block1_conv").kernel.assign(np.full((3, 3, 4, 8), 1e5))  # noqa: E731
     with pytest.raises(TrainingError) as caught:

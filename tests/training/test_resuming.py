@@ -125,7 +125,8 @@ def test_a_run_that_is_asked_to_stop_while_it_evaluates_stops_there(run, tmp_pat
     assert timeless(told) == timeless(history)
 
 
-@pytest.mark.parametrize("every", [pytest.param(2, marks=pytest.mark.slow), 6])
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [2, 6])
 def test_the_length_of_a_call_changes_nothing(run, tmp_path, monkeypatch, every):
     """Six steps make an epoch here, so that what wakes may wake within one or at its begin."""
     unfreezing = Gradual(every=every, unit="steps")

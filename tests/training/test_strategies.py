@@ -28,7 +28,7 @@ SHARE, NOTHING = 1e-5, 1e-8
 
 def _tier(name):
     """Each takes ten to thirty seconds."""
-    return () if name in ("head, cached", "all") else pytest.mark.slow
+    return () if name == "all" else pytest.mark.slow
 
 
 @pytest.fixture
@@ -104,7 +104,8 @@ def test_replicas_that_weighed_shares_alike_would_be_noticed(run, mirrored, monk
         assert_same(alone, together)
 
 
-@pytest.mark.parametrize("more", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [False, True])
 def test_a_run_goes_on_with_another_number_of_replicas(run, mirrored, monkeypatch, more):
     monkeypatch.setattr(trainees, "_CALL_SECONDS", 0.0)
     alone, _ = run(ALL, folder="one")
@@ -173,7 +174,8 @@ def test_statistics_that_are_averaged_are_those_of_shares(run, mirrored, monkeyp
     assert all(other.mean() < one.mean() for one, other in variances)
 
 
-@pytest.mark.parametrize("stage", [ALL, pytest.param(STAGES["statistics move"], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [ALL, STAGES["statistics move"]])
 def test_a_batch_with_fewer_examples_than_replicas(run, mirrored, stage):
     """A share of nothing fails in convolutions of oneDNN, and has no statistics."""
     stage = dataclasses.replace(stage, steps=4)

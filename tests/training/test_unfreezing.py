@@ -56,7 +56,9 @@ def with_unfreezing(unfreezing, **settings):
     return dataclasses.replace(ALL, unfreezing=unfreezing, **settings)
 
 
-@pytest.mark.parametrize("batch_norm", ["frozen", "affine", "train"])
+@pytest.mark.parametrize(
+    "batch_norm", ["affine", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("frozen", "train"))]
+)
 def test_groups_wake_at_their_epochs_and_the_report_says_so(prepared, batch_norm):
     model, plan, *rest = prepared(with_unfreezing(Gradual(), batch_norm=batch_norm))
     (stage,) = plan.what.stages
@@ -129,7 +131,7 @@ def moved_groups(record):
     return tuple(waking.woke for waking in record.wakings)
 
 
-@pytest.mark.parametrize("batch_norm", ["frozen", "affine"])
+@pytest.mark.parametrize("batch_norm", [pytest.param("frozen", marks=pytest.mark.slow), "affine"])
 def test_groups_wake_in_the_part_behind_cached_activations(prepared, batch_norm):
     """The names of the plan are those of the whole network, and `fit` is of a part of it."""
     results = []

@@ -52,7 +52,8 @@ def same(one, other) -> bool:
     return all(np.abs(a - b).max() <= max(1e-5 * np.abs(a).max(), 1e-8) for a, b in pairs)
 
 
-@pytest.mark.parametrize("stage", [HEAD, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [HEAD, ALL])
 def test_two_replicas_with_weights_end_in_the_weights_of_one_device(run, mirrored, stage):
     imbalance = tfxfer.Imbalance(class_weights="inverse", focal_gamma=1.0)
     alone, told = run(stage, folder="one", imbalance=imbalance)

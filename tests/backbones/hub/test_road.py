@@ -109,8 +109,11 @@ def test_a_tf1_module_from_a_shell_to_a_bundle_that_needs_it_no_more(program, co
 @pytest.mark.parametrize(
     "writer",
     [
-        "with_table", "tf1_with_table",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("exported", "signature_with_table", "of_tf1")),
+        "with_table",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("tf1_with_table", "exported", "signature_with_table", "of_tf1")
+        ),
     ],
 )  # fmt: skip
 def test_what_a_savedmodel_keeps_from_keras_is_in_the_bundle(writer, colours, pixels, request, tmp_path):

@@ -111,6 +111,7 @@ def test_text_becomes_features(tmp_path):
     np.testing.assert_array_equal(loaded(tf.constant(["good"])), model(tf.constant(["good"])))
 
 
+@pytest.mark.slow
 def test_a_tf1_module_for_text_becomes_features_and_is_kept_whole_in_a_file(tf1_text, tmp_path):
     module = shutil.copytree(tf1_text, tmp_path / "module")
     model = SOURCE.build(request_for(module))
