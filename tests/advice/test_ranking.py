@@ -1,6 +1,7 @@
 """Networks of which it is known what they see are ranked by it; what fails is named, and what is a slip is refused."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tfxfer import values
 from tfxfer.advice import advised_by_ranking, ranking_check
 from tfxfer.advice.ranking_result import Ranking
 from tfxfer.cli.main import main
-from tfxfer.errors import BackboneError, ConfigError
+from tfxfer.errors import BackboneError, ConfigError, WorkdirError
 
 RECIPE = tfxfer.Recipe()
 
@@ -168,11 +169,31 @@ def test_present_are_those_whose_weights_are_here(monkeypatch):
         tfxfer.rank(RECIPE)
 
 
+def test_the_page_has_the_rows_of_the_terminal_and_all_about_the_chosen_one(ranking, tmp_path):
+    place = tmp_path / "ranking.html"
+    ranking.save_page(place)
+    page = place.read_text()
+    rows = re.findall(r"<tr[^>]*>\s*(<td.*?)</tr>", page.split("<h2>Backbones</h2>")[1].split("</table>")[0], re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+    assert [row[1] for row in cells] == [row.handle for row in ranking.rows]
+    for row, one in zip(cells, ranking.rows, strict=True):
+        line = next(line for line in str(ranking).splitlines() if re.match(rf"[= ] {one.handle} ", line))
+        assert " ".join(row).split() == line.split()
+    assert "not ranked: zoo:absent: " in page
+    assert "What follows is about zoo:seeing." in page
+    assert "Which case this is" in page
+    with pytest.raises(WorkdirError, match="not overwritten"):
+        ranking.save_page(place)
+
+
 def test_from_a_shell_with_the_recipe_of_the_chosen_one(colours, tmp_path, capsys):
     written = tmp_path / "advised.py"
     line = ["advise", f"--data=folder:{colours}", "--backbones=zoo:seeing, zoo:blind", "--scores=logme"]
-    assert main([*line, f"--write={written}"]) == 0
+    page = tmp_path / "advised.html"
+    assert main([*line, f"--write={written}", f"--html={page}"]) == 0
     shown = capsys.readouterr().out
+    assert shown.endswith(f"page: {page}\n")
+    assert "<h2>Backbones</h2>" in page.read_text()
     assert "… zoo:seeing at 24×24 pixels" in shown
     assert "LogME" in shown
     assert f"recipe: tfxfer train --config={written}" in shown

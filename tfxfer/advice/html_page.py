@@ -3,8 +3,9 @@
 import pathlib
 
 from tfxfer import files, web_page
-from tfxfer.advice import concluding, plots, wording
+from tfxfer.advice import concluding, plots, ranking_page, wording
 from tfxfer.advice.page import classes_of, groups_of
+from tfxfer.advice.ranking_result import Ranking
 from tfxfer.advice.result import Advice, Measurements
 from tfxfer.display import duration_text, percent_text
 
@@ -12,12 +13,13 @@ from tfxfer.display import duration_text, percent_text
 _BESIDES = {(False, True): ", starting from the weights", (False, False): "; textbooks begin with random weights"}
 
 
-def write(advice: Advice, path: pathlib.Path, *, overwrite: bool = False) -> None:
+def write(advice: Advice, path: pathlib.Path, *, ranking: Ranking | None = None, overwrite: bool = False) -> None:
     """Writes the page.
 
     Args:
         advice: to show.
         path: of an HTML file.
+        ranking: that came to the backbone of the advice.
         overwrite: whether it may be there.
 
     Raises:
@@ -26,10 +28,10 @@ def write(advice: Advice, path: pathlib.Path, *, overwrite: bool = False) -> Non
     """
     files.check_page(path, overwrite=overwrite)
     with files.replacing(path, overwrite=overwrite) as beside:
-        beside.write_text(html_page(advice), encoding="utf-8")
+        beside.write_text(html_page(advice, ranking), encoding="utf-8")
 
 
-def html_page(advice: Advice) -> str:
+def html_page(advice: Advice, ranking: Ranking | None = None) -> str:
     """Returns the page as HTML; names are cleaned, and escaped."""
     measured = advice.measured
     return web_page.render(
@@ -40,6 +42,8 @@ def html_page(advice: Advice) -> str:
         advice=advice,
         measured=measured,
         race=advice.race,
+        ranking=ranking,
+        ranking_page=ranking_page,
         facts=_facts(advice),
         table=_table(measured),
         several=sum(here for _, cells in _table(measured) for _, here in cells) > 1,
@@ -105,6 +109,26 @@ _PAGE = """\
 <tr><th>{{ name }}</th><td>{{ text | clean }}</td></tr>
 {%- endfor %}
 </table>
+{%- if ranking %}
+<h2>Backbones</h2>
+<table>
+<tr>{% for name in ranking_page.columns(ranking) %}<th{% if loop.index > 4 %} class="number"{% endif %}>{{ name }}</th>
+{%- endfor %}</tr>
+{%- for row in ranking.rows %}
+<tr{% if row.handle == ranking.chosen.handle %} class="best"{% endif %}>
+{%- for text in ranking_page.cells(ranking, row) -%}
+<td{% if loop.index > 4 %} class="number"{% endif %}>{{ text }}</td>
+{%- endfor %}</tr>
+{%- endfor %}
+</table>
+{%- for text in ranking_page.legend(ranking) %}
+<p class="why">{{ text }}</p>
+{%- endfor %}
+{%- for one in ranking.left_out %}
+<p class="why">not ranked: {{ one.handle | clean }}: {{ one.reason | clean }}</p>
+{%- endfor %}
+<p>{{ ranking_page.choice(ranking) }} What follows is about {{ ranking.chosen.handle | clean }}.</p>
+{%- endif %}
 <h2>Which case this is</h2>
 <p>{{ advice.quarter or "similarity to what the network was pretrained on is not known" }}
 {%- if several %}: one of the marked cells{% endif %}.</p>

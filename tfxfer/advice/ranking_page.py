@@ -35,43 +35,66 @@ def _facts(ranking: Ranking) -> list[str]:
     ]
 
 
+def columns(ranking: Ranking) -> tuple[str, ...]:
+    """Returns the headings of `cells`."""
+    scores = (_SCORES[name] for name in ranking.scores)
+    return ("", "backbone", "linear, left out (95 %)", "features of", "top-1", "MB", "s/1,000", "pixels", *scores)
+
+
+def cells(ranking: Ranking, row: Ranked) -> tuple[str, ...]:
+    """Returns what stands in the line of one backbone."""
+    return (
+        _TIED if row.is_tied else "",
+        clean(row.handle),
+        str(row.accuracy),
+        clean(row.measured.best),
+        _number(row.top1 or None, 1),
+        f"{row.megabytes:.1f}",
+        f"{row.seconds:.2g}",
+        str(row.measured.image_size),
+        *(_number(getattr(row.scores, name), 3) for name in ranking.scores),
+    )
+
+
 def _table(ranking: Ranking) -> list[str]:
-    handles = [clean(row.handle) for row in ranking.rows]
-    depths = [clean(row.measured.best) for row in ranking.rows]
-    first, second = (max(map(len, column)) + 2 for column in ([*handles, "backbone"], [*depths, "features of"]))
-    scores = "".join(f"{_SCORES[name]:>9}" for name in ranking.scores)
-    lines = [
-        f"  {'backbone':<{first}}{'linear, left out (95 %)':<25}{'features of':<{second}}{'top-1':>5}{'MB':>8}"
-        f"{'s/1,000':>9}{'pixels':>8}{scores}"
-    ]
-    for row, handle, depth in zip(ranking.rows, handles, depths, strict=True):
-        lines.append(
-            f"{_TIED if row.is_tied else ' '} {handle:<{first}}{row.accuracy!s:<25}{depth:<{second}}"
-            f"{_number(row.top1 or None, 1):>5}{row.megabytes:>8.1f}{row.seconds:>9.2g}{row.measured.image_size:>8}"
-            + "".join(f"{_number(getattr(row.scores, name), 3):>9}" for name in ranking.scores)
+    rows = [columns(ranking), *(cells(ranking, row) for row in ranking.rows)]
+    handle, depth = (max(len(row[at]) for row in rows) + 2 for at in (1, 3))
+    widths = (2, handle, 27, depth, -5, -8, -9, -8, *(-9 for _ in ranking.scores))
+    return [
+        "".join(
+            f"{text:<{width}}" if width > 0 else f"{text:>{-width}}" for text, width in zip(row, widths, strict=True)
         )
-    return lines
+        for row in rows
+    ]
 
 
 def _legend(ranking: Ranking) -> list[str]:
-    """Returns what the order means, and how far behind those are that are no tie."""
-    text = (
+    return [
+        line
+        for number, text in enumerate(legend(ranking))
+        for line in textwrap.wrap(text, _WIDTH, subsequent_indent="  " if number else "")
+    ]
+
+
+def legend(ranking: Ranking) -> list[str]:
+    """Returns what the order means, how far behind those are that are no tie, and which scores there are not."""
+    return [
         f"{_TIED} tied: none is better than the other for certain on these examples, so they stand in the order of "
         "published ImageNet top-1, which orders networks about as well as any score, then of size."
         if len(ranking.tied) > 1
-        else f"{_TIED} better than each other one on the same examples with a probability of 0.975 or more."
-    )
-    lines = textwrap.wrap(text, _WIDTH)
-    for row in ranking.rows:
-        if not row.is_tied:
-            less = row.against_best.difference
-            told = f"{clean(row.handle)}: {_points(less)} points less than the most accurate, on the same examples"
-            lines += textwrap.wrap(told, _WIDTH, subsequent_indent="  ")
-    for row in ranking.rows:
-        if row.scores.why_none:
-            told = f"{clean(row.handle)} has not all scores: {clean(row.scores.why_none)}"
-            lines += textwrap.wrap(told, _WIDTH, subsequent_indent="  ")
-    return lines
+        else f"{_TIED} better than each other one on the same examples with a probability of 0.975 or more.",
+        *(
+            f"{clean(row.handle)}: {_points(row.against_best.difference)} points less than the most accurate, on the "
+            "same examples"
+            for row in ranking.rows
+            if not row.is_tied
+        ),
+        *(
+            f"{clean(row.handle)} has not all scores: {clean(row.scores.why_none)}"
+            for row in ranking.rows
+            if row.scores.why_none
+        ),
+    ]
 
 
 def _left_out(ranking: Ranking) -> list[str]:
@@ -83,9 +106,14 @@ def _left_out(ranking: Ranking) -> list[str]:
 
 
 def _choice(ranking: Ranking) -> list[str]:
+    return textwrap.wrap(choice(ranking), _WIDTH)
+
+
+def choice(ranking: Ranking) -> str:
+    """Returns which one to take, and why; "" where nothing can be learned."""
     chosen, first = ranking.chosen, ranking.rows[0]
     if chosen.verdict == "nothing_learnable":
-        return []
+        return ""
     if len(ranking.rows) == 1:
         text = f"{clean(chosen.handle)} is the only one that was ranked."
     elif len(ranking.tied) == 1:
@@ -98,7 +126,7 @@ def _choice(ranking: Ranking) -> list[str]:
             f"it is the smallest{of_which}, {chosen.megabytes:.1f} MB."
         )
         text += _rather(first) if first.top1 > chosen.top1 else ""
-    return textwrap.wrap(text, _WIDTH)
+    return text
 
 
 def _rather(first: Ranked) -> str:

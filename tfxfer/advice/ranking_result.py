@@ -1,6 +1,8 @@
 """Several backbones on the same examples, ranked: values only, and the rule of the order."""
 
 import dataclasses
+import os
+import pathlib
 from collections.abc import Sequence
 
 from tfxfer.advice.result import Advice, Measurements, Verdict
@@ -103,6 +105,21 @@ class Ranking:
     def chosen(self) -> Ranked:
         """The one to take."""
         return smallest(self.rows)
+
+    def save_page(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Writes the ranking, and all about the backbone to take, as one HTML file with nothing outside it.
+
+        Args:
+            path: of an HTML file.
+            overwrite: whether it may be there.
+
+        Raises:
+            ConfigError: it is called otherwise.
+            WorkdirError: it is there and may not be, or cannot be written.
+        """
+        from tfxfer.advice import html_page
+
+        html_page.write(self.advice, pathlib.Path(path), ranking=self, overwrite=overwrite)
 
     def __str__(self) -> str:
         from tfxfer.advice.ranking_page import page

@@ -24,11 +24,11 @@ def _advise(values: Values) -> int:
     if page is not None:
         files.check_page(page, overwrite=overwrite)
     if ranks:
-        ranking = _ranking(values, recipe)
+        shown = ranking = _ranking(values, recipe)
         print(f"\n{ranking}")
         found, advised = ranking.advice, advice.advised_by_ranking(recipe, ranking)
     else:
-        found = _advice(values, recipe)
+        shown = found = _advice(values, recipe)
         print(f"\n{found}")
         advised = advice.advised(recipe, found)
     if written is not None and not found.stages:
@@ -38,8 +38,8 @@ def _advise(values: Values) -> int:
         advice.write_recipe(advised, written, why)
         print(f"\nrecipe: tfxfer train --config={written} --workdir=runs/advised")
     if page is not None:
-        found.save_page(page, overwrite=overwrite)
-        print(f"\npage: {page}{f', of {found.backbone}' if ranks else ''}")
+        shown.save_page(page, overwrite=overwrite)
+        print(f"\npage: {page}")
     return 0
 
 
