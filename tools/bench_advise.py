@@ -44,6 +44,8 @@ def main() -> int:
     )
     parser.add_argument("--exhaustive_only", action="store_true", help="of regret, for races at another time")
     given = parser.parse_args()
+    if given.exhaustive_only and given.results is None:
+        parser.error("--exhaustive_only keeps nothing without --results.")
     settings = tuple(given.settings.split(","))
     if apart := [name for name in settings if name not in bench_regret.SETTINGS]:
         parser.error(f"there is no setting {', '.join(apart)}. Settings: {', '.join(bench_regret.SETTINGS)}.")

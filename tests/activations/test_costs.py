@@ -47,7 +47,7 @@ def test_what_does_a_hundred_times_as_much_takes_longer():
     assert dear > 2 * cheap
 
 
-def test_batch_norm_takes_longer_by_batches_and_what_has_none_does_not():
+def test_batch_norm_is_measured_by_batches_too_and_what_has_none_is_not(monkeypatch):
     """Nothing moves meanwhile: neither the statistics nor the seeds of dropout."""
     x = pixels = keras.Input((32, 32, 3))
     for width in (8, 16):
@@ -55,10 +55,30 @@ def test_batch_norm_takes_longer_by_batches_and_what_has_none_does_not():
         x = keras.layers.Dropout(0.1)(keras.layers.BatchNormalization()(x))
     model = models.swap_head(keras.Model(pixels, x), heads.Linear(outputs=3))
     before = [variable.numpy() for variable in model.variables]
-    found = max(costs.measure(model, batch_size=32).batch_statistics for _ in range(3))
-    assert 1 < found < 50
+    modes, call = [], keras.layers.BatchNormalization.call
+
+    def told(self, inputs, training=None, mask=None):
+        modes.append(training)
+        return call(self, inputs, training=training, mask=mask)
+
+    monkeypatch.setattr(keras.layers.BatchNormalization, "call", told)
+    found = [costs.measure(model, batch_size=32).batch_statistics for _ in range(3)]
+    assert True in modes
+    assert all(1 <= one < 50 for one in found)
     assert all(np.array_equal(was, variable.numpy()) for was, variable in zip(before, model.variables, strict=True))
     assert costs.measure(tower(4), batch_size=4).batch_statistics == 1
+
+    training = costs._training
+
+    def fails(part, inputs, *, is_first, by_batches=False):
+        found = training(part, inputs, is_first=is_first, by_batches=by_batches)
+        if by_batches:
+            raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+        return found
+
+    monkeypatch.setattr(costs, "_training", fails)
+    assert costs.measure(model, batch_size=32).batch_statistics == 1
+    assert all(np.array_equal(was, variable.numpy()) for was, variable in zip(before, model.variables, strict=True))
 
 
 def test_groups_of_one_kind_are_measured_once():

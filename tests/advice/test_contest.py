@@ -1,6 +1,8 @@
 """Races of made-up candidates by a clock that only they move."""
 
 import dataclasses
+import functools
+import itertools
 import re
 from collections.abc import Callable
 
@@ -34,7 +36,7 @@ class Made:
     cost: Cost = COST
     slowness: float = 1.0
     seed: int = 0
-    precedence: int = 0
+    expected: float = 0.0
     done: float = 0.0
     is_let_go: bool = False
 
@@ -95,13 +97,11 @@ def test_equals_are_a_tie_and_the_cheaper_one_wins():
 def test_what_mostly_is_better_wins_where_the_race_cannot_tell():
     """And the one with more right is told why not it."""
     clock = Clock()
-    head = Made("head", clock, lambda share: 0.81, seed=1, precedence=1, cost=Cost(start=0, rung=1, whole=5))
+    head = Made("head", clock, lambda share: 0.81, seed=1, expected=-0.02, cost=Cost(start=0, rung=1, whole=5))
     suffix = Made("suffix", clock, lambda share: 0.80, seed=2)
     found = _race([head, suffix], 100)
     assert _names(found) == ["suffix", "head"]
-    assert found.standings[1].why_not == (
-        "81.0 % right in the end, suffix 80.0 %: too near to tell, and suffix is mostly as good or better"
-    )
+    assert found.standings[1].why_not == "81.0 % right in the end, suffix 80.0 %" + halving.OUTWEIGHED
     worse = Made("suffix", clock, lambda share: 0.7, seed=2)
     assert _names(_race([dataclasses.replace(head, done=0.0), worse], 100)) == ["head", "suffix"]
 
@@ -123,6 +123,110 @@ def test_what_is_at_its_end_trains_no_more_and_keeps_what_it_had_right():
     assert first.seconds == 4
     assert all(np.array_equal(first.right[0], right) for right in first.right)
     assert found.shares[0] < 1
+
+
+def test_what_is_at_its_end_wins_over_those_that_trained_on_and_came_to_less():
+    """Three of which more is expected go before it at first, and two of them train on."""
+    clock = Clock()
+    head = Made("head", clock, lambda share: 0.8, expected=-0.05, seed=9, cost=Cost(start=0, rung=0, whole=2))
+    worse = [
+        Made(name, clock, lambda share: 0.82 - 0.25 * share, seed=at, cost=Cost(start=0, rung=0, whole=80))
+        for at, name in enumerate("abc")
+    ]
+    found = _race([head, *worse], 150)
+    assert len(found.shares) > 1
+    assert _names(found)[0] == "head"
+
+
+def test_those_at_their_end_are_told_to_be_there():
+    """However little the one had trained that they left behind."""
+    clock = Clock()
+    two = [Made(name, clock, lambda share: 0.9, seed=1, cost=Cost(start=0, rung=0, whole=4)) for name in "ab"]
+    dear = Made("dear", clock, lambda share: 0.3, cost=Cost(start=0, rung=0, whole=800))
+    found = _race([*two, dear], 500)
+    assert found.standings[2].share < 1
+    assert found.ended == "the whole schedules were trained"
+    assert clock.now < 100 + 500
+
+
+class Failing(Made):
+    def advance(self, share):
+        if self.done:
+            raise TrainingError("no memory")
+        return super().advance(share)
+
+
+def test_where_none_can_train_on_the_best_of_those_that_had_left_wins():
+    clock = Clock()
+    two = [Failing(name, clock, lambda share: 0.8, seed=at) for at, name in enumerate("ab")]
+    left = [Made(name, clock, lambda share, top=top: top) for name, top in (("c", 0.5), ("d", 0.6))]
+    found = _race([*two, *left], 60)
+    assert _names(found)[0] == "d"
+    assert found.standings[0].why_not == ""
+    assert found.ended == "a, b could not train on, and of the others d was the best"
+
+
+def test_a_slow_machine_leaves_time_for_the_dear_ones():
+    """What costs little goes first, and no farther than the others once it is known how slow it is."""
+    clock = Clock()
+    costs = {"head": (3, 1, 4), "suffix": (3, 3, 30), "first blocks": (2, 4, 60), "full": (4, 5, 100)}
+    entrants = [
+        Made(name, clock, lambda share: 0.8, slowness=2, seed=at, cost=Cost(start=start, rung=rung, whole=whole))
+        for at, (name, (start, rung, whole)) in enumerate(costs.items())
+    ]
+    found = _race(entrants, 66)
+    assert {"head", "suffix", "first blocks"} <= {*_names(found)}
+    assert clock.now <= 100 + 66
+
+
+def test_what_fails_at_once_is_no_fast_machine():
+    clock = Clock()
+    four = [Made(name, clock, lambda share: 0.8, seed=at) for at, name in enumerate("abc")]
+    found = _race([Diverging("broken", clock, lambda share: 1), *four], 60)
+    assert clock.now <= 100 + 60
+    assert len(found.shares) > 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_race_breaks_whatever_takes_part(seed):
+    draw = np.random.default_rng(seed)
+    races = 0
+    for _ in range(150):
+        clock, speed = Clock(), draw.choice([0.5, 1.0, 1.0, 3.0])
+        entrants = [
+            draw.choice([Made, Made, Made, Failing])(
+                name,
+                clock,
+                functools.partial(lambda top, share: top * (0.6 + 0.4 * share), draw.random()),
+                cost=Cost(
+                    start=draw.choice([0, draw.exponential(5)]),
+                    rung=draw.choice([0, draw.exponential(2)]),
+                    whole=draw.choice([0, 1e-9, draw.exponential(30), draw.exponential(300)]),
+                    least=draw.choice([0.1, 0.1, 0.3, 0.85, 1.0]),
+                ),
+                slowness=speed,
+                seed=int(draw.integers(5)),
+                expected=-0.02 * draw.integers(3),
+            )
+            for name in "abcde"[: draw.integers(1, 6)]
+        ]
+        budget = draw.choice([0.001, 1, 5, 20, 60, 300, 3000, 1e6])
+        try:
+            found = _race(entrants, budget)
+        except ConfigError:
+            continue
+        races += 1
+        first, *others = found.standings
+        assert (first.why_not, first.failed, bool(first.right)) == ("", False, True)
+        assert all(one.why_not for one in others)
+        assert sorted([*_names(found), *(one.name for one in found.left_out)]) == sorted(one.name for one in entrants)
+        assert all(low <= high for low, high in itertools.pairwise(found.shares))
+        if found.ended == "the budget was used up":
+            assert any(one.share < 1 for one in found.standings if not one.entrant.is_let_go)
+        if speed == 1:
+            assert clock.now - 100 <= budget
+            assert found.predicted_seconds <= budget * (1 + 1e-9)
+    assert races > 60
 
 
 @pytest.mark.parametrize("budget", [30, 60, 100, 300])

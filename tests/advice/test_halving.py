@@ -98,24 +98,52 @@ def test_who_is_at_the_end_waits_for_the_other():
     assert rung.shares == {"ahead": 0.45, "other": pytest.approx(0.5, abs=2e-3)}
 
 
-def test_of_those_that_cannot_be_told_apart_what_mostly_is_better_goes_first():
-    right = {
-        "head": _right(80),
-        "full": np.roll(_right(79), 20),
-        "suffix": np.roll(_right(78), 10),
-        "scratch": _right(40),
-    }
-    costs = {
-        name: Cost(start=0, rung=0, whole=whole)
-        for name, whole in (("head", 1), ("suffix", 2), ("full", 9), ("scratch", 9))
-    }
-    precedence = {"head": 1, "suffix": 0, "full": 0, "scratch": 0}
-    assert halving.ordered(right, precedence, costs) == ["suffix", "full", "head", "scratch"]
-    # Of a thousand the head is better for certain, and suffix before full by what it has right.
-    clear = {"head": _right(800, 1000), "full": _right(770, 1000), "suffix": _right(780, 1000)}
-    assert halving.ordered(clear, precedence, costs) == ["head", "suffix", "full"]
-    same = {name: _right(80) for name in ("head", "suffix", "full")}
-    assert halving.ordered(same, dict.fromkeys(precedence, 0), costs) == ["head", "suffix", "full"]
+def _apart(name: str, more: int, fewer: int, of: int) -> np.ndarray:
+    """Half right; so many examples more and so many fewer than `_apart("", 0, 0, of)`."""
+    found = _right(of // 2, of)
+    found[of // 2 : of // 2 + more] = True
+    found[:fewer] = False
+    return found
+
+
+def test_few_examples_do_not_outweigh_what_mostly_is_better():
+    # Of 68 examples 9 against 6: 3 / 68 = 4.4 points, variance (15 + 1 − 9 / 68) / 68² = 0.00343, weight of it
+    # 0.035² / (0.035² + 0.00343) = 0.263: 1.16 points, and −3 · 0.737 = −2.21 that were expected.
+    costs = dict.fromkeys(("suffix", "full"), EIGHT)
+    expected = {"suffix": 0.0, "full": -0.03}
+    few = {"suffix": _apart("suffix", 0, 0, 68), "full": _apart("full", 9, 6, 68)}
+    assert halving.ordered(few, expected, costs) == ["suffix", "full"]
+    # Of 1,360 as many points have a variance twenty times as small: 4.4 · 0.88 of them count, and −3 · 0.12.
+    many = {"suffix": _apart("suffix", 0, 0, 1360), "full": _apart("full", 180, 120, 1360)}
+    assert halving.ordered(many, expected, costs) == ["full", "suffix"]
+    # Where no more is expected of one, what they have right decides, and the cost where that is equal.
+    assert halving.ordered(few, dict.fromkeys(costs, 0.0), costs) == ["full", "suffix"]
+    same = {name: _right(80) for name in ("dear", "cheap")}
+    wholes = {"dear": Cost(start=0, rung=0, whole=9), "cheap": EIGHT}
+    assert halving.ordered(same, dict.fromkeys(same, 0.0), wholes) == ["cheap", "dear"]
+    assert halving.ordered(same, {"dear": 0.01, "cheap": 0.0}, wholes) == ["dear", "cheap"]
+
+
+def test_who_is_at_the_end_stays_and_who_is_not_goes_by_rank():
+    right = [(name, np.roll(_right(60), turn)) for turn, name in enumerate("abcd")]
+    why = halving.survivors(right, {"a": 0.2, "b": 0.2, "c": 0.2, "d": 1.0}, 2)
+    assert [name for name in why if not why[name]] == ["a", "b", "d"]
+    clear = [*right[:2], ("d", _right(10))]
+    assert halving.survivors(clear, {"a": 0.2, "b": 0.2, "d": 1.0}, 2)["d"] == "a is better with probability 1.00"
+
+
+def test_whoever_has_more_right_and_goes_is_told_why():
+    right = [("a", _right(60)), ("b", _right(59)), ("c", np.roll(_right(61), 30))]
+    why = halving.survivors(right, dict.fromkeys("abc", 0.1), 2)["c"]
+    assert why == "61.0 % right, a 60.0 %: not among the best 2 of 3" + halving.OUTWEIGHED
+
+
+def test_what_costs_the_same_trains_as_far():
+    """Whatever rounding makes of the mean of their seconds."""
+    for whole in np.random.default_rng(0).uniform(1, 100, 200):
+        costs = {name: Cost(start=0.3, rung=0.7, whole=float(whole)) for name in "abc"}
+        (rung,) = halving._to(costs, 0.9, dict.fromkeys("abc", 0.0), 1, is_farther=True)
+        assert set(rung.shares.values()) == {0.9}
 
 
 def test_what_costs_most_goes_until_the_others_fit():

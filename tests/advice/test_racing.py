@@ -37,7 +37,7 @@ def planted(monkeypatch):
 
 
 def _strategy(name: str, stages: str, at: str = "") -> Strategy:
-    return Strategy(name=name, words=f"what {name} trains", stages=stages, at=at, reason="planted", precedence=0)
+    return Strategy(name=name, words=f"what {name} trains", stages=stages, at=at, reason="planted")
 
 
 def _prepared(colours, **changes) -> pipeline.Prepared:
@@ -250,7 +250,7 @@ def test_the_conclusion_of_a_race_takes_the_place_of_the_table():
         "90.0 %"
     )
     level = dataclasses.replace(raced, candidates=(candidates[0], dataclasses.replace(leader, failed=False)))
-    assert "it was left as the best, or cannot be told from it" in concluding.conclude(measured(), level)[-1].reason
+    assert "and by what mostly is better, it was left as the best" in concluding.conclude(measured(), level)[-1].reason
     assert not any("textbook" in one.reason for one in concluding.conclude(measured(), raced))
 
 

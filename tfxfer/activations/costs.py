@@ -127,7 +127,11 @@ def _costs(model: keras.Model, parts: Sequence[_Part], batch_size: int) -> Costs
         gather=_gather_seconds(),
         batch_statistics=1.0
         if dearest is None
-        else _by_batches(parts[dearest], [values[id(tensor)] for tensor in parts[dearest].inputs]),
+        else _by_batches(
+            parts[dearest],
+            [values[id(tensor)] for tensor in parts[dearest].inputs],
+            found[dearest].training if dearest else None,  # the first one's is without gradients of pixels
+        ),
     )
 
 
@@ -191,15 +195,24 @@ def _forward(part: _Part, inputs: list[tf.Tensor]) -> _Measured:
     return _Measured(outputs=outputs, forward=seconds, trace=max(0.0, first - seconds))
 
 
-def _by_batches(part: _Part, inputs: list[tf.Tensor]) -> float:
-    """Returns how many times as long training takes where batch norm normalises by the batch; nothing changes."""
+def _by_batches(part: _Part, inputs: list[tf.Tensor], stored: float | None) -> float:
+    """Returns how many times as long training takes where batch norm normalises by the batch; nothing changes.
+
+    Args:
+        part: that has batch norm.
+        inputs: of it.
+        stored: seconds with stored statistics; None: not measured.
+    """
     state = part.model.non_trainable_variables
     kept = [variable.numpy() for variable in state]
-    stored = _training(part, inputs, is_first=False)
-    by_batches = _training(part, inputs, is_first=False, by_batches=True)
-    for variable, value in zip(state, kept, strict=True):
-        variable.assign(value)
-    return max(1.0, by_batches / stored)
+    try:
+        stored = stored or _training(part, inputs, is_first=False)
+        return max(1.0, _training(part, inputs, is_first=False, by_batches=True) / stored)
+    except (tf.errors.OpError, NotImplementedError, TypeError, ValueError):
+        return 1.0  # the other figures hold
+    finally:
+        for variable, value in zip(state, kept, strict=True):
+            variable.assign(value)
 
 
 def _training(part: _Part, inputs: list[tf.Tensor], *, is_first: bool, by_batches: bool = False) -> float:

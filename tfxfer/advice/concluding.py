@@ -269,9 +269,10 @@ def _raced(race: Race) -> Conclusion:
     second = race.candidate(race.runner_up)
     reason = (
         f"{_how_won(race)}, {_after(winner)}; next came {second.words} with {_after(second)}, better with probability "
-        f"{race.runner_up_is_better:.2f}. The same {race.examples:,} examples chose it, so that its figure is a little "
-        "too good"
+        f"{race.runner_up_is_better:.2f}"
     )
+    if winner.accuracy.value >= second.accuracy.value:
+        reason += f". The same {race.examples:,} examples chose it, so that its figure is a little too good"
     return Conclusion(advice=f"{train}: it won the race.", reason=reason)
 
 
@@ -285,10 +286,7 @@ def _how_won(race: Race) -> str:
     if all(one.failed for one in better):
         failed = ", ".join(one.name for one in better)
         return f"{of} it had most {right} among those that could train on, which {failed} could not"
-    return (
-        f"{of}, compared rung by rung by {right}, it was left as the best, or cannot be told from it and is mostly as "
-        "good or better, or cheaper"
-    )
+    return f"{of}, compared rung by rung by {right} and by what mostly is better, it was left as the best"
 
 
 def _after(one: Candidate) -> str:

@@ -23,7 +23,7 @@ class Entrant(Protocol):
 
     name: str
     cost: Cost
-    precedence: int
+    expected: float
 
     def advance(self, share: float) -> np.ndarray:
         """Trains on to a share of its schedule, in (0, 1], and tells which validation examples it then has right.
@@ -130,7 +130,7 @@ class _Contest:
 
     @property
     def _done(self) -> float:
-        return self._shares[-1] if self._shares else 0.0
+        return min((one.share for one in self._racing), default=0.0)
 
     @property
     def _left(self) -> float:
@@ -143,6 +143,9 @@ class _Contest:
         ended = ""
         while not ended:
             self._advance(ahead[0], len(ahead))
+            if not self._racing:
+                ended = self._fallen_back()
+                break
             ahead = self._planned(ahead[1].count if len(ahead) > 1 else None)
             ended = self._ended(ahead, bool(dear))
         late = (LeftOut(name=one.name, reason=one.why_not, lacks_seconds=not one.failed) for one in self._never_ranked)
@@ -171,17 +174,22 @@ class _Contest:
         racing = {one.name: one for one in self._racing}
         order = halving.ordered(
             {name: one.right[-1] for name, one in racing.items()},
-            {name: one.entrant.precedence for name, one in racing.items()},
+            {name: one.entrant.expected for name, one in racing.items()},
             {name: one.entrant.cost for name, one in racing.items()},
         )
         self._racing = [racing[name] for name in order]
 
     def _advance(self, rung: Rung, rungs: int) -> None:
-        """Trains each to its share of the rung."""
+        """Trains each to its share of the rung; all to the same one where the time does not suffice for more."""
         foretold = taken = 0.0
         number = f"rung {len(self._shares) + 1} of {len(self._shares) + rungs}"
-        for one in self._racing:
+        for at, one in enumerate(self._racing):
+            costs = {
+                each.name: each.entrant.cost.seconds(each.share, rung.shares[each.name]) for each in self._racing[at:]
+            }
             share = rung.shares[one.name]
+            if self._speed * sum(costs.values()) > self._left:
+                share = max(one.share, rung.share, one.entrant.cost.least)
             if share <= one.share:
                 one.right.append(one.right[-1])
                 continue
@@ -194,15 +202,25 @@ class _Contest:
             try:
                 one.right.append(one.entrant.advance(share))
                 one.share = share
+                foretold, taken = foretold + expected, taken + self._clock() - start
+                self._speed = float(np.clip(taken / foretold, *_SPEEDS)) if foretold else 1.0
             except TfxferError as error:  # whatever is wrong with one is no reason to lose the others
                 one.why_not, one.failed = str(error), True
             one.seconds += self._clock() - start
-            foretold, taken = foretold + expected, taken + self._clock() - start
-            self._speed = float(np.clip(taken / foretold, *_SPEEDS)) if foretold else 1.0
-        self._shares.append(min((one.share for one in self._racing if one.right), default=rung.share))
         self._leave({})
-        if not self._racing:
+        self._shares.append(self._done or rung.share)
+
+    def _fallen_back(self) -> str:
+        """Takes the best of those that had left, where none can train on, and returns why the race ends."""
+        ranked = [one for one in self._out if one.right and not one.failed]
+        failed = [one for one in self._out if one.failed]
+        if not ranked:
             raise TrainingError("; ".join(f"{one.name}: {one.why_not}" for one in self._out))
+        best = min(ranked, key=lambda one: (-len(one.right), *_rank(one)))
+        best.why_not = ""
+        self._out.remove(best)
+        self._racing = [best]
+        return f"{', '.join(one.name for one in failed)} could not train on, and of the others {best.name} was the best"
 
     def _leave(self, why: dict[str, str]) -> None:
         for one in self._racing:
@@ -239,7 +257,7 @@ class _Contest:
         for one in others:
             one.why_not = f"{100 * one.accuracy:.1f} % right in the end, {first.name} {100 * first.accuracy:.1f} %"
             if one.accuracy > first.accuracy:
-                one.why_not += f": too near to tell, and {first.name} is mostly as good or better"
+                one.why_not += halving.OUTWEIGHED
         out = [one for one in self._out if one.right]
         return first, *others, *sorted(out, key=lambda one: (-len(one.right), *_rank(one)))
 

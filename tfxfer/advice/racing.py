@@ -215,7 +215,7 @@ class _Entrant:
             BackboneError: the network cannot be cut there, or its weights cannot be had.
             ConfigError: a stage cannot be.
         """
-        self.name, self.precedence = strategy.name, strategy.precedence
+        self.name, self.expected = strategy.name, strategy.expected
         self.strategy = strategy
         self._track, self._show = track, show
         self._whole_recipe = strategy.recipe(track.prepared.recipe)

@@ -128,7 +128,7 @@ class Candidate:
         seconds: that were spent on it.
         whole_seconds: that its whole training is predicted to take on this machine, alone.
         share: of its own schedule that it trained, in (0, 1].
-        rung: to which it came, counted from 1.
+        rung: to which it stayed, counted from 1.
         reason: why it is among them.
         why_not: why it did not win; "" for the winner.
         failed: whether that is for an error, and not for others that were better.
@@ -169,9 +169,10 @@ class Race:
             both as they were at the last rung that both came to, in [0, 1]; 0 without one.
         examples: validation examples that all were compared on; `trained_on` those that all learned from.
         trained_on: see there.
-        shares: of each candidate's own schedule that had been trained at the end of each rung, in (0, 1].
+        shares: of their own schedules that all in the race had trained at least at the end of each rung, in (0, 1].
         budget: seconds that it was given.
-        seconds: that it took; `predicted_seconds` as it was told before it began, at most.
+        seconds: that it took; `predicted_seconds` as it was told before it began, if those who stay cost as much as all
+            did on average.
         predicted_seconds: see there.
         ended: why it ended, in words.
         borrowed: how many of `examples` are of the training split, which a run learns from; 0 for none.

@@ -90,8 +90,9 @@ class Forecast:
         seconds += work.epochs * work.validation_examples * (behind + row_bytes * costs.gather * _READING)
         seconds += work.steps * (costs.step + work.weights * costs.update) + math.ceil(work.epochs) * _EPOCH_SECONDS
         seconds += costs.trace * (_LEAST_LAYERS / max(1, sum(costs.layers)) + self._traced(work.first, start))
-        if work.refreshes:  # a pass in training mode, with a graph of its own
-            seconds += work.train_examples * forward + costs.trace * self._share(start, len(costs.layers))
+        if work.refreshes:  # a pass in training mode, with a graph of its own, and one over what is for validation
+            seconds += work.train_examples * forward + work.validation_examples * behind
+            seconds += costs.trace * self._share(start, len(costs.layers))
         if depth is not None:
             rows = work.train_examples * work.views + work.validation_examples
             for below, above in [(0, depth)] if fills is None else fills:
