@@ -13,8 +13,10 @@ from tfxfer import pipeline, plans, presets, training, values
 from tfxfer.activations import inventory, kept
 from tfxfer.advice import asking, concluding, racing
 from tfxfer.advice.candidates import Strategy
+from tfxfer.advice.entrant import Entrant
 from tfxfer.advice.page import page
 from tfxfer.advice.result import Advice, LeftOut, Race
+from tfxfer.advice.track import lay_out
 from tfxfer.data import pictures
 from tfxfer.errors import ConfigError
 
@@ -124,8 +126,8 @@ def test_candidates_share_the_room_for_activations_and_the_winner_has_all_of_it(
         return resolve(recipe, data, backbone, machine, costs)
 
     monkeypatch.setattr(plans, "resolve", watched)
-    track = racing._track(prepared, 2, tmp_path)
-    with racing._Entrant(_strategy("still", STILL), track, print) as entrant:
+    track = lay_out(prepared, 2, tmp_path)
+    with Entrant(_strategy("still", STILL), track, print) as entrant:
         assert set(rooms) == {(1.0, 4.0, track.machine.memory_bytes // 2)}
         rooms.clear()
         assert entrant.whole_seconds > 0
@@ -152,8 +154,8 @@ def test_the_next_rung_goes_on_where_the_last_one_ended(planted, colourful, monk
 
     monkeypatch.setattr(training, "fit", watched)
     monkeypatch.setattr(kept, "MemoryStore", stored)
-    track = racing._track(colourful, 1, tmp_path)
-    with racing._Entrant(_strategy("learning", "partial"), track, print) as entrant:
+    track = lay_out(colourful, 1, tmp_path)
+    with Entrant(_strategy("learning", "partial"), track, print) as entrant:
         first = entrant.advance(0.5)
         second = entrant.advance(1.0)
     assert made == [[4, 8], [8]]  # 32 examples in batches of 8; half of 4 epochs, and the rest
