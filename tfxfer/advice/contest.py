@@ -184,11 +184,9 @@ class _Contest:
         foretold = taken = 0.0
         number = f"rung {len(self._shares) + 1} of {len(self._shares) + rungs}"
         for at, one in enumerate(self._racing):
-            costs = {
-                each.name: each.entrant.cost.seconds(each.share, rung.shares[each.name]) for each in self._racing[at:]
-            }
             share = rung.shares[one.name]
-            if self._speed * sum(costs.values()) > self._left:
+            ahead = sum(each.entrant.cost.seconds(each.share, rung.shares[each.name]) for each in self._racing[at:])
+            if self._speed * ahead > self._left:
                 share = max(one.share, rung.share, one.entrant.cost.least)
             if share <= one.share:
                 one.right.append(one.right[-1])

@@ -111,10 +111,9 @@ def _least(costs: Mapping[str, Cost]) -> float:
 def plan(costs: Mapping[str, Cost], seconds: float, done: Mapping[str, float] | None = None) -> tuple[Rung, ...]:
     """Returns the rungs that fit: of one, two or three the number that lets the last ones train farthest.
 
-    The share to which all train at least doubles from rung to rung, and half of the candidates go on, but two. What
-    costs little trains for as many seconds as the others on average, and farther so. Of plans that
-    come equally far the one that takes less is taken. Where there is just room for the least share of each, none
-    trains farther.
+    The share to which all train at least doubles from rung to rung, and half of the candidates go on, but two at least.
+    What costs little trains for as many seconds as the others on average, and farther so; where there is just room for
+    the least share of each, none trains farther. Of plans that come equally far the one that takes less is taken.
 
     Args:
         costs: of those that are still in the race.
@@ -201,7 +200,7 @@ def ordered(right: Mapping[str, np.ndarray], expected: Mapping[str, float], cost
 
     Args:
         right: of each, whether it had each example right, bool `[examples]`.
-        expected: accuracy of each, on whatever scale has 1 for all.
+        expected: accuracy of each, but for a number that all have in common.
         costs: of each.
     """
     best = max(right, key=lambda name: float(right[name].mean()))
