@@ -33,6 +33,7 @@ def test_partial_trains_half_of_the_groups_or_what_it_is_told():
 def test_full_trains_the_head_first():
     stages = presets.full(head_epochs=2, epochs=5)
     assert [(stage.train, stage.epochs) for stage in stages] == [("head", 2), ("all", 5)]
+    assert stages[1].head_to_body == 1
 
 
 def test_fastai_goes_one_cycle_with_the_head_and_one_with_all():
