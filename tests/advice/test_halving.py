@@ -67,7 +67,12 @@ def test_later_rungs_are_planned_for_what_all_cost_on_average():
     first, second = halving._to(costs, 1.0, dict.fromkeys(costs, 0.0), 2, is_farther=True)
     assert first.shares == {"a": 0.5, "b": 0.5, "c": 1.0}
     assert (first.seconds, first.count, second.count) == (30 + 40 + 8, 3, 2)
-    assert second.seconds == pytest.approx((30 + 40 + 0) * 2 / 3)  # the cheap one is at its end
+    assert second.seconds == 30 + 40  # the cheap one is at its end, and takes nobody's place
+    costs |= {"d": Cost(start=0, rung=0, whole=100)}
+    first, second = halving._to(costs, 1.0, dict.fromkeys(costs, 0.0), 2, is_farther=True)
+    assert (first.count, second.count) == (4, 2)
+    # Behind the first are 31 of 60 s, which is what all take there on average, 40 of 80 and 50 of 100.
+    assert second.seconds == pytest.approx((29 + 40 + 50) * 2 / 3)
 
 
 def test_fewer_steps_than_tell_something_are_no_rung():
@@ -108,12 +113,12 @@ def _apart(name: str, more: int, fewer: int, of: int) -> np.ndarray:
 
 def test_few_examples_do_not_outweigh_what_mostly_is_better():
     # Of 68 examples 9 against 6: 3 / 68 = 4.4 points, variance (15 + 1 − 9 / 68) / 68² = 0.00343, weight of it
-    # 0.035² / (0.035² + 0.00343) = 0.263: 1.16 points, and −3 · 0.737 = −2.21 that were expected.
+    # 0.025² / (0.025² + 0.00343) = 0.154: 0.68 points, and −3 · 0.846 = −2.54 that were expected.
     costs = dict.fromkeys(("suffix", "full"), EIGHT)
     expected = {"suffix": 0.0, "full": -0.03}
     few = {"suffix": _apart("suffix", 0, 0, 68), "full": _apart("full", 9, 6, 68)}
     assert halving.ordered(few, expected, costs) == ["suffix", "full"]
-    # Of 1,360 as many points have a variance twenty times as small: 4.4 · 0.88 of them count, and −3 · 0.12.
+    # Of 1,360 as many points have a variance twenty times as small: 4.4 · 0.78 of them count, and −3 · 0.22.
     many = {"suffix": _apart("suffix", 0, 0, 1360), "full": _apart("full", 180, 120, 1360)}
     assert halving.ordered(many, expected, costs) == ["full", "suffix"]
     # Where no more is expected of one, what they have right decides, and the cost where that is equal.
@@ -128,6 +133,10 @@ def test_who_is_at_the_end_stays_and_who_is_not_goes_by_rank():
     right = [(name, np.roll(_right(60), turn)) for turn, name in enumerate("abcd")]
     why = halving.survivors(right, {"a": 0.2, "b": 0.2, "c": 0.2, "d": 1.0}, 2)
     assert [name for name in why if not why[name]] == ["a", "b", "d"]
+    # Whoever is at the end takes nobody's place, first or not.
+    why = halving.survivors(right, {"a": 1.0, "b": 0.2, "c": 0.2, "d": 0.2}, 2)
+    assert [name for name in why if not why[name]] == ["a", "b", "c"]
+    assert why["d"].endswith("not among the best 2 of 3 that were to train on")
     clear = [*right[:2], ("d", _right(10))]
     assert halving.survivors(clear, {"a": 0.2, "b": 0.2, "d": 1.0}, 2)["d"] == "a is better with probability 1.00"
 
@@ -135,7 +144,7 @@ def test_who_is_at_the_end_stays_and_who_is_not_goes_by_rank():
 def test_whoever_has_more_right_and_goes_is_told_why():
     right = [("a", _right(60)), ("b", _right(59)), ("c", np.roll(_right(61), 30))]
     why = halving.survivors(right, dict.fromkeys("abc", 0.1), 2)["c"]
-    assert why == "61.0 % right, a 60.0 %: not among the best 2 of 3" + halving.OUTWEIGHED
+    assert why == "61.0 % right, a 60.0 %: not among the best 2 of 3 that were to train on" + halving.OUTWEIGHED
 
 
 def test_what_costs_the_same_trains_as_far():
@@ -160,7 +169,7 @@ def test_half_go_on_by_rank():
     right = [(name, _right(count)) for name, count in (("a", 60), ("b", 58), ("c", 57), ("d", 20))]
     why = halving.survivors(right, dict.fromkeys("abcd", 0.1), 2)
     assert [name for name in why if not why[name]] == ["a", "b"]
-    assert why["c"] == "57.0 % right, a 60.0 %: not among the best 2 of 4"
+    assert why["c"] == "57.0 % right, a 60.0 %: not among the best 2 of 4 that were to train on"
 
 
 def test_what_is_clearly_worse_goes_only_behind_a_quarter_of_the_schedule():

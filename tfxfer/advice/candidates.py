@@ -14,9 +14,9 @@ _EXAMPLES_FOR_SCRATCH = 10_000
 
 # Accuracy over that of the suffix, on average of the twelve settings of `tools/bench_regret.py`. Kumar et al. (2022)
 # have 2 points more for fine-tuning than for the head, on ten data sets; Kaplun et al. (2023) as much for some layers
-# as for all, and more where examples are few. Random weights are 11 points behind there, but race only where they may
+# as for all, and more where examples are few. Random weights are 12 points behind there, but race only where they may
 # not be, and have the figure of `full`.
-_EXPECTED = {"suffix": 0.0, "head": -0.02, "first blocks": -0.02, "full": -0.03, "scratch": -0.03}
+_EXPECTED = {"suffix": 0.0, "head": -0.02, "first blocks": 0.0, "full": -0.01, "scratch": -0.01}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
