@@ -13,11 +13,15 @@ import collections
 import dataclasses
 import json
 import pathlib
+import re
 import tempfile
 import time
+import zlib
 
 import numpy as np
 from bench_quickstart import Figure, _at_most
+
+from tfxfer import presets
 
 _SIZE = 64
 _TEST = 2000
@@ -70,14 +74,18 @@ def regret(read, settings: tuple[str, ...], results: pathlib.Path | None, *, wit
     share, over, rest = (
         np.array([one[name] for one in found]) for name in ("share", "over_budget", "share_of_pretrained")
     )
+    count = sum(len(one["left_out"]) > ("scratch" in one["left_out"]) for one in found)
     regrets, table = (_by_setting(found, name) for name in ("regret", "table_regret"))
     return [
         _at_most(f"regret of the race's winner, mean of {len(regrets)} settings, points", 100 * regrets.mean(), 1),
         _at_most("regret of the race's winner, worst, points", 100 * regrets.max(), 3),
         _at_most("advice and race over the exhaustive cost, worst, %", 100 * share.max(), 100 * _MOST),
         _at_most("seconds of a race over its budget, worst, %", 100 * over.max(), 0),
+        Figure("(likewise, mean, %)", f"{100 * share.mean():.3g}", "", True),
         Figure("(likewise over the cost without random weights, mean, %)", f"{100 * rest.mean():.3g}", "", True),
+        Figure(f"(races of {len(found)} that one of the other four did not begin)", str(count), "", True),
         Figure("(regret of the table without a race, mean, points)", f"{100 * table.mean():.3g}", "", True),
+        Figure("(likewise, worst, points)", f"{100 * table.max():.3g}", "", True),
     ]
 
 
@@ -125,7 +133,7 @@ def _of_all(setting: str, read) -> dict:
     halves, seconds, changes = {}, {}, {}
     for one in found:
         halves[one.name], seconds[one.name] = _exhaustive(one.recipe(recipe), data)
-        changes[one.name] = one.change
+        changes[one.name] = _content(one.change)
         print(f"{setting}: {one.name} {100 * np.mean(halves[one.name]):.1f} %, {seconds[one.name]:.0f} s", flush=True)
     halves["table"], _ = _exhaustive(advice.advised(recipe, table), data)
     return {"halves": halves, "seconds": seconds, "changes": changes}
@@ -145,8 +153,14 @@ def _raced(setting: str, read, whole: float) -> dict:
         "over_budget": took / (_BUDGET * whole) - 1,
         "race": [[one.name, one.share, one.accuracy.value] for one in raced.race.candidates] if raced.race else [],
         "left_out": [one.name for one in raced.race.left_out] if raced.race else [],
-        "changes": {one.name: one.change for one in raced.race.candidates} if raced.race else {},
+        "changes": {one.name: _content(one.change) for one in raced.race.candidates} if raced.race else {},
     }
+
+
+def _content(change: str) -> str:
+    """Returns a change of the recipe with what its preset is today: names stay where figures change."""
+    name = re.search(r"--stages=(\w+)", change)[1]
+    return f"{change} {zlib.crc32(repr(presets.by_name(name)).encode()):08x}"
 
 
 def _lost(exhaustive: dict, race: dict) -> dict:

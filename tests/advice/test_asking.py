@@ -166,7 +166,7 @@ def test_what_is_not_looked_at_is_not_decoded(monkeypatch):
     assert "of which 30 were drawn" in str(found)
 
 
-def test_few_examples_have_no_curve_and_one_of_a_class_is_no_error():
+def test_few_examples_have_no_curve():
     pictures, labels = _arrays(meaning=True, examples=20)
     found = _advise((pictures, labels))
     assert found.measured.forecasts == ()
@@ -231,6 +231,7 @@ def test_labels_are_told_by_ridge_alone():
     assert measured.targets[0].share == pytest.approx(0.5, abs=0.15)
     assert measured.learnable.p_value == 1 / 1000
     assert "average precision" in str(found)
+    assert "told by ridge regression alone: nearest neighbours and forecasts are for classes" in str(found)
     assert found.verdict in ("undecided", "transfer_helps", "transfer_does_not_help", "easy")
 
 
@@ -259,7 +260,36 @@ def test_one_example_in_a_class_and_more_classes_than_examples_are_measured():
     assert found.depths[-1].balanced is not None
     assert many.depths[-1].linear.value == 0
     assert many.learnable.p_value == 1
-    assert concluding.verdict_of(many) == "nothing_learnable"
+    assert not many.has_pairs
+    assert concluding.verdict_of(many) == "undecided"
+    assert found.has_pairs
+
+
+def test_one_example_in_a_class_is_refused_with_what_to_do():
+    pictures, labels = _arrays(meaning=True)
+    labels[0] = 2
+    with pytest.raises(DataError, match="at least 3"):
+        _advise((pictures, labels))
+
+
+def test_labels_that_a_network_does_not_see_are_not_called_noise():
+    """Constant features, and pixels that tell all: what is at fault is the network."""
+    blind = _tiny()
+    for variable in blind.model.variables:
+        variable.assign(np.zeros(variable.shape))
+    pictures, labels = _arrays(meaning=True)
+    found = measuring.measure(blind, pictures, labels)
+    assert found.learnable.p_value == 1 / 1000
+    assert (found.pixels.value, found.depths[-1].linear.value < 0.7) == (1.0, True)
+    assert concluding.verdict_of(found) == "transfer_does_not_help"
+
+
+def test_forecasts_are_for_more_than_there_are_where_some_were_drawn(monkeypatch):
+    monkeypatch.setattr(measuring, "MOST_EXAMPLES", 60)
+    pictures, labels = _arrays(meaning=True, examples=128)
+    found = _advise((pictures, labels)).measured
+    assert (found.examples, found.available) == (60, 90)
+    assert [one.examples for one in found.forecasts] == [180]  # four times 90 are more than four times 60
 
 
 def _tiny():

@@ -58,8 +58,8 @@ def test_few_examples_that_transfer_does_not_help_keep_it(gain, better, races):
 
 def test_what_is_expected_of_each_is_known_and_no_more_than_few_points():
     expected = {one.name: one.expected for one in _found()[0]}
-    assert max(expected, key=expected.get) == "suffix"
-    assert -0.05 < min(expected.values()) < max(expected.values()) == 0
+    assert expected["suffix"] == expected["first blocks"] == max(expected.values()) == 0
+    assert -0.05 < min(expected.values()) == expected["head"]
     own = dataclasses.replace(_found()[0][0], name="of others")
     assert own.expected == 0
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import sample_facts
 
-from tfxfer.advice import concluding, references
+from tfxfer.advice import concluding, references, wording
 from tfxfer.advice.page import page
 from tfxfer.advice.result import Advice, Depth, Measurements
 from tfxfer.scores import Compared, Divergence, Estimate, Forecast, Learnable
@@ -90,9 +90,66 @@ def test_labels_that_are_noise_are_named_with_the_p_value_and_nothing_else_is_sa
 def test_transfer_does_not_help_where_pixels_are_as_good():
     measured = _measured(best_against_pixels=_compared(0.01, 0.7))
     assert concluding.verdict_of(measured) == "transfer_does_not_help"
-    [only] = concluding.conclude(measured)
-    assert only.advice.startswith("Transfer does not help here")
-    assert "probability 0.70" in only.reason
+    first, second = concluding.conclude(measured)
+    assert first.advice.startswith("Transfer does not help here")
+    assert "probability 0.70" in first.reason
+    # What a recipe has that is written from this stands there, too.
+    assert second.advice == "If you train this network all the same, train everything (--stages=full)."
+    assert concluding.stages_of(measured) == "full"
+
+
+def test_a_network_that_is_certainly_worse_than_pixels_is_no_reason_to_take_any_method():
+    worse = _measured(
+        pixels=_estimate(0.99),
+        frequent=0.3,
+        best_against_pixels=_compared(-0.4, 0.001),
+        balanced_against_pixels=_estimate(-0.4),
+    )
+    assert concluding.verdict_of(worse) == "transfer_does_not_help"
+    assert concluding.conclude(worse)[0].advice.startswith("Transfer does not help here")
+
+
+def test_one_example_of_each_class_is_not_called_noise():
+    alone = Learnable(p_value=1.0, agreement=0.0, by_chance=0.0, permutations=999)
+    measured = _measured(learnable=alone, forecasts=(_forecast(0.0),))
+    assert concluding.verdict_of(measured) == "undecided"
+    first, last = concluding.conclude(measured)
+    assert first.advice.startswith("Each class has one example: nothing could be measured.")
+    assert concluding.is_small(measured)
+    assert "too few for a forecast" in last.reason
+
+
+def test_labels_are_asked_for_beyond_those_that_there_are():
+    """500 of 200 looked at: 400 in all would be fewer than there are."""
+    twice = dataclasses.replace(_forecast(0.05), examples=1000)
+    measured = _measured(all_examples=500, forecasts=(twice,))
+    assert any(one.advice.startswith("You need labels, not tuning: 500 more") for one in concluding.conclude(measured))
+
+
+def test_more_examples_than_a_forecast_reaches_are_large_data():
+    measured = _measured(all_examples=50_000, forecasts=())
+    assert not concluding.is_small(measured)
+    assert "large data" in concluding.quarter_of(measured)
+    told = concluding.conclude(measured)
+    assert not any("You need labels" in one.advice for one in told)
+    assert "large data (too much for a forecast)" in told[-1].reason
+    assert "no forecast: the curve ends at 200 of 50,000 examples" in wording.beyond(measured)
+    assert wording.beyond(_measured(forecasts=(), sizes=(), curve=())) == ""  # too few
+
+
+def test_what_the_table_says_is_what_textbooks_say():
+    small, large = (_forecast(0.05),), (_forecast(0.01),)
+    for forecasts, distance, expected in (
+        (small, 0.04, "small data (twice the labels would bring 2 points), similar to what the network was pretrained "
+         "on: the textbook's table says so"),
+        (large, 0.04, "the textbook's table says so"),
+        (large, 0.4, "textbooks train everything there, too, but from random weights"),
+    ):  # fmt: skip
+        told = concluding.conclude(_measured(forecasts=forecasts, similarity=_divergence(distance)))[-1].reason
+        assert expected in told
+    unknown = concluding.conclude(_measured(metric="r_squared", forecasts=(), sizes=(), curve=(), similarity=None))
+    assert "whether more data would help is not known, and it is taken for small" in unknown[-1].reason
+    assert "similarity is not known, and it is taken for different" in unknown[-1].reason
 
 
 def test_where_pixels_tell_classes_apart_any_method_will_do():

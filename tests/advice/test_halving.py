@@ -155,6 +155,19 @@ def test_what_costs_the_same_trains_as_far():
         assert set(rung.shares.values()) == {0.9}
 
 
+def test_a_rung_is_cut_to_what_there_is_time_for_and_to_no_less_than_tells_something():
+    costs = {"new": EIGHT, "begun": EIGHT, "few": Cost(start=0, rung=0, whole=8, least=0.3)}
+    done, shares = {"new": 0.0, "begun": 0.4, "few": 0.0}, {"new": 0.9, "begun": 0.6, "few": 0.9}
+    # 8 · (0.9 + 0.2 + 0.9) = 16 in all; 8 · (S + S − 0.4 + S) = 10.4 at 0.567, a quarter more than 0.4.
+    assert halving.shortened(costs, done, shares, 16.01) == shares
+    cut = halving.shortened(costs, done, shares, 10.41)
+    assert cut == dict.fromkeys(costs, pytest.approx(0.567, abs=2e-3))
+    # At 0.45 the one that has begun would train on by too little, and does not.
+    assert halving.shortened(costs, done, shares, 7.21) == {"new": pytest.approx(0.45, abs=2e-3), "begun": 0.4,
+                                                            "few": pytest.approx(0.45, abs=2e-3)}  # fmt: skip
+    assert halving.shortened(costs, done, shares, 0) == {"new": 0.1, "begun": 0.4, "few": 0.3}
+
+
 def test_what_costs_most_goes_until_the_others_fit():
     costs = {"a": EIGHT, "b": EIGHT, "dear": Cost(start=5, rung=0, whole=100)}
     fits, left_out = halving.affordable(costs, 2 / PLANNED)

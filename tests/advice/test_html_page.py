@@ -197,5 +197,6 @@ def test_drawings_are_pictures_with_something_in_them():
         picture = np.asarray(PIL.Image.open(io.BytesIO(png)).convert("L"))
         assert picture.shape[1] > 500
         assert picture.std() > 10
-    assert plots.curve(made_up.measured(forecasts=())) == b""
+    assert plots.curve(made_up.measured(forecasts=(), sizes=(), curve=())) == b""
+    assert plots.curve(made_up.measured(forecasts=())).startswith(b"\x89PNG")
     assert plots.similarity(made_up.measured(similarity=None)) == b""

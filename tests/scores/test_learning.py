@@ -71,6 +71,11 @@ def test_what_makes_no_curve_is_named():
     with pytest.raises(ConfigError, match=r"shares=\(0\.5, 0\.25\) must ascend"):
         curves.learning_curve(features, labels, shares=(0.5, 0.25))
     curve = curves.learning_curve(features, labels, draws=20)
+    with pytest.raises(ConfigError, match="now=39 is fewer than the 40 that were measured"):
+        curve.forecast(80, now=39)
+    with pytest.raises(ConfigError, match="examples=80 is fewer than the 100 there are"):
+        curve.forecast(80, now=100)
+    assert curve.forecast(160, now=80).gain.value == pytest.approx(curve.error(80)[0] - curve.error(160)[0])
     with pytest.raises(ConfigError, match="examples=39 is fewer than the 40 there are"):
         curve.forecast(39)
 

@@ -73,6 +73,7 @@ def _measured(prepared: pipeline.Prepared, show: Callable[[str], None]) -> Advic
         batch_size=recipe.batch_size,
         seed=recipe.seed,
         classifier=own_classifier.of(recipe, what.image_size),
+        available=seen.available,
         show=show,
     )
     return advice_of(measured, examples.facts, recipe.backbone.handle, seen.copies)
@@ -108,11 +109,13 @@ class Seen:
         examples: drawn, each content once.
         groups: number of the group of each, int64 `[examples]`; None where each stands alone.
         copies: training examples that were left out since their content is that of another.
+        available: training examples without these, drawn or not.
     """
 
     examples: examples_of.Examples
     groups: np.ndarray | None
     copies: int
+    available: int
 
 
 def seen_of(examples: examples_of.Examples, seed: int) -> Seen:
@@ -131,7 +134,7 @@ def seen_of(examples: examples_of.Examples, seed: int) -> Seen:
     single = np.array(sorted(first.values()), np.int64)
     # Drawn before anything is decoded: all that are drawn fit into memory, all that there are may not.
     some = examples.some(single[measuring.drawn(examples.labels[single], seed)])
-    return Seen(some, _groups(some, examples.facts.split), len(train) - len(single))
+    return Seen(some, _groups(some, examples.facts.split), len(train) - len(single), len(single))
 
 
 def _raced(advice: Advice, prepared: pipeline.Prepared, workdir: pathlib.Path | None, clock, show) -> Advice:

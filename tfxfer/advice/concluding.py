@@ -37,12 +37,15 @@ TRAINED = {"feature_extraction": "the head alone", "partial": "the head and the 
 
 def verdict_of(measured: Measurements) -> Verdict:
     """Returns in a word whether features of the network are worth anything here."""
+    if not measured.has_pairs:
+        return "undecided"
     if measured.learnable.p_value > SIGNIFICANT:
         return "nothing_learnable"
     compared = measured.best_against_pixels
     if compared.second_is_better >= CERTAIN:
         return "transfer_helps"
-    if measured.pixels.value >= EASY and measured.frequent < OFTEN:
+    is_worse = compared.second_is_better <= 1 - CERTAIN
+    if measured.pixels.value >= EASY and measured.frequent < OFTEN and not is_worse:
         return "easy"
     if compared.difference.high >= WORTH or not _is_nothing_gained_by_classes(measured):
         return "undecided"
@@ -68,8 +71,13 @@ def advised_cut(measured: Measurements) -> str:
 
 
 def is_small(measured: Measurements) -> bool:
-    """Whether twice the labels are expected to help; where there are too few for a forecast, they would."""
-    return not measured.forecasts or measured.forecasts[0].gain.value >= SMALL_GAIN
+    """Whether twice the labels are expected to help.
+
+    Where there are too few for a forecast, or that is not known, they would; where there are too many, they would not.
+    """
+    if measured.forecasts and measured.has_pairs:
+        return measured.forecasts[0].gain.value >= SMALL_GAIN
+    return not wording.beyond(measured)
 
 
 def is_similar(measured: Measurements) -> bool:
@@ -113,8 +121,13 @@ def stages_of(measured: Measurements) -> str:
     if verdict == "easy":
         return "feature_extraction"
     if verdict == "transfer_does_not_help":
-        return "full"
+        return stages_without_help()
     return TABLE[is_small(measured), is_similar(measured)]
+
+
+def stages_without_help() -> str:
+    """Returns the preset for a network whose features do not help."""
+    return "full"
 
 
 def conclude(measured: Measurements, race: Race | None = None) -> tuple[Conclusion, ...]:
@@ -130,7 +143,11 @@ def conclude(measured: Measurements, race: Race | None = None) -> tuple[Conclusi
         found.insert(0 if verdict == "transfer_helps" else 1, labels)
     if race is not None:
         found.append(_raced(race))
-    elif verdict != "transfer_does_not_help":
+    elif verdict == "transfer_does_not_help":
+        found.append(_all_the_same())
+    elif not measured.has_pairs:
+        found.append(_stages(measured))
+    else:
         found += [_depth(measured), _stages(measured)]
     return tuple(found)
 
@@ -165,7 +182,22 @@ def _no_transfer(measured: Measurements) -> Conclusion:
     )
 
 
+def _all_the_same() -> Conclusion:
+    """Returns what trains where this network is taken although it does not help."""
+    stages = stages_without_help()
+    return Conclusion(
+        advice=f"If you train this network all the same, train {TRAINED[stages]} (--stages={stages}).",
+        reason="its features as they are do not help, so all of them have to change",
+    )
+
+
 def _undecided(measured: Measurements) -> Conclusion:
+    if not measured.has_pairs:
+        return Conclusion(
+            advice="Each class has one example: nothing could be measured. Start from the pretrained weights, as is "
+            "usual, and label at least a second one of each.",
+            reason="of a class whose one example is left out none is there to be recognised by",
+        )
     found, balanced = measured.best_against_pixels.difference, measured.balanced_against_pixels
     if found.high < WORTH and balanced is not None:
         return _undecided_by_classes(measured, balanced)
@@ -209,7 +241,7 @@ def _labels(measured: Measurements) -> Conclusion | None:
     if twice.gain.value < LABELS_FIRST_GAIN or twice.gain.low < LABELS_FIRST_GAIN / 2:
         return None
     return Conclusion(
-        advice=f"You need labels, not tuning: {twice.examples - measured.examples:,} more are expected to bring "
+        advice=f"You need labels, not tuning: {twice.examples - measured.available:,} more are expected to bring "
         f"{_points(twice)}.",
         reason=f"the learning curve of a linear classifier at {measured.best} still rises: "
         + ", ".join(
@@ -239,19 +271,43 @@ def _depth(measured: Measurements) -> Conclusion:
 
 
 def _stages(measured: Measurements) -> Conclusion:
-    quarter = quarter_of(measured)
-    if measured.metric != "accuracy":
-        quarter = quarter or "neither similarity nor whether more data would help is known"
-    else:
-        quarter = quarter or f"{_size(measured)}; similarity is not known"
-        would = "would" if is_small(measured) else "would not"
-        quarter += f" (twice the labels {would} bring {100 * SMALL_GAIN:g} points)"
     stages = stages_of(measured)
-    where = _where_it_differs(measured)
     raced = " (--budget=60 races them for a minute)" if measured.metric == "accuracy" else ""
     return Conclusion(
         advice=f"Train {TRAINED[stages]} (--stages={stages}).",
-        reason=f"{quarter}{where}: the textbook's table says so; other strategies were not tried out{raced}",
+        reason=f"{_case(measured)}{_where_it_differs(measured)}: {_table_says(measured)}; other strategies were not "
+        f"tried out{raced}",
+    )
+
+
+def _case(measured: Measurements) -> str:
+    """Returns which case of the table it is, why, and what of that is not known."""
+    known = []
+    if measured.metric == "accuracy":
+        known.append(f"{_size(measured)} ({_why_so_large(measured)})")
+    if is_comparable(measured):
+        known.append(f"{'similar to' if is_similar(measured) else 'different from'} what the network was pretrained on")
+    unknown = []
+    if measured.metric != "accuracy":
+        unknown.append("whether more data would help is not known, and it is taken for small")
+    if not is_comparable(measured):
+        unknown.append("similarity is not known, and it is taken for different")
+    return "; ".join([", ".join(known), *unknown] if known else unknown)
+
+
+def _why_so_large(measured: Measurements) -> str:
+    if measured.forecasts and measured.has_pairs:
+        would = "would" if is_small(measured) else "would not"
+        return f"twice the labels {would} bring {100 * SMALL_GAIN:g} points"
+    return "too few for a forecast" if is_small(measured) else "too much for a forecast"
+
+
+def _table_says(measured: Measurements) -> str:
+    if is_small(measured) or is_similar(measured):
+        return "the textbook's table says so"
+    return (
+        "textbooks train everything there, too, but from random weights, which come as far with much data and longer "
+        "training (He et al. 2018)"
     )
 
 

@@ -162,13 +162,27 @@ class _Contest:
         return [one for one in self._out if not one.right]
 
     def _planned(self, keep: int | None) -> tuple[Rung, ...]:
-        """Returns the rungs ahead, once those that do not go on have left; of `keep` that may, None for all."""
+        """Returns the rungs ahead, once those that do not go on have left; of `keep` that may, None for all.
+
+        Where the time does not suffice for all of them, as many of the best train on as it does suffice for.
+        """
         self._sort()
+        self._leave(self._survivors(keep))
+        unfinished = sum(one.share < 1 for one in self._racing)
+        for fewer in range(unfinished, 0, -1):
+            why = self._survivors(fewer)
+            staying = [one for one in self._racing if not why[one.name]]
+            costs = {one.name: one.entrant.cost for one in staying}
+            done = {one.name: one.share for one in staying}
+            ahead = halving.plan(costs, self._left / self._speed, done)
+            if ahead and (len(staying) > 1 or len(self._racing) == 1):
+                self._leave(why)
+                return ahead
+        return ()
+
+    def _survivors(self, keep: int | None) -> dict[str, str]:
         right = [(one.name, one.right[-1]) for one in self._racing]
-        self._leave(halving.survivors(right, {one.name: one.share for one in self._racing}, keep))
-        costs = {one.name: one.entrant.cost for one in self._racing}
-        done = {one.name: one.share for one in self._racing}
-        return halving.plan(costs, self._left / self._speed, done)
+        return halving.survivors(right, {one.name: one.share for one in self._racing}, keep)
 
     def _sort(self) -> None:
         racing = {one.name: one for one in self._racing}
@@ -187,14 +201,17 @@ class _Contest:
             share = rung.shares[one.name]
             ahead = sum(each.entrant.cost.seconds(each.share, rung.shares[each.name]) for each in self._racing[at:])
             if self._speed * ahead > self._left:
-                share = max(one.share, rung.share, one.entrant.cost.least)
+                share = self._shortened(rung, at)[one.name]
             if share <= one.share:
                 one.right.append(one.right[-1])
                 continue
             expected, start = one.entrant.cost.seconds(one.share, share), self._clock()
             now = self._speed * expected
             if not one.share and taken and now > self._left:
-                one.why_not = f"the budget was used up before it began, and it would take {now:.0f} s"
+                one.why_not = (
+                    f"{max(0.0, self._left):.0f} s of the budget were left for it, and the least of it would take "
+                    f"{now:.0f} s"
+                )
                 continue
             self._show(f"race: {one.name}, {number}, to {100 * share:.0f} % of its schedule, about {now:.0f} s")
             try:
@@ -207,6 +224,16 @@ class _Contest:
             one.seconds += self._clock() - start
         self._leave({})
         self._shares.append(self._done or rung.share)
+
+    def _shortened(self, rung: Rung, at: int) -> dict[str, float]:
+        """Returns how far those train that are still to, where what is left does not suffice for what was planned."""
+        entrants = {one.name: one for one in self._racing[at:]}
+        return halving.shortened(
+            {name: one.entrant.cost for name, one in entrants.items()},
+            {name: one.share for name, one in entrants.items()},
+            {name: rung.shares[name] for name in entrants},
+            halving.PLANNED * self._left / self._speed,
+        )
 
     def _fallen_back(self) -> str:
         """Takes the best of those that had left, where none can train on, and returns why the race ends."""
@@ -239,15 +266,17 @@ class _Contest:
             return "the whole schedules were trained"
         if self._done * halving.FARTHER > 1:
             return f"{100 * self._done:.0f} % of the schedules were trained, and the rest is too little for a rung"
-        return "the budget was used up"
+        return "what was left of the budget had no room for another rung"
 
     def _alone(self, name: str, are_dear: bool) -> str:
         """Returns why nobody else goes on."""
         if failed := [one.name for one in self._out if one.failed]:
             others = ", and the others were worse" if any(one.right and not one.failed for one in self._out) else ""
             return f"{name} alone was left: {', '.join(failed)} could not train on{others}"
-        if any(one.right for one in self._out):
-            return f"{name} was clearly the best"
+        if ranked := [one for one in self._out if one.right]:
+            if all(halving.CLEARLY in one.why_not for one in ranked):
+                return f"{name} was clearly the best"
+            return f"{name} was left as the best"
         return "the budget had room for no other" if are_dear or self._out else "there was no other"
 
     def _ranked(self) -> tuple[Standing, ...]:

@@ -24,11 +24,13 @@ _MOST_RUNGS = 3
 # A rung is worth it that comes so many times as far as the one before. A prior.
 FARTHER = 1.25
 # So near, as a standard deviation, is what is expected of strategies (`Strategy.expected`) to what they come to: in the
-# twelve settings of `tools/bench_regret.py` differences lay 1.5 to 2.4 points around their means, with noise of 1 to 2
+# twelve settings of `tools/bench_regret.py` differences lay 1.2 to 2.3 points around their means, with noise of 1 to 2
 # points from the test; other data may differ more from these than they do among themselves.
 EXPECTED_WITHIN = 0.025
 # Behind figures that alone would have another order.
 OUTWEIGHED = "; so few examples do not outweigh what mostly is better"
+# Behind the name of one that is, where another goes.
+CLEARLY = "is better with probability"
 # Of the seconds that are left so many are planned for, since predictions are off (see `plans/costs.py`).
 PLANNED = 0.85
 
@@ -74,7 +76,7 @@ class Rung:
     Attributes:
         share: of their schedules to which all train at least, in (0, 1].
         shares: to which each trains that there is now, what costs little farther than the others.
-        count: of candidates that are to train in it.
+        count: how many may train in it.
         seconds: that it takes, if those who train cost what all that have not come to their end cost on average.
     """
 
@@ -111,10 +113,10 @@ def _least(costs: Mapping[str, Cost]) -> float:
 def plan(costs: Mapping[str, Cost], seconds: float, done: Mapping[str, float] | None = None) -> tuple[Rung, ...]:
     """Returns the rungs that fit: of one, two or three the number that lets the last ones train farthest.
 
-    The share to which all train at least doubles from rung to rung, and half as many candidates train on, but two at
-    least; those at their end are not counted.
-    What costs little trains for as many seconds as the others on average, and farther so; where there is just room for
-    the least share of each, none trains farther. Of plans that come equally far the one that takes less is taken.
+    The share to which all train at least doubles from rung to rung, and half as many candidates may train on, but two
+    at least. Who is at the end trains no more, and is none of them. What costs little trains for as many seconds as the
+    others on average, and farther so; where there is just room for the least share of each, none trains farther. Of
+    plans that come equally far the one that takes less is taken.
 
     Args:
         costs: of those that are still in the race.
@@ -169,7 +171,7 @@ def _to(
         share = last / 2 ** (count - 1 - number)
         shares = {name: _target(name, costs, share, done[name], is_farther) for name in costs}
         unfinished = sum(done[name] < 1 for name in costs)
-        racing = min(unfinished, max(2, math.ceil(len(costs) / 2**number)))
+        racing = max(2, math.ceil(len(costs) / 2**number))
         seconds = math.fsum(cost.seconds(done[name], shares[name]) for name, cost in costs.items())
         if racing < unfinished:
             seconds *= racing / unfinished
@@ -191,6 +193,35 @@ def _target(name: str, costs: Mapping[str, Cost], share: float, done: float, is_
         elif FARTHER * target > 1:  # the rest would be too little for a rung
             target = 1.0
     return target if target >= FARTHER * done else done
+
+
+def shortened(
+    costs: Mapping[str, Cost], done: Mapping[str, float], shares: Mapping[str, float], seconds: float
+) -> dict[str, float]:
+    """Returns shares of a rung that the seconds have room for, where a machine is slower than foretold.
+
+    All are cut to the same share, but to no less than the least of each; who has trained already and would train on by
+    less than a quarter does not.
+
+    Args:
+        costs: of those that are still to train in the rung.
+        done: share that each has trained.
+        shares: to which each was to train.
+        seconds: that are left for all of them.
+    """
+
+    def to(most: float) -> dict[str, float]:
+        found = {name: min(shares[name], max(most, cost.least)) for name, cost in costs.items()}
+        return {name: share if share >= FARTHER * done[name] else done[name] for name, share in found.items()}
+
+    def has_room(found: Mapping[str, float]) -> bool:
+        return math.fsum(cost.seconds(done[name], found[name]) for name, cost in costs.items()) <= seconds
+
+    low, high = 0.0, 1.0
+    for _ in range(12):  # to 1/4096
+        middle = (low + high) / 2
+        low, high = (middle, high) if has_room(to(middle)) else (low, middle)
+    return to(low)
 
 
 def ordered(right: Mapping[str, np.ndarray], expected: Mapping[str, float], costs: Mapping[str, Cost]) -> list[str]:
@@ -234,7 +265,7 @@ def survivors(right: Sequence[tuple[str, np.ndarray]], shares: Mapping[str, floa
     for name, mine in others:
         behind = 1 - intervals.paired(best, mine).second_is_better
         if shares[name] >= CLEAR_FROM and behind >= CERTAIN:
-            found[name] = f"{leader} is better with probability {behind:.2f}"
+            found[name] = f"{leader} {CLEARLY} {behind:.2f}"
         elif name in unfinished[keep:]:
             found[name] = (
                 f"{100 * mine.mean():.1f} % right, {leader} {100 * best.mean():.1f} %: not among the best {keep} of "

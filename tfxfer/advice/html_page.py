@@ -51,6 +51,7 @@ def html_page(advice: Advice, ranking: Ranking | None = None) -> str:
         curve=plots.curve(measured),
         scale=plots.similarity(measured),
         nearest_class=wording.nearest_class(measured),
+        beyond=wording.beyond(measured),
         metric=wording.NAMES[measured.metric][0],
         figure=lambda estimate: wording.figure(measured.metric, estimate),
         targets=[
@@ -168,10 +169,11 @@ more.</p>
 <p><img alt="accuracy by number of examples, measured and forecast" src="{{ curve | inline }}"></p>
 <ul>
 {%- for forecast in measured.forecasts %}
-<li>+{{ "{:,}".format(forecast.examples - measured.examples) }} labels:
+<li>+{{ "{:,}".format(forecast.examples - measured.available) }} labels:
 {{ "{:+.1f}".format(100 * forecast.gain.value) }} points ({{ "{:.1f}".format(100 * forecast.gain.low) }} to
 {{ "{:.1f}".format(100 * forecast.gain.high) }}), by a curve through what was measured</li>
 {%- endfor %}
+{%- if beyond %}<li>{{ beyond }}</li>{% endif %}
 </ul>
 {%- endif %}
 {%- if measured.similarity %}

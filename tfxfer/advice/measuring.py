@@ -74,6 +74,7 @@ def take(
     batch_size: int = 32,
     seed: int = 0,
     classifier: own_classifier.Classifier | None = None,
+    available: int = 0,
     show: Callable[[str], None] = lambda line: None,
 ) -> Taken:
     """Returns what is measured about a backbone on some labelled pictures, and with which answers.
@@ -88,6 +89,8 @@ def take(
         seed: of all that is drawn.
         classifier: loads the network with its own head, which tells how like pretraining pictures are where no batch
             norm does; None: there is none.
+        available: examples that there are to train on, where the pictures are some of them; forecasts are for more
+            than these.
         show: called with a line before what takes a while.
 
     Raises:
@@ -95,6 +98,7 @@ def take(
         DataError: one class or group alone, numbers or labels that are all the same, or fewer than two pictures.
     """
     every = _checked(labels, len(images), task)
+    available = max(available, len(every))
     at = drawn(every, seed)
     images = images[at] if len(at) < len(images) else images
     numbers = np.unique(every[at], return_inverse=True)[1] if task.has_classes else every[at]
@@ -109,7 +113,7 @@ def take(
     with threadpoolctl.threadpool_limits(1, user_api="blas"):
         right = np.zeros(0, bool)
         if task.has_classes:
-            scored, right = _score(found, _small(images), numbers, parts, seed)
+            scored, right = _score(found, _small(images), numbers, parts, seed, available=available)
         else:
             scored = of_targets.score(found, _small(images), numbers, parts, seed, kind=task.kind)
     measured = Measurements(
@@ -118,6 +122,7 @@ def take(
         seconds=between - start,
         scoring_seconds=time.monotonic() - between,
         groups=None if parts is None else int(parts.max()) + 1,
+        all_examples=available,
         nearest_class=None if found.divergences else _nearest_class(classifier, images, batch_size, show),
         **scored,
     )
@@ -152,7 +157,7 @@ def _checked(labels: np.ndarray, pictures: int, task: Task) -> np.ndarray:
 
 
 def _score(
-    found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups, seed: int
+    found: depths.Depths, pixels: np.ndarray, labels: np.ndarray, groups, seed: int, *, available: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Returns what features and labels tell, as fields of `Measurements`, and which examples are right at the best."""
 
@@ -162,7 +167,7 @@ def _score(
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         # The widest come last and take longest.
         *probes, of_pixels = reversed(list(pool.map(linear, [pixels, *reversed(found.features)])))
-        near = list(pool.map(lambda features: neighbours.nearest(features, groups=groups), found.features))
+        *near, near_pixels = pool.map(lambda one: neighbours.nearest(one, groups=groups), [*found.features, pixels])
     voted = [neighbours.vote(*one, labels, int(labels.max()) + 1) for one in near]
     best = choose_depth(probes, voted)
     curve = _curve(found.features[best], labels, groups, seed)
@@ -175,13 +180,20 @@ def _score(
         "best_against_last": _paired(probes[-1], probes[best]),
         "best_against_pixels": _paired(of_pixels, probes[best]),
         "balanced_against_pixels": _balanced(of_pixels, probes[best]),
-        "learnable": permutation.agreement([one for one, _ in near], labels, shuffles, seed, groups),
+        # Of pixels, too: labels may mean something that this network does not see.
+        "learnable": permutation.agreement([one for one, _ in (*near, near_pixels)], labels, shuffles, seed, groups),
         "similarity": similarity.summary(found.divergences) if found.divergences else None,
         "sizes": () if curve is None else tuple(curve.sizes.tolist()),
         "curve": () if curve is None else curve.accuracies,
-        "forecasts": () if curve is None else tuple(curve.forecast(times * len(labels)) for times in _TIMES),
+        "forecasts": () if curve is None else _forecasts(curve, available),
     }
     return scored, probes[best].predicted == probes[best].labels
+
+
+def _forecasts(curve: curves.LearningCurve, available: int) -> tuple[curves.Forecast, ...]:
+    """Returns what more examples than there are would bring, as far as the curve was tried."""
+    farthest = max(_TIMES) * curve.examples
+    return tuple(curve.forecast(times * available, now=available) for times in _TIMES if times * available <= farthest)
 
 
 def choose_depth(probes: Sequence[ridge.Probe], voted: Sequence[np.ndarray]) -> int:

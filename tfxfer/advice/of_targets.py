@@ -44,7 +44,8 @@ def score(found: Depths, pixels: np.ndarray, targets: np.ndarray, groups, seed: 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         # The widest come last and take longest.
         *said, of_pixels = reversed(list(pool.map(told, [pixels, *reversed(found.features)])))
-        near = list(pool.map(lambda features: neighbours.nearest(features, groups=groups)[0], found.features))
+        # Of pixels, too: numbers may mean something that this network does not see.
+        near = list(pool.map(lambda one: neighbours.nearest(one, groups=groups)[0], [*found.features, pixels]))
         *worth, without = list(pool.map(estimate, [*said, of_pixels]))
     best = int(np.argmax([one.value for one in worth]))
     return {

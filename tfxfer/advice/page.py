@@ -94,16 +94,18 @@ def _targets(advice: Advice) -> list[str]:
 
 
 def _more_labels(measured: Measurements) -> list[str]:
-    if not measured.forecasts:
+    if not measured.sizes:
         return []
     points = [f"{size:,}: {100 * one.value:.1f} %" for size, one in zip(measured.sizes, measured.curve, strict=True)]
     lines = [f"fitted to   {', '.join(points)} (at {clean(measured.best)})"]
     for forecast in measured.forecasts:
-        gain, more = forecast.gain, forecast.examples - measured.examples
+        gain, more = forecast.gain, forecast.examples - measured.available
         lines.append(
             f"+{more:,} labels: {100 * gain.value:+.1f} points ({100 * gain.low:.1f} to {100 * gain.high:.1f}) by a "
             "curve through these"
         )
+    if text := wording.beyond(measured):
+        lines.append(text)
     return lines
 
 

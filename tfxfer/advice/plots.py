@@ -48,14 +48,15 @@ def depths(advice: Advice) -> bytes:
 
 def curve(measured: Measurements) -> bytes:
     """Returns accuracy over the number of examples, measured and forecast; b"" where there is none."""
-    if not measured.sizes or not measured.forecasts:
+    if not measured.sizes:
         return b""
     figure, axes = _figure(7.0, 3.6)
     factor = _factor(measured)
     _line(axes, measured.sizes, measured.curve, factor, _BLUE, "o-", "measured")
     sizes = [one.examples for one in measured.forecasts]
     told = [one.accuracy for one in measured.forecasts]
-    _line(axes, sizes, told, factor, _ORANGE, "s:", "forecast")
+    if sizes:
+        _line(axes, sizes, told, factor, _ORANGE, "s:", "forecast")
     axes.set_xscale("log")
     ticks = [*measured.sizes, *sizes]
     axes.set_xticks(ticks, [f"{size:,}" for size in ticks], rotation=40, ha="right")

@@ -68,7 +68,7 @@ class Measurements:
         similarity: to what the network was pretrained on; none where nothing tells.
         sizes: examples that the learning curve has accuracies for, at the best depth; () where there are too few.
         curve: the accuracies.
-        forecasts: for more examples.
+        forecasts: for twice and four times `available`, as far as that is no more than four times `examples`.
         seconds: of the inference pass; `scoring_seconds` of all that came behind it.
         scoring_seconds: see there.
         balanced_against_pixels: balanced accuracy of the best depth less that of the pixels, where each class weighs
@@ -80,6 +80,7 @@ class Measurements:
         targets: of numbers and labels, each in the order of `DataFacts.class_names`.
         nearest_class: `scores.nearest_prototype` by the network's own classifier, where there is one, and no batch norm
             that tells similarity.
+        all_examples: that there are to train on, each content once; 0: those that were looked at.
     """
 
     image_size: int
@@ -102,6 +103,17 @@ class Measurements:
     metric: Metric = "accuracy"
     targets: tuple[Target, ...] = ()
     nearest_class: float | None = None
+    all_examples: int = 0
+
+    @property
+    def available(self) -> int:
+        """How many examples there are to train on, looked at or not."""
+        return max(self.examples, self.all_examples)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether two examples of one class were ever neighbours; else nothing that is left out can be told."""
+        return self.metric != "accuracy" or self.learnable.by_chance > 0
 
     def depth(self, name: str) -> Depth:
         """Returns the depth of that name."""
@@ -171,8 +183,8 @@ class Race:
         trained_on: see there.
         shares: of their own schedules that all in the race had trained at least at the end of each rung, in (0, 1].
         budget: seconds that it was given.
-        seconds: that it took; `predicted_seconds` as it was told before it began, if those who stay cost as much as all
-            did on average.
+        seconds: that it took; `predicted_seconds` as it was told before it began, if those who train on cost as much
+            as all that could did on average.
         predicted_seconds: see there.
         ended: why it ended, in words.
         borrowed: how many of `examples` are of the training split, which a run learns from; 0 for none.

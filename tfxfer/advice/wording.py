@@ -61,6 +61,16 @@ def agreement(measured: Measurements) -> str:
     return f"{percent_text(test.agreement)} of nearest neighbours agree{mean}, by chance {percent_text(test.by_chance)}"
 
 
+def beyond(measured: Measurements) -> str:
+    """Returns that there are too many examples for a forecast, where there are; else ""."""
+    if measured.forecasts or not measured.sizes:
+        return ""
+    return (
+        f"no forecast: the curve ends at {measured.examples:,} of {measured.available:,} examples, and was tried to "
+        "four times its end"
+    )
+
+
 def target(one: Target) -> str:
     """Returns what is told of one number or label."""
     if one.error is None:

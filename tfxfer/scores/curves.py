@@ -23,7 +23,10 @@ LEAST_EXAMPLES = 40
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a probe is expected to do with more examples; shares in [0, 1], with 95 % intervals.
+    """What a probe is expected to do with more examples; shares in [0, 1].
+
+    Their ranges are those of 95 % of sets drawn from the examples anew. They are no confidence intervals: neither what
+    other examples would have told nor another form of the curve is in them.
 
     Attributes:
         examples: how many there would be, in all.
@@ -66,19 +69,26 @@ class LearningCurve:
         a, b, c = self.curves.T
         return np.clip(a + b * float(examples) ** -c, 0, 1)
 
-    def forecast(self, examples: int, *, confidence: float = intervals.CONFIDENCE) -> Forecast:
+    def forecast(self, examples: int, *, now: int | None = None, confidence: float = intervals.CONFIDENCE) -> Forecast:
         """Returns what is expected of so many examples in all.
 
-        The intervals hold the luck of these examples. They do not hold that the curve may have another form: up to four
-        times the examples were tried, beyond that nobody has looked.
+        Up to four times the examples that were measured were tried, beyond that nobody has looked.
+
+        Args:
+            examples: how many there would be.
+            now: how many there are, where some of them were measured; None: as many as were.
+            confidence: share of the drawn sets that the ranges hold, in (0, 1).
 
         Raises:
             ConfigError: fewer examples than there are.
         """
         inputs.share(confidence, name="confidence")
-        if examples < self.examples:
-            raise ConfigError(f"examples={examples!r} is fewer than the {self.examples} there are.")
-        then, gain = 1 - self.error(examples), self.error(self.examples) - self.error(examples)
+        now = self.examples if now is None else now
+        if now < self.examples:
+            raise ConfigError(f"now={now!r} is fewer than the {self.examples} that were measured.")
+        if examples < now:
+            raise ConfigError(f"examples={examples!r} is fewer than the {now} there are.")
+        then, gain = 1 - self.error(examples), self.error(now) - self.error(examples)
         return Forecast(examples=int(examples), accuracy=_estimate(then, confidence), gain=_estimate(gain, confidence))
 
 
