@@ -201,19 +201,19 @@ def test_a_machine_a_little_slow_loses_nobody():
 
 
 def test_where_the_time_is_too_short_for_all_the_best_train_on():
-    """The rung was planned for all; what is left of the 42 s is too little for three, and enough for two."""
+    """The rung was planned for all; what is left of the 52 s is too little for three, and enough for two."""
     clock = Clock()
-    cost = Cost(start=6, rung=1, whole=30)
+    cost = Cost(start=10, rung=1, whole=30)
     three = [
         Made(name, clock, functools.partial(lambda top, share: top + 0.1 * share, top), cost, seed=at)
         for at, (name, top) in enumerate(zip("abc", (0.70, 0.72, 0.71), strict=True))
     ]
-    found = _race(three, 42)
+    found = _race(three, 52)
     assert _names(found) == ["b", "c", "a"]
     assert found.standings[0].share == found.standings[1].share > 1.3 * found.standings[2].share
     assert found.standings[2].why_not.endswith("not among the best 2 of 3 that were to train on")
     assert found.ended == "what was left of the budget had no room for another rung"
-    assert clock.now <= 100 + 42
+    assert clock.now <= 100 + 52
 
 
 def test_who_is_left_when_another_went_by_rank_is_not_called_clearly_the_best():

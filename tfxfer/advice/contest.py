@@ -16,6 +16,9 @@ from tfxfer.errors import ConfigError, TfxferError, TrainingError
 
 # How much faster or slower than foretold a machine is believed to be.
 _SPEEDS = (0.5, 4.0)
+# Of the budget so much is planned for nothing: where each rung uses up what the last one left, its own surprise has no
+# other room.
+_KEPT_BACK = 0.03
 
 
 class Entrant(Protocol):
@@ -136,6 +139,11 @@ class _Contest:
     def _left(self) -> float:
         return self._budget - (self._clock() - self._began)
 
+    @property
+    def _foretold_left(self) -> float:
+        """Seconds to plan with, as if the machine were as fast as foretold."""
+        return (self._left - _KEPT_BACK * self._budget) / self._speed
+
     def run(self, dear: tuple[LeftOut, ...], seconds: float) -> Result:
         # Of the same seconds as what has room: where that just fits, no time has passed between the two.
         ahead = halving.plan({one.name: one.entrant.cost for one in self._racing}, seconds)
@@ -174,7 +182,7 @@ class _Contest:
             staying = [one for one in self._racing if not why[one.name]]
             costs = {one.name: one.entrant.cost for one in staying}
             done = {one.name: one.share for one in staying}
-            ahead = halving.plan(costs, self._left / self._speed, done)
+            ahead = halving.plan(costs, self._foretold_left, done)
             if ahead and (len(staying) > 1 or len(self._racing) == 1):
                 self._leave(why)
                 return ahead
@@ -232,7 +240,7 @@ class _Contest:
             {name: one.entrant.cost for name, one in entrants.items()},
             {name: one.share for name, one in entrants.items()},
             {name: rung.shares[name] for name in entrants},
-            halving.PLANNED * self._left / self._speed,
+            halving.PLANNED * self._foretold_left,
         )
 
     def _fallen_back(self) -> str:
