@@ -31,6 +31,8 @@ TABLE = {
     (False, True): "full",
     (False, False): "full",
 }
+# Likewise for a network whose features do not help.
+_WITHOUT_HELP = "full"
 # What trains in a preset.
 TRAINED = {"feature_extraction": "the head alone", "partial": "the head and the later groups", "full": "everything"}
 
@@ -98,11 +100,13 @@ def quarter_of(measured: Measurements) -> str:
     """
     if not is_comparable(measured):
         return ""
-    alike = "similar to" if is_similar(measured) else "different from"
-    what = f"{alike} what the network was pretrained on"
     if measured.metric != "accuracy":
-        return f"data {what}; whether more of it would help was not measured"
-    return f"{_size(measured)}, {what}"
+        return f"data {_likeness(measured)}; whether more of it would help was not measured"
+    return f"{_size(measured)}, {_likeness(measured)}"
+
+
+def _likeness(measured: Measurements) -> str:
+    return f"{'similar to' if is_similar(measured) else 'different from'} what the network was pretrained on"
 
 
 def _size(measured: Measurements) -> str:
@@ -121,13 +125,8 @@ def stages_of(measured: Measurements) -> str:
     if verdict == "easy":
         return "feature_extraction"
     if verdict == "transfer_does_not_help":
-        return stages_without_help()
+        return _WITHOUT_HELP
     return TABLE[is_small(measured), is_similar(measured)]
-
-
-def stages_without_help() -> str:
-    """Returns the preset for a network whose features do not help."""
-    return "full"
 
 
 def conclude(measured: Measurements, race: Race | None = None) -> tuple[Conclusion, ...]:
@@ -184,9 +183,8 @@ def _no_transfer(measured: Measurements) -> Conclusion:
 
 def _all_the_same() -> Conclusion:
     """Returns what trains where this network is taken although it does not help."""
-    stages = stages_without_help()
     return Conclusion(
-        advice=f"If you train this network all the same, train {TRAINED[stages]} (--stages={stages}).",
+        advice=f"If you train this network all the same, train {TRAINED[_WITHOUT_HELP]} (--stages={_WITHOUT_HELP}).",
         reason="its features as they are do not help, so all of them have to change",
     )
 
@@ -286,7 +284,7 @@ def _case(measured: Measurements) -> str:
     if measured.metric == "accuracy":
         known.append(f"{_size(measured)} ({_why_so_large(measured)})")
     if is_comparable(measured):
-        known.append(f"{'similar to' if is_similar(measured) else 'different from'} what the network was pretrained on")
+        known.append(_likeness(measured))
     unknown = []
     if measured.metric != "accuracy":
         unknown.append("whether more data would help is not known, and it is taken for small")

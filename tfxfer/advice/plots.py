@@ -56,7 +56,7 @@ def curve(measured: Measurements) -> bytes:
     sizes = [one.examples for one in measured.forecasts]
     told = [one.accuracy for one in measured.forecasts]
     if sizes:
-        _line(axes, sizes, told, factor, _ORANGE, "s:", "forecast")
+        _line(axes, sizes, told, factor, _ORANGE, "s:", "forecast, range of drawn sets")
     axes.set_xscale("log")
     ticks = [*measured.sizes, *sizes]
     axes.set_xticks(ticks, [f"{size:,}" for size in ticks], rotation=40, ha="right")
