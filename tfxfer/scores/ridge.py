@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import scipy.special
 from numpy.typing import ArrayLike
 
 from tfxfer.errors import ConfigError, DataError
@@ -19,7 +18,9 @@ PENALTIES = tuple(10.0**power for power in range(-3, 8))
 # Below this deviation a feature is as good as constant (google-research/big_vision, evaluators/fewshot_lsr.py).
 _LEAST_DEVIATION = 1e-5
 # Factors of scores, between -1 and 1 for the most part, that become logits.
-_SCALES = tuple(2.0**half for half in np.arange(-2, 6.5, 0.5))
+_SCALES = 2.0 ** np.arange(-2, 6.5, 0.5)
+# So many numbers lie in memory at once.
+_AT_ONCE = 500_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,8 +253,14 @@ def _weighed(left_out: np.ndarray, targets: np.ndarray, parts: Iterable[np.ndarr
 
 def _cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean cross-entropy, nats, of scores `[examples, classes]` times the factor that makes it least."""
-    right = scores[np.arange(len(labels)), labels]
-    return min(float((scipy.special.logsumexp(f * scores, axis=1) - f * right).mean()) for f in _SCALES)
+    top = scores.max(axis=1)
+    # All factors at once, but for so many scores that they would fill memory.
+    at_once = max(1, _AT_ONCE // scores.size)
+    sums = [
+        np.log(np.exp(_SCALES[start : start + at_once, None, None] * (scores - top[:, None])).sum(axis=2)).mean(axis=1)
+        for start in range(0, len(_SCALES), at_once)
+    ]
+    return float((np.concatenate(sums) + _SCALES * (top - scores[np.arange(len(labels)), labels]).mean()).min())
 
 
 def _parts(groups: ArrayLike, examples: int) -> list[np.ndarray]:

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import scipy.linalg
 
 # Singular values below this share of the largest count as none: for float32 features their rounding is larger.
 RANK_TOLERANCE = 1e-10
@@ -45,7 +44,8 @@ def decompose(features: np.ndarray, *, about_mean: bool = True) -> Spectrum:
     Costs O(examples · width · min(examples, width)).
     """
     mean = features.mean(axis=0) if about_mean else np.zeros(features.shape[1])
-    u, s, v = scipy.linalg.svd(features - mean, full_matrices=False, check_finite=False)
+    # numpy lets other threads run meanwhile; scipy 1.17 does not.
+    u, s, v = np.linalg.svd(features - mean, full_matrices=False)
     # What is left of equal numbers after their mean was taken off is rounding, whatever the largest value is.
     smallest = max(RANK_TOLERANCE * s[0], np.finfo(np.float64).eps * np.sqrt(features.size) * np.abs(features).max())
     rank = int((s > smallest).sum())
