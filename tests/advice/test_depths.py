@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfxfer
-from tfxfer import graph
+from tfxfer import graph, models
 from tfxfer.advice import depths
 from tfxfer.errors import BackboneError, DataError
 
@@ -46,6 +47,25 @@ def test_divergences_are_those_of_what_each_batch_norm_reads(images):
         off = read.mean(axis=(1, 2), dtype=np.float64) - np.arange(8.0) / 8
         expected.append(0.5 * ((new + off**2) / old - 1 - np.log(new / old)).mean())
     np.testing.assert_allclose(found.divergences, expected, rtol=1e-4)
+
+
+def test_large_pictures_go_through_a_few_at_a_time(images, monkeypatch):
+    """Without a GPU, where what batch norms read of a whole batch would fill memory."""
+    given = []
+    predict = models.predict_on_batch
+    monkeypatch.setattr(
+        models, "predict_on_batch", lambda model, batch: given.append(len(batch)) or predict(model, batch)
+    )
+    whole = depths.measure(_backbone(), images, batch_size=8)
+    assert set(given) == {8}
+    given.clear()
+    monkeypatch.setattr(depths, "_PIXELS", 3 * 24 * 24)
+    few = depths.measure(_backbone(), images, batch_size=8)
+    monkeypatch.setattr(depths, "_PIXELS", 1)
+    depths.measure(_backbone(), images[:2], batch_size=8)
+    has_gpu = bool(tf.config.list_logical_devices("GPU"))
+    assert set(given) == ({8} if has_gpu else {3, 1})
+    np.testing.assert_allclose(few.features[-1], whole.features[-1], rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_without_batch_norm_has_no_divergences(images):

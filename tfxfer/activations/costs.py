@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfxfer import graph
+from tfxfer import graph, models
 from tfxfer.errors import BackboneError
 from tfxfer.facts import Costs
 
@@ -94,8 +94,7 @@ def measure(model: keras.Model, *, batch_size: int) -> Costs | None:
 def _costs(model: keras.Model, parts: Sequence[_Part], batch_size: int) -> Costs | None:
     start = time.perf_counter()
     shape = model.inputs[0].shape[1:]
-    if not tf.config.list_logical_devices("GPU"):
-        batch_size = max(1, min(batch_size, _PIXELS // int(np.prod(shape[:2]))))
+    batch_size = models.at_once(batch_size, shape, pixels=_PIXELS)
     pictures = np.random.default_rng(0).integers(0, 256, (batch_size, *shape))
     values = {id(model.inputs[0]): tf.constant(pictures, model.inputs[0].dtype)}
     kinds: dict[str, _Measured] = {}

@@ -18,6 +18,9 @@ from tfxfer.pixels import check_pixel_scale
 from tfxfer.scores import similarity
 
 _FLOAT = "float32"
+# Without a GPU pictures of so many pixels together go through at once, 9 of 128×128: what batch norms read is held
+# until its moments are taken, which for 32 of them is 0.25 GB more and hardly faster.
+_PIXELS = 160_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +47,14 @@ def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> 
     Args:
         backbone: for pictures, with one output.
         images: `[pictures, height, width, channels]` of the backbone's size, on 0..255, uint8 or float.
-        batch_size: pictures at a time, ≥ 1.
+        batch_size: pictures at a time, ≥ 1; of large ones fewer where there is no GPU.
 
     Raises:
         BackboneError: the backbone takes no pictures or gives several levels, or the pictures have another size.
         DataError: there are no pictures, or their pixels are on another scale.
     """
     _check(backbone, images)
+    batch_size = models.at_once(batch_size, images.shape[1:], pixels=_PIXELS)
     flat = graph.inlined(backbone.model)
     ends, norms = _ends(flat), _norms(flat)
     looking = keras.Model(graph.input_of(flat), _looked_at(ends, norms))

@@ -12,7 +12,7 @@ from tfxfer.models.batch_norm import (
 from tfxfer.models.following import follow
 from tfxfer.models.freezing import Frozen, everything_trains, freeze, held_batch_norm
 from tfxfer.models.heads import pooled_features, swap_head
-from tfxfer.models.inference import predict_on_batch
+from tfxfer.models.inference import at_once, predict_on_batch
 from tfxfer.models.proof import Proof
 from tfxfer.models.randomness import steady
 from tfxfer.models.rescaling import rescale_head
@@ -21,6 +21,7 @@ __all__ = [
     "Frozen",
     "Proof",
     "StoredStatistics",
+    "at_once",
     "batch_norm_momentum",
     "everything_trains",
     "follow",

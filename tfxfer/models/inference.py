@@ -1,7 +1,8 @@
 """What a network computes, whatever strategy it was made under."""
 
+import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -26,6 +27,19 @@ def predict_on_batch(model: keras.Model, batch):
             lambda inputs: called(inputs, training=False), autograph=False, reduce_retracing=True
         )
     return tf.nest.map_structure(np.asarray, _functions[model](batch))
+
+
+def at_once(batch_size: int, shape: Sequence[int], *, pixels: int) -> int:
+    """Returns how many pictures to give a network at once: on a GPU a batch, without one no more than suits memory.
+
+    Args:
+        batch_size: pictures of a batch, ≥ 1.
+        shape: of a picture, height and width first.
+        pixels: that pictures may have together, but for a single one.
+    """
+    if tf.config.list_logical_devices("GPU"):
+        return batch_size
+    return max(1, min(batch_size, pixels // math.prod(shape[:2])))
 
 
 def on_one_replica(strategy: tf.distribute.Strategy, function: Callable, *arguments: Any) -> Any:
