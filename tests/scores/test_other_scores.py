@@ -75,10 +75,13 @@ def test_one_picture_does_not_make_up_for_another():
     assert both > similarity.divergence([0.0], [1.0], [0.0], [2.0])  # their moments as one set
 
 
-def test_summary_takes_medians_of_thirds():
-    found = similarity.summary([1, 2, 9, 4, 5, 6])
-    assert (found.early, found.middle, found.late, found.all) == (1.5, 6.5, 5.5, 4.5)
-    assert similarity.summary([0.1]).late == 0.1
+def test_summary_takes_geometric_means_of_thirds():
+    found = similarity.summary([1, 4, 9, 4, 2, 8])
+    assert [found.early, found.middle, found.late] == pytest.approx([2, 6, 4])
+    assert found.all == pytest.approx(48 ** (1 / 3))
+    assert found.layers == (1, 4, 9, 4, 2, 8)
+    assert similarity.summary([0.1]).late == pytest.approx(0.1)
+    assert similarity.summary([0.0, 0.1]).all == pytest.approx(0.01)  # not 0, for one that stands still
     with pytest.raises(DataError, match="no batch norm"):
         similarity.summary([])
 

@@ -13,10 +13,13 @@ from numpy.typing import ArrayLike
 from tfxfer.errors import DataError
 from tfxfer.scores import inputs
 
+# Divergences of batch norms below this count as this, nats a channel: a hundredth of what photographs have.
+_LEAST = 1e-3
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Divergence:
-    """How far pictures are from those of pretraining: medians over batch norms, nats a channel, ≥ 0.
+    """How far pictures are from those of pretraining: geometric means over batch norms, nats a channel, > 0.
 
     Pictures as in pretraining are not at 0, since a single one has not the moments of all; what is near is read off
     from pictures that are known.
@@ -79,7 +82,8 @@ def divergence(
 def summary(layers: Sequence[float]) -> Divergence:
     """Returns the divergences of a network's batch norms, input first, as one.
 
-    Medians, since single layers are far off for reasons of their own.
+    Geometric means, since batch norms differ by factors, and single ones are far off for reasons of their own. With the
+    share of inverted photographs they rise at 64 pixels, too, where medians fall (`tools/bench_advise.py`).
 
     Raises:
         DataError: there is none.
@@ -90,12 +94,17 @@ def summary(layers: Sequence[float]) -> Divergence:
     # Of one or two batch norms some thirds have none: the nearest stands for them.
     early, middle, late = (third if len(third) else thirds[0] for third in thirds)
     return Divergence(
-        all=float(np.median(layers)),
-        early=float(np.median(early)),
-        middle=float(np.median(middle)),
-        late=float(np.median(late)),
+        all=_typical(np.asarray(layers, np.float64)),
+        early=_typical(early),
+        middle=_typical(middle),
+        late=_typical(late),
         layers=tuple(float(one) for one in layers),
     )
+
+
+def _typical(layers: np.ndarray) -> float:
+    # One layer that is given what it keeps, all of it constant, must not make all others count for nothing.
+    return float(np.exp(np.log(np.maximum(layers, _LEAST)).mean()))
 
 
 def nearest_prototype(features: ArrayLike, prototypes: ArrayLike) -> float:
