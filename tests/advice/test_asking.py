@@ -170,6 +170,17 @@ def test_few_examples_have_no_curve():
     pictures, labels = _arrays(meaning=True, examples=20)
     found = _advise((pictures, labels))
     assert found.measured.forecasts == ()
+    assert found.measured.curve_depths == ()
+    assert "fitted to" not in str(found)
+
+
+def test_the_curve_names_the_depths_that_it_is_of():
+    found = _advise(_arrays(meaning=True))
+    several = found.measured.curve_depths
+    assert found.measured.best in several
+    assert len(several) > 1  # brightness is told at each
+    assert list(several) == [depth.name for depth in found.measured.depths if depth.name in several]
+    assert f"on features of {', '.join(several[:-1])} and {several[-1]} (their mean)" in str(found)
 
 
 def test_one_class_is_refused():

@@ -204,7 +204,10 @@ def test_transfer_does_not_help_where_it_does_not_by_classes_either():
 def test_you_need_labels_where_the_curve_rises():
     first, *_ = concluding.conclude(_measured(forecasts=(_forecast(0.05),)))
     assert first.advice == ("You need labels, not tuning: 200 more are expected to bring +5.0 points (4.0 to 7.5).")
-    assert "70.0 % with 20, 90.0 % with 199" in first.reason
+    assert "on features of block1 still rises: 70.0 % with 20, 90.0 % with 199" in first.reason
+    several = _measured(forecasts=(_forecast(0.05),), curve_depths=("stem", "block1", "block2"))
+    told = concluding.conclude(several)[0].reason
+    assert "on features of stem, block1 and block2 (their mean) still rises: 70.0 % with 20" in told
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_it_says_what_was_measured_and_what_to_do():
         "+200 labels:\n+1.0 points (0.8 to\n1.5)",
         "0.40 nats a channel",
         "← best ✂ cut",
+        "<p>Of a linear classifier on features of block1.</p>",
         *(one.advice for one in advice.conclusions),
         *(one.reason for one in advice.conclusions),
     ):

@@ -16,10 +16,10 @@ def _problem(examples: int, signal: float, width: int = 20) -> tuple[np.ndarray,
 
 def test_the_fit_finds_a_curve_that_is_one():
     sizes = np.array([25, 50, 100, 200, 400])
-    exact = np.stack([0.05 + 2 * sizes**-0.5, 0.4 * sizes**-0.3, np.full(5, 0.2)])
+    exact = np.stack([0.05 + 2 * sizes**-0.5, 0.4 * sizes**-0.6, np.full(5, 0.2)])
     found = curves._fitted(sizes, exact)
     np.testing.assert_allclose(found[0], [0.05, 2, 0.5], atol=1e-8)
-    np.testing.assert_allclose(found[1], [0, 0.4, 0.3], atol=1e-8)
+    np.testing.assert_allclose(found[1], [0, 0.4, 0.6], atol=1e-8)
     assert found[2, 0] + found[2, 1] * 1000 ** -found[2, 2] == pytest.approx(0.2)
 
 
@@ -64,12 +64,41 @@ def test_a_class_of_one_example_and_more_classes_than_a_part_holds():
     assert curves.learning_curve(features, many, draws=20).right.shape == (5, 40)
 
 
+def test_the_curve_of_several_features_is_the_mean_of_theirs():
+    features, labels = _problem(80, 0.5)
+    other = features[:, :5]
+    each = [curves.learning_curve(one, labels, repeats=2, draws=20) for one in (features, other)]
+    both = curves.learning_curve([features, other], labels, repeats=2, draws=20)
+    np.testing.assert_allclose(both.right, (each[0].right + each[1].right) / 2)
+    assert each[0].accuracies[-1].value > both.accuracies[-1].value > each[1].accuracies[-1].value
+    at_once = curves.learning_curve([features, other], labels, repeats=2, draws=20, threads=3)
+    np.testing.assert_array_equal(at_once.curves, both.curves)
+
+
+def test_few_examples_are_parted_often():
+    """Which ones a part happens to hold then moves its accuracy less."""
+
+    def spread(repeats: int | None) -> float:
+        found = [curves.learning_curve(features, labels, repeats=repeats, seed=seed, draws=1) for seed in range(6)]
+        return float(np.std([one.right[:-1].mean(axis=1) for one in found], axis=0).mean())
+
+    features, labels = _problem(60, 0.5)
+    assert spread(None) < 0.6 * spread(1)
+    once = curves.learning_curve(features, labels, repeats=1, draws=1)
+    assert set(np.unique(once.right)) <= {0, 1}
+    assert curves.learning_curve(features, labels, draws=1).right.max() == 1
+
+
 def test_what_makes_no_curve_is_named():
     features, labels = _problem(40, 1.0)
     with pytest.raises(DataError, match="39 examples make no learning curve; at least 40"):
         curves.learning_curve(features[1:], labels[1:])
     with pytest.raises(ConfigError, match=r"shares=\(0\.5, 0\.25\) must ascend"):
         curves.learning_curve(features, labels, shares=(0.5, 0.25))
+    with pytest.raises(ConfigError, match="repeats=0 must be at least 1"):
+        curves.learning_curve(features, labels, repeats=0)
+    with pytest.raises(DataError, match=r"\(40, 20\) and \(39, 20\) are not of the same examples"):
+        curves.learning_curve([features, features[1:]], labels)
     curve = curves.learning_curve(features, labels, draws=20)
     with pytest.raises(ConfigError, match="now=39 is fewer than the 40 that were measured"):
         curve.forecast(80, now=39)

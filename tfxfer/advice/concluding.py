@@ -241,7 +241,7 @@ def _labels(measured: Measurements) -> Conclusion | None:
     return Conclusion(
         advice=f"You need labels, not tuning: {twice.examples - measured.available:,} more are expected to bring "
         f"{_points(twice)}.",
-        reason=f"the learning curve of a linear classifier at {measured.best} still rises: "
+        reason=f"the learning curve of a linear classifier on {wording.of_curve(measured)} still rises: "
         + ", ".join(
             f"{percent_text(one.value)} with {size:,}" for size, one in zip(measured.sizes, measured.curve, strict=True)
         ),

@@ -49,6 +49,7 @@ def html_page(advice: Advice, ranking: Ranking | None = None) -> str:
         several=sum(here for _, cells in _table(measured) for _, here in cells) > 1,
         depths=plots.depths(advice),
         curve=plots.curve(measured),
+        of_curve=wording.of_curve(measured),
         scale=plots.similarity(measured),
         nearest_class=wording.nearest_class(measured),
         beyond=wording.beyond(measured),
@@ -167,6 +168,7 @@ more.</p>
 {%- if curve %}
 <h3>More labels</h3>
 <p><img alt="accuracy by number of examples, measured and forecast" src="{{ curve | inline }}"></p>
+<p>Of a linear classifier on {{ of_curve | clean }}.</p>
 <ul>
 {%- for forecast in measured.forecasts %}
 <li>+{{ "{:,}".format(forecast.examples - measured.available) }} labels:

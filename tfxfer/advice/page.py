@@ -97,7 +97,7 @@ def _more_labels(measured: Measurements) -> list[str]:
     if not measured.sizes:
         return []
     points = [f"{size:,}: {100 * one.value:.1f} %" for size, one in zip(measured.sizes, measured.curve, strict=True)]
-    lines = [f"fitted to   {', '.join(points)} (at {clean(measured.best)})"]
+    lines = [f"fitted to   {', '.join(points)}", f"            on {clean(wording.of_curve(measured))}"]
     for forecast in measured.forecasts:
         gain, more = forecast.gain, forecast.examples - measured.available
         lines.append(

@@ -66,8 +66,8 @@ class Measurements:
         best_against_pixels: the pixels and the best depth.
         learnable: whether labels mean anything.
         similarity: to what the network was pretrained on; none where nothing tells.
-        sizes: examples that the learning curve has accuracies for, at the best depth; () where there are too few.
-        curve: the accuracies.
+        sizes: examples that the learning curve has accuracies for; () where there are too few.
+        curve: the accuracies, the mean of `curve_depths`.
         forecasts: for twice and four times `available`, as far as that is no more than four times `examples`.
         seconds: of the inference pass; `scoring_seconds` of all that came behind it.
         scoring_seconds: see there.
@@ -81,6 +81,7 @@ class Measurements:
         nearest_class: `scores.nearest_prototype` by the network's own classifier, where there is one, and no batch norm
             that tells similarity.
         all_examples: that there are to train on, each content once; 0: those that were looked at.
+        curve_depths: the best depth and those that can hardly be told from it, input first; () where there is no curve.
     """
 
     image_size: int
@@ -104,6 +105,7 @@ class Measurements:
     targets: tuple[Target, ...] = ()
     nearest_class: float | None = None
     all_examples: int = 0
+    curve_depths: tuple[str, ...] = ()
 
     @property
     def available(self) -> int:

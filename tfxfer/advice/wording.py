@@ -61,6 +61,12 @@ def agreement(measured: Measurements) -> str:
     return f"{percent_text(test.agreement)} of nearest neighbours agree{mean}, by chance {percent_text(test.by_chance)}"
 
 
+def of_curve(measured: Measurements) -> str:
+    """Returns what the learning curve is of: `features of block3`, `features of block2 and block3 (their mean)`."""
+    *others, last = measured.curve_depths or (measured.best,)
+    return f"features of {', '.join(others)} and {last} (their mean)" if others else f"features of {last}"
+
+
 def beyond(measured: Measurements) -> str:
     """Returns that there are too many examples for a forecast, where there are; else ""."""
     if measured.forecasts or not measured.sizes:
@@ -87,4 +93,7 @@ def nearest_class(measured: Measurements) -> str:
     if not references.holds_at(measured.image_size):
         return f"{text}; nothing was measured near {measured.image_size} pixels to compare it with"
     shown = ", ".join(f"{name} {value:.3f}" for name, value in references.scale_of_classes(measured.image_size))
-    return f"{text}; on SqueezeNet 1.1 it was for {shown}. Other networks have scales of their own"
+    small = ""
+    if measured.image_size < references.CLASSES_FROM:
+        small = f". Below {references.CLASSES_FROM} pixels it hardly tells blurred pictures from others"
+    return f"{text}; on SqueezeNet 1.1 it was for {shown}{small}. Other networks have scales of their own"

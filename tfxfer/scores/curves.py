@@ -1,10 +1,12 @@
 """How much more labels would help: the error of a probe on parts of the examples, continued.
 
 error(n) = a + b · n^−c, after Hestness et al. 2017, "Deep Learning Scaling is Predictable, Empirically". Each part is
-measured on the same examples, each of them once, so that the luck of the test examples cancels in differences.
+measured on the same examples, each of them equally often, so that the luck of the test examples cancels in differences.
 """
 
+import concurrent.futures
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,9 +18,13 @@ from tfxfer.scores import inputs, intervals, ridge
 SHARES = (0.125, 0.25, 0.5, 1.0)
 # Examples are tested in so many parts; what is fitted comes from the others.
 _FOLDS = 5
-# Powers that the curve may have. Measured ones lie within; a wider range makes forecasts from few points wilder.
-_POWERS = np.linspace(0.3, 1.0, 29)
+# Powers that the curve may have: from that of what is fitted without a form to that of a linear fit. Measured ones lie
+# within; a wider range makes forecasts from few points wilder.
+_POWERS = np.linspace(0.5, 1.0, 21)
 LEAST_EXAMPLES = 40
+# Few examples are parted several times, so that about so many are tested in all: which ones a part happens to hold
+# moves its accuracy by as much as their number does.
+_TESTED, _MOST_REPEATS = 2000, 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +51,8 @@ class LearningCurve:
 
     Attributes:
         sizes: examples that were fitted to, ascending, int64 `[sizes]`.
-        right: whether each example was classified rightly by a fit to so many others, bool `[sizes, examples]`.
+        right: how often each example was classified rightly by fits to so many others, float64 `[sizes, examples]`, in
+            [0, 1].
         curves: a, b and c of error(n) = a + b · n^−c, float64 `[1 + draws, 3]`: of the examples as they are, then of
             sets drawn from them with replacement.
     """
@@ -62,7 +69,7 @@ class LearningCurve:
     @property
     def accuracies(self) -> tuple[intervals.Estimate, ...]:
         """What was measured for each of `sizes`."""
-        return tuple(intervals.share(int(row.sum()), self.examples) for row in self.right)
+        return tuple(intervals.share(round(row.sum()), self.examples) for row in self.right)
 
     def error(self, examples: int) -> np.ndarray:
         """Returns the error of each curve for so many examples, float64 `[1 + draws]`, in [0, 1]."""
@@ -93,60 +100,107 @@ class LearningCurve:
 
 
 def learning_curve(
-    features: ArrayLike,
+    features: ArrayLike | Sequence[ArrayLike],
     labels: ArrayLike,
     *,
     groups: ArrayLike | None = None,
     shares: Sequence[float] = SHARES,
+    repeats: int | None = None,
     draws: int = 500,
     seed: int = 0,
+    threads: int = 1,
 ) -> LearningCurve:
-    """Returns the learning curve of a ridge classifier on features.
+    """Returns the learning curve of a ridge classifier on features, or the mean of those on several.
 
     >>> print(learning_curve(features, labels).forecast(2 * len(labels)).gain)
 
+    Features that were chosen for being the best of several look better than they are, and the more so the fewer
+    examples they were chosen by. Where others can hardly be told from them, give these, too.
+
     Args:
-        features: `[examples, width]`, at least 40 examples.
+        features: `[examples, width]`, at least 40 examples; or a sequence of such, of the same examples.
         labels: whole numbers `[examples]`, at least two different ones.
         groups: whole numbers `[examples]`, the same for those that give each other away: they are tested together, and
             smaller parts have fewer groups. None: each stands for itself.
         shares: of four fifths of the examples, ascending, in (0, 1]; all examples but one come on top.
+        repeats: how often the examples are parted, ≥ 1; None: the fewer examples the more often, from 8 times to once.
         draws: sets drawn for intervals.
         seed: of parts and draws.
+        threads: parts that are fitted at once, ≥ 1.
 
     Raises:
         DataError: other shapes, NaN, one class or group alone, or too few examples.
-        ConfigError: shares that are none.
+        ConfigError: shares or repeats that are none.
     """
-    matrix = inputs.features_of(features)
-    numbers, classes = inputs.labels_of(labels, len(matrix))
+    several = features if isinstance(features, list | tuple) and np.ndim(features[0]) == 2 else [features]
+    matrices = [inputs.features_of(one) for one in several]
+    examples = len(matrices[0])
+    if other := [one.shape for one in matrices if len(one) != examples]:
+        raise DataError(f"features {matrices[0].shape} and {other[0]} are not of the same examples.")
+    numbers, _ = inputs.labels_of(labels, examples)
     inputs.at_least_two_classes(numbers)
-    if len(matrix) < LEAST_EXAMPLES:
-        raise DataError(f"{len(matrix)} examples make no learning curve; at least {LEAST_EXAMPLES} are needed.")
+    if examples < LEAST_EXAMPLES:
+        raise DataError(f"{examples} examples make no learning curve; at least {LEAST_EXAMPLES} are needed.")
     if not shares or any(not 0 < one <= 1 for one in shares) or list(shares) != sorted(set(shares)):
         raise ConfigError(f"shares={tuple(shares)!r} must ascend within (0, 1]: (0.25, 0.5, 1.0).")
-    generator = np.random.default_rng(seed)
+    if repeats is None:
+        repeats = int(np.clip(_TESTED // examples, 1, _MOST_REPEATS))
+    if repeats < 1:
+        raise ConfigError(f"repeats={repeats!r} must be at least 1.")
     parts = None
     if groups is not None:
-        parts = np.unique(inputs.labels_of(groups, len(matrix))[0], return_inverse=True)[1]
+        parts = np.unique(inputs.labels_of(groups, examples)[0], return_inverse=True)[1]
         inputs.at_least_two_classes(parts)
-    right = np.zeros((len(shares) + 1, len(matrix)), bool)
-    sizes = np.zeros(len(shares) + 1, np.int64)
-    for tested, rest in _folds(numbers, generator) if parts is None else _folds_of_groups(numbers, parts, generator):
-        for number, one in enumerate(shares):
-            some = rest[: max(2, round(one * len(rest)))]
-            sizes[number] = len(some)
-            right[number, tested] = _classified(matrix, numbers, classes, some, tested) == numbers[tested]
-    left_out = 1 if parts is None else round(float(np.bincount(parts)[parts].mean()))
-    sizes[-1] = len(matrix) - left_out
-    right[-1] = ridge.classify(matrix, numbers, classes=classes, groups=parts).predicted == numbers
-    drawn = generator.multinomial(len(matrix), np.full(len(matrix), 1 / len(matrix)), draws)
-    weights = np.concatenate([np.ones((1, len(matrix))), drawn]) / len(matrix)
+    generator = np.random.default_rng(seed)
+    folds = [fold for _ in range(repeats) for fold in _folds(numbers, parts, generator)]
+    sizes, right = _measured(matrices, numbers, parts, shares, folds, threads)
+    drawn = generator.multinomial(examples, np.full(examples, 1 / examples), draws)
+    weights = np.concatenate([np.ones((1, examples)), drawn]) / examples
     return LearningCurve(sizes, right, _fitted(sizes, 1 - weights @ right.T))
 
 
-def _folds(labels: np.ndarray, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the positions to test and the others, in the order in which parts are taken from them."""
+def _measured(matrices, labels, groups, shares, folds, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `sizes` and `right` of the mean curve: of parts that each fold leaves, then of all examples but one."""
+    classes = int(labels.max()) + 1
+    right, sizes = np.zeros((len(shares) + 1, len(labels))), np.zeros(len(shares) + 1, np.int64)
+
+    def tell(job: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        matrix, (tested, rest) = job
+        return [_classified(matrix, labels, classes, some, tested) for some in _taken(rest, shares)]
+
+    def tell_left_out(matrix: np.ndarray) -> np.ndarray:
+        return ridge.classify(matrix, labels, classes=classes, groups=groups).predicted
+
+    jobs = list(itertools.product(matrices, folds))
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for (_, (tested, rest)), told in zip(jobs, pool.map(tell, jobs), strict=True):
+            sizes[:-1] = [len(some) for some in _taken(rest, shares)]
+            right[:-1, tested] += np.array(told) == labels[tested]
+        for told in pool.map(tell_left_out, matrices):
+            right[-1] += told == labels
+    # All examples were tested equally often.
+    right[:-1] /= len(matrices) * sum(len(tested) for tested, _ in folds) / len(labels)
+    right[-1] /= len(matrices)
+    left_out = 1 if groups is None else round(float(np.bincount(groups)[groups].mean()))
+    sizes[-1] = len(labels) - left_out
+    return sizes, right
+
+
+def _taken(rest: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:
+    """Returns the parts of the other examples that are fitted to, each the beginning of the next."""
+    return [rest[: max(2, round(one * len(rest)))] for one in shares]
+
+
+def _folds(
+    labels: np.ndarray, groups: np.ndarray | None, generator: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the positions to test and the others, in the order in which parts are taken from them.
+
+    Groups, of which 0, 1, … all exist, are on one side as a whole, and in that order one behind the other.
+    """
+    if groups is not None:
+        yield from _folds_of_groups(labels, groups, generator)
+        return
     # In the order of classes each fold gets its share of each; in a stratified one classes take turns, as folds do.
     order = _by_class(labels, generator)
     for fold in range(_FOLDS):
@@ -158,7 +212,6 @@ def _folds(labels: np.ndarray, generator: np.random.Generator) -> Iterator[tuple
 def _folds_of_groups(
     labels: np.ndarray, groups: np.ndarray, generator: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Does what `_folds` does with all of a group on one side, and one behind the other; groups 0, 1, … all exist."""
     counts = np.zeros((groups.max() + 1, labels.max() + 1), np.int64)
     np.add.at(counts, (groups, labels), 1)
     frequent = counts.argmax(axis=1)
