@@ -1,5 +1,7 @@
 """Measures labels, of which an example has any number."""
 
+import functools
+
 import numpy as np
 
 from tfxfer import answers
@@ -13,20 +15,14 @@ def measured_labels(logits: np.ndarray, labels: np.ndarray, names: tuple[str, ..
     told = answers.sigmoid(logits) >= 0.5  # as predictions and files say it
     both, there, claimed = ((told & (labels > 0)).sum(axis=0), labels.sum(axis=0, dtype=np.int64), told.sum(axis=0))
 
-    def micro(counts: np.ndarray) -> np.ndarray:
-        right, some = counts @ (told & (labels > 0)).sum(axis=1), counts @ (told.sum(axis=1) + labels.sum(axis=1))
-        return 2 * right / np.maximum(some, 1)
-
-    def macro(counts: np.ndarray) -> np.ndarray:
-        right, some = counts @ (told & (labels > 0)), counts @ (told.astype(np.int64) + labels)
-        return counted.mean_of_present(2 * right / np.maximum(some, 1), labels, counts)
-
     def precision(counts: np.ndarray) -> np.ndarray:
         return counted.mean_average_precision(logits, labels, counts)
 
     count = len(labels)
     averages = resampling.of_counts(precision, count, work=int((there > 0).sum()))
-    of_all, of_each = (resampling.of_counts(one, count) for one in (micro, macro))
+    of_all, of_each = (
+        resampling.of_counts(functools.partial(f1, told, labels), count) for f1 in (counted.micro_f1, counted.macro_f1)
+    )
     whole = np.ones((1, count))
     right = int((told == (labels > 0)).all(axis=1).sum())
     exact = shares.share(right, count)
