@@ -1,5 +1,6 @@
 """Points, bands and crossings of histories made by hand."""
 
+import numpy as np
 import pytest
 
 from tfxfer.comparison import curves
@@ -144,17 +145,48 @@ def test_an_accuracy_that_was_there_at_the_first_measurement_took_at_most_so_lon
     assert (found.at_most, found.steps, found.each) == (True, 10.0, (10.0, 15.0))
 
 
+def _estimates(*values: float) -> list[Estimate]:
+    return [Estimate(value=one, low=one - 0.1, high=one + 0.05) for one in values]
+
+
 def test_the_draw_of_test_examples_is_in_the_interval_also_where_seeds_agree():
-    drawn = [Estimate(value=0.5, low=0.4, high=0.55), Estimate(value=0.5, low=0.4, high=0.55)]
-    agreeing = curves.with_draw(curves.spread([0.5, 0.5]), drawn, low=0.0, high=1.0)
-    assert (agreeing.low, agreeing.high) == pytest.approx((0.4, 0.55))
-    alone = curves.with_draw(curves.spread([0.5]), drawn[:1], low=0.0, high=1.0)
+    same = np.array([True, False] * 10)
+    agreeing = curves.with_draw([same, same], _estimates(0.5, 0.5), low=0.0, high=1.0)
+    assert (agreeing.value, agreeing.low, agreeing.high) == pytest.approx((0.5, 0.4, 0.55))
+    alone = curves.with_draw([same], _estimates(0.5), low=0.0, high=1.0)
     assert (alone.low, alone.high, alone.runs) == (pytest.approx(0.4), pytest.approx(0.55), 1)
+    assert curves.with_draw([], [], low=0.0, high=1.0) is None
 
 
-def test_seeds_and_test_examples_add_up_as_squares():
-    """Of 0.6 and 0.6 ± 0.0 the first adds nothing; of 0.5, 0.6, 0.7 it is 0.2484, with 0.1 of the draw 0.2678."""
-    drawn = [Estimate(value=one, low=one - 0.1, high=one + 0.1) for one in (0.5, 0.6, 0.7)]
-    found = curves.with_draw(curves.spread([0.5, 0.6, 0.7]), drawn, low=0.0, high=1.0)
-    assert (found.low, found.high) == pytest.approx((0.33221, 0.86779), abs=1e-4)
-    assert curves.with_draw(None, (), low=0.0, high=1.0) is None
+def test_what_is_random_in_each_example_averages_out_over_seeds():
+    """Runs that have others right by accident, and none more often, are as good as more test examples."""
+    runs = [np.arange(400) % 4 != seed for seed in range(4)]  # 0.75 each, and 0.75 of the runs for each example
+    found = curves.with_draw(runs, _estimates(0.75, 0.75, 0.75, 0.75), low=0.0, high=1.0)
+    assert (found.low, found.high) == pytest.approx((0.75, 0.75))
+    halves = [np.arange(400) % 4 < 2, np.arange(400) % 2 == 0]  # the mean over both spreads half as much
+    found = curves.with_draw(halves, _estimates(0.5, 0.5), low=0.0, high=1.0)
+    assert (found.low, found.high) == pytest.approx((0.5 - 0.1 / 2**0.5, 0.5 + 0.05 / 2**0.5))
+
+
+def test_seeds_that_differ_beyond_accident_widen_it():
+    """All that one run has right the next has, too, and more: 0.5, 0.6, 0.7."""
+    order = np.arange(1000)
+    runs = [order < 500, order < 600, order < 700]
+    found = curves.with_draw(runs, _estimates(0.5, 0.6, 0.7), low=0.0, high=1.0)
+    single = np.mean([0.25, 0.24, 0.21])
+    shared = np.sqrt((np.array([0] * 300 + [1 / 3] * 100 + [2 / 3] * 100 + [1] * 500)).var() / single)
+    left = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]]) - np.array([1, 2 / 3, 1 / 3, 0])[:, None]
+    left = left - np.array([0.5, 0.6, 0.7]) + 0.6
+    of_left = (np.array([500, 100, 100, 300]) @ (left**2).sum(axis=1)) / (2 * 999)
+    t, z = 4.302653, 1.959964
+    seeds = (t**2 * 1000 * 0.01 - 0.5 * (t**2 + z**2) * of_left) / 3000
+    assert found.low == pytest.approx(0.6 - np.sqrt((0.1 * shared) ** 2 + seeds), abs=1e-6)
+    assert found.high == pytest.approx(0.6 + np.sqrt((0.05 * shared) ** 2 + seeds), abs=1e-6)
+    more = curves.with_draw([order < 400, order < 600, order < 800], _estimates(0.4, 0.6, 0.8), low=0.0, high=1.0)
+    assert more.high > found.high
+
+
+def test_without_lists_of_what_was_right_both_count_in_full():
+    """Of 0.5, 0.6, 0.7 it is 0.2484 over seeds, with 0.1 of the draw 0.2678."""
+    found = curves.with_draw([None] * 3, _estimates(0.5, 0.6, 0.7), low=0.0, high=1.0)
+    assert (found.low, found.high) == pytest.approx((0.33221, 0.85339), abs=1e-4)

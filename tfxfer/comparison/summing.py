@@ -3,14 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from tfxfer import recipes
 from tfxfer.comparison import curves
-from tfxfer.comparison.result import Comparison, Contender, Difference, Outcome, Spread
+from tfxfer.comparison.result import Comparison, Contender, Difference, Outcome
 from tfxfer.errors import WorkdirError
 from tfxfer.evaluation import Told
 from tfxfer.facts import DataFacts
 from tfxfer.recipes import Recipe
-from tfxfer.scores import Estimate, intervals
+from tfxfer.scores import intervals
 
 # What each run gets from the comparison, so that it is no difference between contenders.
 _GIVEN = re.compile(r"seed:|running\.|stages\[\d+\]\.(epochs|steps):")
@@ -53,14 +55,22 @@ def sum_up(
         seeds=tuple(outcome.seed for outcome in own[first]),
         level=level,
         level_given=reach is not None,
-        contenders=tuple(_contender(name, named, own[name], level) for name in named),
+        contenders=tuple(_contender(name, named, own[name], told, level) for name in named),
         differences=tuple(one for one in found if one is not None),
         machine=machine,
     )
 
 
-def _contender(name: str, named: Mapping[str, Recipe], outcomes: Sequence[Outcome], level: float) -> Contender:
+def _contender(
+    name: str,
+    named: Mapping[str, Recipe],
+    outcomes: Sequence[Outcome],
+    told: Mapping[tuple[str, int], Told | None],
+    level: float,
+) -> Contender:
     recipe, ended = named[name], [outcome for outcome in outcomes if outcome.points]
+    tested = [outcome for outcome in ended if outcome.test is not None]
+    lists = [told.get((name, outcome.seed)) for outcome in tested]
     return Contender(
         name=name,
         differs=_differences(next(iter(named.values())), recipe),
@@ -69,7 +79,9 @@ def _contender(name: str, named: Mapping[str, Recipe], outcomes: Sequence[Outcom
         curve=curves.band(outcomes),
         reached=curves.reached(outcomes, level),
         validation=curves.spread([outcome.points[-1].accuracy for outcome in ended], low=0.0, high=1.0),
-        test=_mean([outcome.test for outcome in ended if outcome.test is not None], low=0.0),
+        test=curves.with_draw(
+            [one and one.right for one in lists], [outcome.test for outcome in tested], low=0.0, high=1.0
+        ),
         seconds=curves.spread([outcome.seconds for outcome in ended], low=0.0),
     )
 
@@ -87,11 +99,6 @@ def _told(recipe: Recipe) -> str:
     return ", then ".join(parts)
 
 
-def _mean(measured: Sequence[Estimate], *, low: float) -> Spread | None:
-    """Returns the mean of figures of at most 1 on the test examples."""
-    return curves.with_draw(curves.spread([one.value for one in measured]), measured, low=low, high=1.0)
-
-
 def _difference(
     first: str,
     name: str,
@@ -99,7 +106,7 @@ def _difference(
     told: Mapping[tuple[str, int], Told | None],
 ) -> Difference | None:
     """Returns by how much a contender is better than the first; None where no seed has test examples of both."""
-    each, seeds = [], []
+    each, more, seeds = [], [], []
     for outcome in own[name]:
         one, other = (told.get((who, outcome.seed)) for who in (first, name))
         if one is None or other is None:
@@ -110,8 +117,9 @@ def _difference(
                 "changed meanwhile. Choose another --workdir."
             )
         each.append(intervals.paired(one.right, other.right))
+        more.append(other.right.astype(np.float64) - one.right)
         seeds.append(outcome.seed)
     if not each:
         return None
-    mean = _mean([pair.difference for pair in each], low=-1.0)
+    mean = curves.with_draw(more, [pair.difference for pair in each], low=-1.0, high=1.0)
     return Difference(name=name, mean=mean, each=tuple(each), seeds=tuple(seeds))
