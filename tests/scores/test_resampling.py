@@ -156,3 +156,24 @@ def test_what_has_no_interval_is_named():
         bootstrap(lambda at: 0.0, 1)
     with pytest.raises(DataError, match="not a number"):
         bootstrap(lambda at: np.nan, 5)
+
+
+def test_the_best_of_several_looks_better_for_having_been_chosen():
+    """Of choices that are equally good by about what the largest of normal deviates is above 0."""
+    generator = np.random.default_rng(0)
+    right = generator.random((400, 10)) < 0.7
+
+    def shares(counts: np.ndarray) -> np.ndarray:
+        return counts @ right / 400
+
+    found = resampling.optimism(shares, 400)
+    # 1.54 deviations is the mean of the largest of ten; drawn sets know which looked better, and find less.
+    assert 0.3 < found / (1.54 * np.sqrt(0.7 * 0.3 / 400)) < 1
+    assert resampling.optimism(lambda counts: shares(counts)[:, :1], 400) < 0.001  # no choice
+    clear = np.concatenate([right, np.ones((400, 1))], axis=1)
+    assert resampling.optimism(lambda counts: counts @ clear / 400, 400) == 0  # never another
+    # Chosen by something else that says nothing, the best is any.
+    other = generator.random((400, 10))
+    assert abs(resampling.optimism(shares, 400, chosen_by=lambda counts: counts @ other)) < 0.1 * found
+    assert resampling.optimism(shares, 1) == 0
+    assert resampling.optimism(shares, 400) == found

@@ -96,11 +96,47 @@ def difference(
 ) -> tuple[Estimate, float]:
     """Returns a figure as `of_counts` does, with the probability that it is above 0: the share of draws where it is.
 
-    For what one classifier or regression has more than another on the same examples, at least two.
+    For what one classifier or regression has more than another on the same examples, at least two. The interval is the
+    draws' deviation times Student's quantile, to both sides: a difference has no end that it is near, and where a dozen
+    examples of a rare label decide, 92 % of BCa's intervals held the truth, of these 95 %.
     """
     value, left_out, drawn = _figures(statistic, examples, work, None, seed)
     above = (drawn > 0).mean() + 0.5 * (drawn == 0).mean()
-    return _estimate(value, left_out, drawn, examples, CONFIDENCE), float(above)
+    freedom = _freedom(left_out.mean() - left_out, examples, is_told=False)
+    half = float(_quantile(CONFIDENCE, freedom, examples) * drawn.std(ddof=1))
+    return Estimate(value=value, low=value - half, high=value + half), float(above)
+
+
+def optimism(
+    figures: Callable[[np.ndarray], np.ndarray],
+    examples: int,
+    *,
+    chosen_by: Callable[[np.ndarray], np.ndarray] | None = None,
+    draws: int = 200,
+    seed: int = 0,
+) -> float:
+    """Returns how much better the best of several looks for having been chosen by the same examples, ≥ 0.
+
+    The best by drawn sets looks better there than on all examples, as the best by these looks better than it is (Efron
+    & Tibshirani 1993, "An Introduction to the Bootstrap", 17.6). Nothing is fitted anew.
+
+    Args:
+        figures: of float64 `[sets, examples]`, how often each example counts in each of some sets; returns
+            `[sets, choices]`, the figures of each choice, higher being better.
+        examples: how many there are, ≥ 1.
+        chosen_by: likewise, what the choice is made by; None: by the figures.
+        draws: sets that are drawn.
+        seed: of them.
+    """
+    if examples < 2:
+        return 0.0
+    found = []
+    whole = figures(np.ones((1, examples)))[0]
+    for counts in _drawn(np.random.Generator(np.random.Philox(seed)), examples, draws):
+        of_each = figures(counts)
+        best = (of_each if chosen_by is None else chosen_by(counts)).argmax(axis=1)
+        found.append(of_each[np.arange(len(best)), best] - whole[best])
+    return max(0.0, float(np.concatenate(found).mean()))
 
 
 def _figures(statistic, examples: int, work: int, draws: int | None, seed: int) -> tuple[float, np.ndarray, np.ndarray]:
@@ -143,7 +179,7 @@ def accelerated(
     bias = scipy.stats.norm.ppf(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))
     moves = left_out.mean() - left_out
     spread = (moves**2).sum()
-    wide = scipy.stats.t.ppf(0.5 + confidence / 2, _freedom(moves, examples)) * np.sqrt(examples / (examples - 1))
+    wide = _quantile(confidence, _freedom(moves, examples), examples)
     acceleration = (moves**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
     ends = bias + np.array([-wide, wide])
     tails = scipy.stats.norm.cdf(bias + ends / np.maximum(1 - acceleration * ends, 0.1))
@@ -152,15 +188,26 @@ def accelerated(
     return float(low), float(high)
 
 
-def _freedom(moves: np.ndarray, examples: int) -> float:
-    """Returns the degrees of freedom of a variance from how far each example, or group of some, moves the figure."""
+def _quantile(confidence: float, freedom: float, examples: int) -> float:
+    """Returns how many of the draws' deviations an interval goes to each side; draws spread less by (n−1)/n."""
+    return float(scipy.stats.t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(examples / (examples - 1)))
+
+
+def _freedom(moves: np.ndarray, examples: int, *, is_told: bool = True) -> float:
+    """Returns the degrees of freedom of a variance from how far each example, or group of some, moves the figure.
+
+    Args:
+        moves: how far, `[groups]`.
+        examples: how many there are.
+        is_told: whether what the variance follows from the figure itself is told otherwise, by the acceleration.
+    """
     spread = (moves**2).mean()
     if not spread > 0:
         return examples - 1
     # A sum over a group is nearer to normal than what it sums: its excess, and its squared skewness, are smaller by the
     # size of the group.
     excess, skewness = (moves**4).mean() / spread**2 - 3, (moves**3).mean() / spread**1.5
-    left = 2 + examples / len(moves) * (excess - skewness**2)
+    left = 2 + examples / len(moves) * (excess - (skewness**2 if is_told else 0))
     return float(np.clip(2 * examples / max(left, 1e-9), 1, examples - 1))
 
 
@@ -177,6 +224,12 @@ def _sets(examples: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     group = generator.permutation(np.arange(examples) % min(examples, _LEFT_OUT))
     for start in range(0, group.max() + 1, together):
         yield (group != np.arange(start, min(start + together, group.max() + 1))[:, None]).astype(np.float64)
+    yield from _drawn(generator, examples, draws)
+
+
+def _drawn(generator: np.random.Generator, examples: int, draws: int) -> Iterator[np.ndarray]:
+    """Yields how often each example counts in sets that are drawn, float64 `[sets, examples]`, few at a time."""
+    together = max(1, _AT_ONCE // examples)
     for start in range(0, draws, together):
         rows = min(together, draws - start)
         positions = generator.integers(0, examples, (rows, examples)) + examples * np.arange(rows)[:, None]
