@@ -25,8 +25,15 @@ def measured(**changes) -> Measurements:
         "frequent": 0.4,
         "pixels": estimate(0.6),
         "depths": tuple(
-            Depth(name=name, width=8, linear=estimate(x), balanced=estimate(x), neighbours=estimate(x))
-            for name, x in (("stem", 0.5), ("block1", 0.9), ("block2", 0.8))
+            Depth(
+                name=name,
+                width=8,
+                linear=estimate(x),
+                balanced=estimate(x),
+                neighbours=estimate(x),
+                megabytes=size,
+            )
+            for name, x, size in (("stem", 0.5, 1.0), ("block1", 0.9, 3.0), ("block2", 0.8, 9.0))
         ),
         "best": "block1",
         "best_against_last": compared(0.1, 0.999),

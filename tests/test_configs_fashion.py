@@ -1,6 +1,8 @@
 """The experiment on digits and clothes: both configs become plans, and say what is to be done before."""
 
+import ast
 import pathlib
+import re
 import runpy
 
 import numpy as np
@@ -79,3 +81,22 @@ def test_other_files_of_clothes_are_refused_and_leave_nothing(no_assets):
     with pytest.raises(ValueError, match="has 7839232 and 10008 bytes of pictures and labels"):
         ASSETS["fashion"]()
     assert not ASSETS["fashion_place"]().exists()
+
+
+def test_readme_has_the_figures_of_the_docstring():
+    """Whoever measures anew writes them down in one place and is told of the other."""
+    text = ast.get_docstring(ast.parse(CLOTHES.read_text()))
+    paragraph = next(one for one in (ROOT / "README.md").read_text().split("\n\n") if "is the experiment of the" in one)
+    readme = " ".join(paragraph.split())
+    levels = re.search(r"steps to ([\d.]+) %\s+to ([\d.]+) %", text).groups()
+    digits, random = (
+        re.search(rf"{name} +([\d.]+) % .*?\) +(\d+) +(\d+)", text).groups() for name in ("digits", "random")
+    )
+    points, low, high = re.search(r"difference +([\d.]+) points \(([\d.]+) to ([\d.]+)\)", text).groups()
+    for told in (
+        f"{levels[0]} % of the validation examples are right after {digits[1]} steps instead of {random[1]}",
+        f"{levels[1]} % after {digits[2]} instead of {random[2]}",
+        f"{digits[0]} % instead of {random[0]} %",
+        f"difference {points} points, 95 % interval {low} to {high}",
+    ):
+        assert told in readme

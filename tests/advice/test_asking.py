@@ -10,10 +10,12 @@ import pytest
 import tfxfer
 from tfxfer import values
 from tfxfer.advice import advised, concluding, measuring
+from tfxfer.advice.html_page import html_page
 from tfxfer.advice.result import Advice
 from tfxfer.cli.main import main
 from tfxfer.data import pictures
-from tfxfer.errors import DataError
+from tfxfer.errors import ConfigError, DataError
+from tfxfer.recipes import Backbone
 from tfxfer.tasks import Task
 
 pytestmark = pytest.mark.usefixtures("plugin")
@@ -36,7 +38,7 @@ def test_it_tells_what_was_measured_and_writes_a_recipe_that_is_taken(ask, tmp_p
     code, shown, errors = ask(f"--write={written}")
     assert (code, errors) == (0, "")
     assert "… computing features of 42 pictures at every depth" in shown
-    assert "3 classes; fewest 14" in shown
+    assert "3 classes; 14 examples each on average, fewest 14" in shown
     assert "p = 0.001 for labels without meaning" in shown
     assert f"recipe: tfxfer train --config={written}" in shown
     assert main(["plan", f"--config={written}"]) == 0
@@ -156,6 +158,20 @@ def test_one_group_is_refused_with_what_to_type(tmp_path):
         tfxfer.advise(tfxfer.Recipe(data=data, backbone="tiny:cnn", image_size=24))
 
 
+def test_a_ready_split_with_one_training_example_of_a_class_is_advised_about(tmp_path):
+    generator = np.random.default_rng(0)
+    for split, each in {"train": 30, "validation": 4, "test": 4}.items():
+        for label, bright in {"dark": 0, "light": 120, "rare": 60}.items():
+            (tmp_path / split / label).mkdir(parents=True)
+            for number in range(1 if (split, label) == ("train", "rare") else each):
+                picture = (generator.integers(0, 100, (24, 24, 3)) + bright).astype(np.uint8)
+                PIL.Image.fromarray(picture).save(tmp_path / split / label / f"{number}.png")
+    found = tfxfer.advise(tfxfer.Recipe(data=f"folder:{tmp_path}", backbone="tiny:cnn", image_size=24))
+    assert (found.measured.examples, found.verdict) == (61, "easy")
+    assert "20 examples each on average, fewest 1, of rare" in str(found)
+    assert found.measured.at_best.value > 0.9
+
+
 def test_what_is_not_looked_at_is_not_decoded(monkeypatch):
     monkeypatch.setattr(measuring, "MOST_EXAMPLES", 30)
     decoded = []
@@ -174,6 +190,21 @@ def test_few_examples_have_no_curve():
     assert "fitted to" not in str(found)
 
 
+def test_what_was_chosen_is_expected_to_be_worse_than_it_looks():
+    found = _advise(_arrays(meaning=False))
+    measured = found.measured
+    best = measured.depth(measured.best).linear
+    assert measured.at_best == measured.expected
+    assert measured.expected.value < best.value
+    told = f"on other examples {measured.best} is expected to have {measured.expected}: chosen for being the best"
+    assert told in " ".join(str(found).split())
+    assert told in " ".join(html_page(found).split())
+    alone = dataclasses.replace(found, measured=dataclasses.replace(measured, expected=None))
+    assert alone.measured.at_best == best
+    assert "on other examples" not in str(alone)
+    assert "on other examples" not in html_page(alone)
+
+
 def test_the_curve_names_the_depths_that_it_is_of():
     found = _advise(_arrays(meaning=True))
     several = found.measured.curve_depths
@@ -181,6 +212,18 @@ def test_the_curve_names_the_depths_that_it_is_of():
     assert len(several) > 1  # brightness is told at each
     assert list(several) == [depth.name for depth in found.measured.depths if depth.name in several]
     assert f"on features of {', '.join(several[:-1])} and {several[-1]} (their mean)" in str(found)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        tfxfer.Recipe(backbone="tiny:cnn", stages="scratch"),
+        tfxfer.Recipe(backbone=Backbone(handle="tiny:cnn", weights="random")),
+    ],
+)
+def test_random_weights_are_refused(recipe):
+    with pytest.raises(ConfigError, match=r"what pretrained weights are worth.*leave backbone\.weights and stages"):
+        tfxfer.advise(recipe, data=_arrays(meaning=True))
 
 
 def test_one_class_is_refused():
@@ -210,6 +253,7 @@ def test_numbers_are_told_by_ridge_alone_in_the_units_of_the_user():
     shown = str(found)
     assert "told by ridge regression alone: nearest neighbours and forecasts are for classes" in shown
     assert f": off by {bright.error.value:.4g}" in shown
+    assert measured.expected.value <= measured.depth(measured.best).linear.value
     assert "5 neighbours" not in shown
     assert values.from_json(Advice, values.to_json(found)) == found
 

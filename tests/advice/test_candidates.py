@@ -11,8 +11,8 @@ from tfxfer.advice import candidates
 from tfxfer.recipes import Backbone
 
 
-def _found(examples: int = 10_000, weights: str = "pretrained", card=None, **changes):
-    return candidates.strategies(measured(**changes), card or sample_facts.card(), weights, examples=examples)
+def _found(examples: int = 10_000, card=None, **changes):
+    return candidates.strategies(measured(**changes), card or sample_facts.card(), examples=examples)
 
 
 def test_there_are_five_where_nothing_speaks_against_one():
@@ -69,12 +69,6 @@ def test_random_weights_race_for_a_reason():
     assert many.reason.startswith("12,000 examples may be enough without pretrained weights")
     (*_, few), _ = _found(examples=200, best_against_pixels=compared(-0.1, 0.01))
     assert few.reason == "nothing says that pretrained features help (-12.0 to -8.0 points more right than pixels)"
-
-
-def test_random_weights_are_no_candidate_beside_themselves():
-    found, left_out = _found(weights="random")
-    assert "scratch" not in [one.name for one in found]
-    assert left_out[0].reason == "all others start from random weights, too"
 
 
 def test_of_what_cannot_train_there_is_the_head():

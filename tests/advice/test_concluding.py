@@ -33,15 +33,22 @@ def _divergence(value: float, early: float = 1.0, late: float = 1.0) -> Divergen
 
 def _measured(**changes) -> Measurements:
     """Features at `block1` have 90 % right and at the end 80 %; pixels 60 %; labels mean something."""
-    depths = (("stem", 0.5), ("block1", 0.9), ("block2", 0.8))
+    depths = (("stem", 0.5, 1.0), ("block1", 0.9, 3.0), ("block2", 0.8, 9.0))
     settings = {
         "image_size": 128,
         "examples": 200,
         "frequent": 0.4,
         "pixels": _estimate(0.6),
         "depths": tuple(
-            Depth(name=name, width=8, linear=_estimate(x), balanced=_estimate(x), neighbours=_estimate(x))
-            for name, x in depths
+            Depth(
+                name=name,
+                width=8,
+                linear=_estimate(x),
+                balanced=_estimate(x),
+                neighbours=_estimate(x),
+                megabytes=size,
+            )
+            for name, x, size in depths
         ),
         "best": "block1",
         "best_against_last": _compared(0.1, 0.999),
@@ -66,7 +73,10 @@ def test_transfer_helps_with_a_cut_where_the_end_is_worse():
     first, cut, stages = concluding.conclude(measured)
     assert first.advice == "Transfer helps: start from the pretrained weights."
     assert "90.0 % (88.0 to 92.0 %) right, on 16×16 pixels 60.0 %" in first.reason
-    assert cut.advice.startswith("Cut the network behind block1 (--config.backbone.at=block1)")
+    assert cut.advice == (
+        "Cut the network behind block1 (--config.backbone.at=block1): it gets smaller (3.0 instead of 9.0 MB of "
+        "weights) and better."
+    )
     assert "30 are right there alone, 3 at the end alone" in cut.reason
     assert stages.advice == "Train everything (--stages=full)."
     assert concluding.cut_of(measured) == "block1"

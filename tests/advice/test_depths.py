@@ -68,6 +68,15 @@ def test_large_pictures_go_through_a_few_at_a_time(images, monkeypatch):
     np.testing.assert_allclose(few.features[-1], whole.features[-1], rtol=1e-4, atol=1e-5)
 
 
+def test_depths_have_the_size_of_the_weights_up_to_them(images):
+    backbone = _backbone()
+    found = depths.measure(backbone, images)
+    weights = sum(int(np.prod(variable.shape)) for variable in backbone.model.variables if "seed" not in variable.path)
+    assert found.megabytes[-1] == pytest.approx(4e-6 * weights)
+    assert list(found.megabytes) == sorted(found.megabytes)
+    assert 0 < found.megabytes[0] < found.megabytes[-1]
+
+
 def test_a_network_without_batch_norm_has_no_divergences(images):
     assert depths.measure(_backbone("plain"), images).divergences == ()
 

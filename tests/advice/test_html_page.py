@@ -62,7 +62,7 @@ def test_it_says_what_was_measured_and_what_to_do():
     text_of_page = html.unescape(page)
     for text in (
         "90.0 % (88.0 to 92.0 %)",
-        "3 classes; fewest 70, of cat",
+        "3 classes; 70 examples each on average, fewest 70, of cat",
         "p = 0.001 for labels without meaning",
         "the most frequent class is 40.0 %",
         "+200 labels:\n+1.0 points (0.8 to\n1.5)",

@@ -1,4 +1,4 @@
-"""Which depths the learning curve is of."""
+"""Which depths the learning curve is of, and what is expected of the best."""
 
 import types
 
@@ -39,3 +39,14 @@ def test_neighbours_have_a_say_in_which_depth_is_best():
     by_line, by_neighbours = _probe(180), _probe(178)
     voted = [_probe(100).predicted, _probe(190).predicted]
     assert measuring.as_good_depths([by_line, by_neighbours], voted)[0] == 1
+
+
+def test_less_is_expected_of_the_best_than_was_measured_there():
+    generator = np.random.default_rng(0)
+    right = generator.random((18, 300)) < 0.7  # all the same
+    best = int(right.sum(axis=1).argmax())
+    found = measuring.at_best(right, right, best)
+    assert 0.7 - 0.02 < found.value < right[best].mean() - 0.01
+    assert found.low < found.value < found.high
+    alone = measuring.at_best(right[:1], right[:1], 0)
+    assert alone.value == pytest.approx(right[0].mean(), abs=1 / 300)

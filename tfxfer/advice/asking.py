@@ -12,7 +12,7 @@ from tfxfer import checks, pipeline, recipes
 from tfxfer import data as examples_of
 from tfxfer.advice import candidates, concluding, keeping, measuring, own_classifier
 from tfxfer.advice.result import Advice, Measurements
-from tfxfer.errors import DataError, TfxferError
+from tfxfer.errors import ConfigError, DataError, TfxferError
 from tfxfer.facts import DataFacts
 
 
@@ -49,6 +49,11 @@ def advise(
         TfxferError: with what was wrong and what to type instead.
     """
     checks.check_alone(recipe.running)
+    if recipe.weights == "random":
+        raise ConfigError(
+            "advice is about what pretrained weights are worth, and the recipe starts from random ones: leave "
+            "backbone.weights and stages='scratch' out, or train as it is."
+        )
     prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
     asked = keeping.question(recipe, prepared.examples.facts)
     advice = keeping.kept(workdir, asked) if workdir is not None else None
@@ -148,9 +153,8 @@ def _raced(advice: Advice, prepared: pipeline.Prepared, workdir: pathlib.Path | 
     if measured.metric != "accuracy":
         show("no race: it compares shares of right answers, which are for classes")
         return advice
-    found, left_out = candidates.strategies(
-        measured, prepared.backbone.facts.card, recipe.weights, examples=advice.data.train_examples
-    )
+    card = prepared.backbone.facts.card
+    found, left_out = candidates.strategies(measured, card, examples=advice.data.train_examples)
     if len(found) == 1:
         show(f"no race: {left_out[0].reason}")
         return advice

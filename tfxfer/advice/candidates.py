@@ -54,19 +54,18 @@ class Strategy:
 
 
 def strategies(
-    measured: Measurements, card: BackboneCard, weights: str = "pretrained", *, examples: int
+    measured: Measurements, card: BackboneCard, *, examples: int
 ) -> tuple[tuple[Strategy, ...], tuple[LeftOut, ...]]:
     """Returns which strategies are worth a race, and why others are not.
 
     Args:
         measured: about the data and the backbone.
         card: of the backbone.
-        weights: that the recipe starts from.
         examples: to train on.
     """
     best, last = measured.best, measured.depths[-1].name
     at = "" if best == last else best
-    linear = measured.depth(best).linear
+    linear = measured.at_best
     head = Strategy(
         name="head",
         words="the head alone" + (f", on features of {at}" if at else ""),
@@ -81,9 +80,7 @@ def strategies(
         found.append(_first_blocks(at, linear))
     else:
         left_out.append(LeftOut(name="first blocks", reason=f"no earlier depth has better features than {last}"))
-    if weights == "random":
-        left_out.append(LeftOut(name="scratch", reason="all others start from random weights, too"))
-    elif why := _why_no_scratch(measured, examples):
+    if why := _why_no_scratch(measured, examples):
         left_out.append(LeftOut(name="scratch", reason=why))
     else:
         found.append(_scratch(measured, examples))

@@ -171,7 +171,7 @@ def _easy(measured: Measurements) -> Conclusion:
 
 
 def _no_transfer(measured: Measurements) -> Conclusion:
-    compared, best = measured.best_against_pixels, measured.depth(measured.best).linear
+    compared, best = measured.best_against_pixels, measured.at_best
     return Conclusion(
         advice="Transfer does not help here: no depth of this network beats the pixels themselves. Try another "
         "backbone, or a small network of your own.",
@@ -199,7 +199,7 @@ def _undecided(measured: Measurements) -> Conclusion:
     found, balanced = measured.best_against_pixels.difference, measured.balanced_against_pixels
     if found.high < WORTH and balanced is not None:
         return _undecided_by_classes(measured, balanced)
-    best = measured.depth(measured.best).linear
+    best = measured.at_best
     return Conclusion(
         advice="Too few examples to tell whether transfer helps; start from the pretrained weights, as is usual.",
         reason=f"on {measured.examples:,} examples {wording.probe(measured)} has "
@@ -223,7 +223,7 @@ def _undecided_by_classes(measured: Measurements, balanced: Estimate) -> Conclus
 
 
 def _transfer(measured: Measurements) -> Conclusion:
-    best = measured.depth(measured.best).linear
+    best = measured.at_best
     return Conclusion(
         advice="Transfer helps: start from the pretrained weights.",
         reason=f"{wording.probe(measured)} on frozen features has {wording.score(measured, best)}, on 16×16 pixels "
@@ -259,10 +259,11 @@ def _depth(measured: Measurements) -> Conclusion:
             advice="Use the whole network; cut it only to make it smaller.",
             reason=f"{both}: a tie, the latter better with probability {compared.second_is_better:.2f}",
         )
+    smaller = f"{measured.depth(measured.best).megabytes:.1f} instead of {last.megabytes:.1f} MB of weights"
     right, alone = ("right", " alone") if measured.metric == "accuracy" else ("told more nearly", "")
     return Conclusion(
-        advice=f"Cut the network behind {measured.best} (--config.backbone.at={measured.best}): it gets smaller and "
-        "better.",
+        advice=f"Cut the network behind {measured.best} (--config.backbone.at={measured.best}): it gets smaller "
+        f"({smaller}) and better.",
         reason=f"{both}; on the same examples {compared.only_second} are {right} there{alone}, {compared.only_first} "
         f"at the end{alone}",
     )

@@ -14,10 +14,13 @@ import numpy as np
 from tfxfer import graph, models
 from tfxfer.backbones import Backbone
 from tfxfer.errors import BackboneError, DataError
+from tfxfer.facts import BackboneFacts
 from tfxfer.pixels import check_pixel_scale
 from tfxfer.scores import similarity
 
 _FLOAT = "float32"
+# Bytes of a float32 number, and of a megabyte.
+_BYTES, _MEGABYTE = 4, 1e6
 # Without a GPU pictures of so many pixels together go through at once, 9 of 128×128: what batch norms read is held
 # until its moments are taken, which for 32 of them is 0.25 GB more and hardly faster.
 _PIXELS = 160_000
@@ -32,12 +35,14 @@ class Depths:
         features: for each of them, float32 `[pictures, width]`; the last are what the backbone gives.
         divergences: of each batch norm, input first, from its stored statistics, the mean over pictures, nats a
             channel (see `scores.divergence`); () where there is none that can be seen.
+        megabytes: of the weights up to each of them, as float32, without a head; a megabyte is 10⁶ bytes.
         seconds: of the network for one picture, without what the first batch takes beside it, such as tracing.
     """
 
     names: tuple[str, ...]
     features: tuple[np.ndarray, ...]
     divergences: tuple[float, ...]
+    megabytes: tuple[float, ...]
     seconds: float = 0.0
 
 
@@ -83,8 +88,16 @@ def measure(backbone: Backbone, images: np.ndarray, *, batch_size: int = 32) -> 
         names=names,
         features=tuple(np.ascontiguousarray(part) for part in features),
         divergences=tuple((apart / len(images)).tolist()),
+        megabytes=tuple(megabytes(backbone.facts, name) for name in names),
         seconds=float(np.median(seconds[1:])) / batch_size,
     )
+
+
+def megabytes(facts: BackboneFacts, at: str) -> float:
+    """Returns the size of a network's weights up to the end of a group, in megabytes; "" for all of them."""
+    names = [group.name for group in facts.groups]
+    groups = facts.groups[: names.index(at) + 1] if at in names else facts.groups
+    return _BYTES * sum(group.parameters + group.statistics for group in groups) / _MEGABYTE
 
 
 def _ends(flat: keras.Model) -> list[tuple[str, keras.KerasTensor]]:

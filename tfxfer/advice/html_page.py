@@ -50,6 +50,7 @@ def html_page(advice: Advice, ranking: Ranking | None = None) -> str:
         depths=plots.depths(advice),
         curve=plots.curve(measured),
         of_curve=wording.of_curve(measured),
+        expected=wording.expected(measured),
         scale=plots.similarity(measured),
         nearest_class=wording.nearest_class(measured),
         beyond=wording.beyond(measured),
@@ -147,15 +148,20 @@ more.</p>
 <h2>What was measured</h2>
 <p><img alt="{{ metric }} by depth; the table has the same numbers" src="{{ depths | inline }}"></p>
 <table>
-<tr><th>features of</th><th class="number">width</th><th class="number">{{ metric }}, left out (95 %)</th>
+<tr><th>features of</th><th class="number">width</th><th class="number">MB</th>
+<th class="number">{{ metric }}, left out (95 %)</th>
 {%- if measured.metric == "accuracy" %}<th class="number">5 neighbours</th>{% endif %}<th></th></tr>
 {%- for depth in measured.depths %}
 <tr{% if depth.name == measured.best %} class="best"{% endif %}><td>{{ depth.name | clean }}</td>
-<td class="number">{{ depth.width }}</td><td class="number">{{ figure(depth.linear) }}</td>
+<td class="number">{{ depth.width }}</td><td class="number">{{ "{:.1f}".format(depth.megabytes) }}</td>
+<td class="number">{{ figure(depth.linear) }}</td>
 {%- if measured.metric == "accuracy" %}<td class="number">{{ percent(depth.neighbours.value) }}</td>{% endif %}
 <td>{% if depth.name == measured.best %}← best{% endif %}{% if depth.name == advice.at %} ✂ cut{% endif %}</td></tr>
 {%- endfor %}
 </table>
+{%- if expected %}
+<p>{{ expected | clean }}.</p>
+{%- endif %}
 {%- if targets %}
 <h3>Each of them, at {{ measured.best | clean }}</h3>
 <p>By ridge regression alone: nearest neighbours and forecasts are for classes.</p>

@@ -14,7 +14,7 @@ from tfxfer.advice import depths, of_targets, own_classifier
 from tfxfer.advice.result import Depth, Measurements
 from tfxfer.backbones import Backbone
 from tfxfer.errors import DataError
-from tfxfer.scores import curves, inputs, intervals, neighbours, permutation, ridge, similarity
+from tfxfer.scores import curves, inputs, intervals, neighbours, permutation, resampling, ridge, similarity
 from tfxfer.tasks import SINGLE_LABEL, Task
 
 # Of more examples so many are drawn: intervals are narrow then, and a decomposition costs their square.
@@ -111,14 +111,7 @@ def take(
     found = depths.measure(backbone, images, batch_size=batch_size)
     between = time.monotonic()
     show(f"scoring {len(found.names)} depths")
-    # Threads of a BLAS wait for each other by turning round and round: beside other programs two were measured to be
-    # twenty times as slow as one. So each decomposition has one thread, and several run at once.
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):
-        right = np.zeros(0, bool)
-        if task.has_classes:
-            scored, right = _score(found, _small(images), numbers, parts, seed, available=available)
-        else:
-            scored = of_targets.score(found, _small(images), numbers, parts, seed, kind=task.kind)
+    scored, right = _scored(found, _small(images), numbers, parts, seed, task=task, available=available)
     measured = Measurements(
         image_size=images.shape[1],
         examples=len(at),
@@ -130,6 +123,17 @@ def take(
         **scored,
     )
     return Taken(measured, right, found.features[-1], numbers, found.seconds)
+
+
+def _scored(
+    found: depths.Depths, pixels: np.ndarray, targets: np.ndarray, groups, seed: int, *, task: Task, available: int
+) -> tuple[dict[str, Any], np.ndarray]:
+    # Threads of a BLAS wait for each other by turning round and round: beside other programs two were measured to be
+    # twenty times as slow as one. So each decomposition has one thread, and several run at once.
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        if task.has_classes:
+            return _score(found, pixels, targets, groups, seed, available=available)
+        return of_targets.score(found, pixels, targets, groups, seed, kind=task.kind), np.zeros(0, bool)
 
 
 def _nearest_class(
@@ -179,7 +183,7 @@ def _score(
     scored = {
         "frequent": float(np.bincount(labels).max() / len(labels)),
         "pixels": of_pixels.accuracy,
-        "depths": tuple(map(_depth, found.names, found.features, probes, voted)),
+        "depths": tuple(map(_depth, found.names, found.features, probes, voted, found.megabytes)),
         "best": found.names[best],
         "best_against_last": _paired(probes[-1], probes[best]),
         "best_against_pixels": _paired(of_pixels, probes[best]),
@@ -189,6 +193,7 @@ def _score(
         "similarity": similarity.summary(found.divergences) if found.divergences else None,
         "sizes": () if curve is None else tuple(curve.sizes.tolist()),
         "curve": () if curve is None else curve.accuracies,
+        "expected": at_best([one.predicted == labels for one in probes], [one == labels for one in voted], best),
         "curve_depths": () if curve is None else tuple(found.names[one] for one in of_curve),
         "forecasts": () if curve is None else _forecasts(curve, available),
     }
@@ -216,13 +221,35 @@ def as_good_depths(probes: Sequence[ridge.Probe], voted: Sequence[np.ndarray]) -
     return [best, *(one for one in others if _paired(probes[best], probes[one]).second_is_better >= _AS_GOOD)]
 
 
-def _depth(name: str, features: np.ndarray, probe: ridge.Probe, near: np.ndarray) -> Depth:
+def at_best(right: Sequence[np.ndarray], voted_right: Sequence[np.ndarray], best: int) -> intervals.Estimate:
+    """Returns the accuracy that is expected at the depth that was chosen by the same examples.
+
+    Of simulated choices among 18 depths 94 to 97.7 % of such intervals held the truth; as measured there 78 to 94 %.
+
+    Args:
+        right: of each depth, what the linear classifier has right, bool `[examples]`.
+        voted_right: likewise the nearest neighbours.
+        best: number of the depth, which has most of both together.
+    """
+    of_each = np.stack(right, axis=1).astype(np.float64)
+    by = of_each + np.stack(voted_right, axis=1)
+    examples = len(of_each)
+
+    def shares(counts: np.ndarray) -> np.ndarray:
+        return counts @ of_each / examples
+
+    more = resampling.optimism(shares, examples, chosen_by=lambda counts: counts @ by)
+    return intervals.share(max(0, round(of_each[:, best].sum() - more * examples)), examples)
+
+
+def _depth(name: str, features: np.ndarray, probe: ridge.Probe, near: np.ndarray, megabytes: float) -> Depth:
     return Depth(
         name=name,
         width=features.shape[1],
         linear=probe.accuracy,
         balanced=probe.balanced_accuracy,
         neighbours=intervals.accuracy(near, probe.labels),
+        megabytes=megabytes,
     )
 
 

@@ -4,6 +4,7 @@ Nearest neighbours vote for classes, and forecasts continue shares of mistakes: 
 """
 
 import concurrent.futures
+import dataclasses
 import os
 from typing import Any
 
@@ -16,6 +17,8 @@ from tfxfer.tasks import Kind
 
 # Of the deviations of a target none is taken to be smaller: it is constant.
 _CONSTANT = 1e-12
+# Sets that are drawn to tell how much better the best depth looks for having been chosen; each costs a figure a depth.
+_CHOICES = 100
 
 
 def score(found: Depths, pixels: np.ndarray, targets: np.ndarray, groups, seed: int, *, kind: Kind) -> dict[str, Any]:
@@ -48,15 +51,19 @@ def score(found: Depths, pixels: np.ndarray, targets: np.ndarray, groups, seed: 
         near = list(pool.map(lambda one: neighbours.nearest(one, groups=groups)[0], [*found.features, pixels]))
         *worth, without = list(pool.map(estimate, [*said, of_pixels]))
     best = int(np.argmax([one.value for one in worth]))
+    more = resampling.optimism(
+        lambda counts: np.stack([of(true, one, counts) for one in said], axis=1), len(true), draws=_CHOICES
+    )
     return {
         "metric": "average_precision" if kind == "multi_label" else "r_squared",
         "frequent": float(true.mean()) if kind == "multi_label" else 0.0,
         "pixels": without,
         "depths": tuple(
-            Depth(name=name, width=features.shape[1], linear=one, balanced=None, neighbours=None)
-            for name, features, one in zip(found.names, found.features, worth, strict=True)
+            Depth(name=name, width=features.shape[1], linear=one, balanced=None, neighbours=None, megabytes=size)
+            for name, features, one, size in zip(found.names, found.features, worth, found.megabytes, strict=True)
         ),
         "best": found.names[best],
+        "expected": _less(worth[best], more, least=0.0 if kind == "multi_label" else -np.inf),
         "best_against_last": _compared(of, true, said[-1], said[best], _work(true, kind)),
         "best_against_pixels": _compared(of, true, of_pixels, said[best], _work(true, kind)),
         "learnable": permutation.correlation(near, true, _permutations(true), seed, groups),
@@ -89,6 +96,10 @@ def _compared(of, true: np.ndarray, first: np.ndarray, second: np.ndarray, work:
         only_second=int((nearer < 0).sum()),
         examples=len(true),
     )
+
+
+def _less(found: Estimate, by: float, *, least: float) -> Estimate:
+    return Estimate(**{name: max(least, end - by) for name, end in dataclasses.asdict(found).items()})
 
 
 def _target(true: np.ndarray, told: np.ndarray, kind: Kind) -> Target:

@@ -33,7 +33,8 @@ def _facts(advice: Advice) -> list[str]:
     some = f", {advice.copies:,} of them copies of others, which were left out" if advice.copies else ""
     some += "" if measured.examples == single else f", of which {measured.examples:,} were drawn"
     rows = [
-        f"data        {clean(data.source)}: {data.train_examples:,} training examples{some}, {classes_of(data)}",
+        f"data        {clean(data.source)}: {data.train_examples:,} training examples{some}",
+        f"            {classes_of(data)}",
         *(f"groups      {text}" for text in groups_of(measured)),
         f"backbone    {clean(advice.backbone)} at {measured.image_size}×{measured.image_size} pixels",
         f"labels      {wording.agreement(measured)}; p = {measured.learnable.p_value:.2g} for labels without meaning",
@@ -49,12 +50,16 @@ def _facts(advice: Advice) -> list[str]:
 
 
 def classes_of(data: DataFacts) -> str:
-    """Returns how many classes, labels or targets there are, and which has fewest examples."""
+    """Returns how many classes, labels or targets there are, how many examples each has, and which has fewest."""
     if data.task.kind == "regression":
         return data.task.answers(len(data.class_names))
     fewest = min(data.train_counts)
     smallest = data.class_names[data.train_counts.index(fewest)]
-    return f"{data.task.answers(len(data.class_names))}; fewest {fewest:,}, of {clean(smallest)}"
+    each = sum(data.train_counts) / len(data.train_counts)
+    return (
+        f"{data.task.answers(len(data.class_names))}; {each:,.0f} examples each on average, fewest {fewest:,}, of "
+        f"{clean(smallest)}"
+    )
 
 
 def groups_of(measured: Measurements) -> list[str]:
@@ -79,7 +84,7 @@ def _depths(measured: Measurements) -> list[str]:
         near = f"{percent_text(depth.neighbours.value):<14}" if depth.neighbours else ""
         told = wording.figure(measured.metric, depth.linear)
         lines.append(f"{clean(depth.name):<{width}}{depth.width:>6}  {told:<26}{near}{bar}{mark}")
-    return lines
+    return lines + textwrap.wrap(clean(wording.expected(measured)), _WIDTH)
 
 
 def _targets(advice: Advice) -> list[str]:

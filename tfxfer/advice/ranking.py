@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfxfer import checks, pipeline, recipes
-from tfxfer.advice import asking, concluding, measuring, own_classifier, ranking_scores
+from tfxfer.advice import asking, concluding, depths, measuring, own_classifier, ranking_scores
 from tfxfer.advice.ranking_check import PRESENT, check_ranking
 from tfxfer.advice.ranking_result import CERTAIN, NotRanked, Ranked, Ranking, Scores, ordered, smallest
 from tfxfer.errors import BackboneError, ConfigError, TfxferError
@@ -17,9 +17,6 @@ from tfxfer.facts import BackboneFacts, DataFacts
 from tfxfer.framing import Framing
 from tfxfer.scores import intervals
 from tfxfer.tasks import Task
-
-# Bytes of a float32 number, and of a megabyte.
-_BYTES, _MEGABYTE = 4, 1e6
 
 
 def rank(
@@ -186,16 +183,9 @@ def _compared(found: Sequence[_Found]) -> tuple[Ranked, ...]:
                 against_best=compared,
                 is_tied=compared.second_is_better < CERTAIN or not is_learnable[best.handle],
                 top1=one.facts.card.top1,
-                megabytes=_megabytes(one.facts, at),
+                megabytes=depths.megabytes(one.facts, at),
                 seconds=1000 * one.taken.seconds,
                 scores=one.scores,
             )
         )
     return tuple(rows)
-
-
-def _megabytes(facts: BackboneFacts, at: str) -> float:
-    """Returns the size of a network's weights up to the end of a group, in megabytes; "" for all of them."""
-    names = [group.name for group in facts.groups]
-    groups = facts.groups[: names.index(at) + 1] if at in names else facts.groups
-    return _BYTES * sum(group.parameters + group.statistics for group in groups) / _MEGABYTE

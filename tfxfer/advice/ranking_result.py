@@ -67,7 +67,7 @@ class Ranked:
     @property
     def accuracy(self) -> Estimate:
         """Expected accuracy of a linear classifier on its features at the best depth, on left-out examples."""
-        return self.measured.depth(self.measured.best).linear
+        return self.measured.at_best
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ def taken(
     why: list[str] = []
     given: dict[str, float | None] = {}
     of_features = {"logme": evidence.logme, "hscore": hscore.shrunk_h_score}
-    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # see measuring.take
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # see measuring._scored
         for name in of_features.keys() & set(names):
             given[name] = _tried(why, lambda score=of_features[name]: score(found.features, found.labels))
     if {"leep", "nce"} & set(names):

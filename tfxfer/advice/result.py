@@ -21,6 +21,7 @@ class Depth:
         linear: accuracy of a ridge classifier on them; of numbers and labels, what `Measurements.metric` says.
         balanced: likewise, mean recall over classes; None where there are none.
         neighbours: accuracy of the five nearest neighbours; None where there are no classes.
+        megabytes: of the weights up to there, as float32, without a head; a megabyte is 10⁶ bytes.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Depth:
     linear: Estimate
     balanced: Estimate | None
     neighbours: Estimate | None
+    megabytes: float
 
 
 Metric = Literal["accuracy", "r_squared", "average_precision"]
@@ -81,6 +83,7 @@ class Measurements:
         nearest_class: `scores.nearest_prototype` by the network's own classifier, where there is one, and no batch norm
             that tells similarity.
         all_examples: that there are to train on, each content once; 0: those that were looked at.
+        expected: of the best depth, less what it looks better for having been chosen; None: what was measured there.
         curve_depths: the best depth and those that can hardly be told from it, input first; () where there is no curve.
     """
 
@@ -106,6 +109,7 @@ class Measurements:
     nearest_class: float | None = None
     all_examples: int = 0
     curve_depths: tuple[str, ...] = ()
+    expected: Estimate | None = None
 
     @property
     def available(self) -> int:
@@ -116,6 +120,11 @@ class Measurements:
     def has_pairs(self) -> bool:
         """Whether two examples of one class were ever neighbours; else nothing that is left out can be told."""
         return self.metric != "accuracy" or self.learnable.by_chance > 0
+
+    @property
+    def at_best(self) -> Estimate:
+        """What is expected of the best depth on other examples."""
+        return self.expected or self.depth(self.best).linear
 
     def depth(self, name: str) -> Depth:
         """Returns the depth of that name."""

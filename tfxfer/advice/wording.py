@@ -67,6 +67,16 @@ def of_curve(measured: Measurements) -> str:
     return f"features of {', '.join(others)} and {last} (their mean)" if others else f"features of {last}"
 
 
+def expected(measured: Measurements) -> str:
+    """Returns what is expected of the best depth on other examples; "" where that is what was measured."""
+    if measured.expected in (None, measured.depth(measured.best).linear):
+        return ""
+    return (
+        f"on other examples {measured.best} is expected to have {figure(measured.metric, measured.expected)}: chosen "
+        "for being the best of several, it looks better here than it is"
+    )
+
+
 def beyond(measured: Measurements) -> str:
     """Returns that there are too many examples for a forecast, where there are; else ""."""
     if measured.forecasts or not measured.sizes:
