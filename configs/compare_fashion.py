@@ -14,8 +14,8 @@ of processor time. Intervals (95 %) are for other seeds and other test examples.
     difference   2.1 points (1.0 to 3.1); each seed on the same test examples 3.1, 1.0, 2.1, 1.8, 2.5
 
 Three of the seeds are not enough here: -0.5 to 4.6 points. Seconds told nothing: 10.7 and 11.3 to 70.0 %, 18.7 and 18.0
-to 77.9 %, since a stage that starts takes longer than 100 of its steps. The learning rate, 0.03, is the plan's for both,
-and was not tuned for either.
+to 77.9 %, on a core that had other work meanwhile. The learning rate, 0.03, is the plan's for both, and was not tuned
+for either.
 """
 
 import pathlib
