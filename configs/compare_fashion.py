@@ -5,8 +5,8 @@ tfxfer train --config=configs/small_digits.py --workdir=runs/small_digits
 tfxfer compare --config=configs/compare_fashion.py --workdir=runs/compare_fashion --seeds=0,1,2,3,4
 
 1,000 clothes to train on, 500 for validation, 5,000 for the test; five seeds; 480 steps each. The digits help a little:
-they spare more than half of the steps to a middling accuracy, and a third of those to the last. 7 min on one core, 6 min
-of processor time. Intervals (95 %) are for other seeds and other test examples.
+they spare more than half of the steps to a middling accuracy, and a third of those to the last. 7 min on one core, 6
+of them of processor time. Intervals (95 %) are for other seeds and other test examples.
 
                  test accuracy             steps to 70.0 %   to 77.9 % (validation)
     digits       80.8 % (79.8 to 81.8)     77                299

@@ -38,7 +38,7 @@ _SIZES = (64, 128)  # in pixels
 _FORECASTS = 6  # draws of each setting
 # Advises on the arrays of a file, in a process that has loaded nothing else.
 _ALONE = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 import tfxfer
 from tfxfer.cli import quiet
@@ -53,13 +53,14 @@ found = tfxfer.advise(recipe, data=(images, labels))
 characters, measured = len(str(found)), found.measured
 print(json.dumps({
     "beyond": time.monotonic() - start - measured.seconds,
-    "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "bytes": 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]),
     "characters": characters,
     "examples": measured.examples,
     "pass": measured.seconds,
     "scores": measured.scoring_seconds,
 }))
 """
+_NOT_MONOTONE = (("SqueezeNet", "blur", 64), ("Lite0", "inverted images", 64))
 # Of the domains those that were measured in this order before, on another draw of them.
 _KNOWN_ORDER = ("photographs", "digits", "noise")
 
@@ -156,7 +157,7 @@ def domains() -> list[Figure]:
             order = " < ".join(sorted(found, key=found.get))
             wanted = " < ".join(name for name, _ in expected)
             figures.append(_equal(f"order of domains, Lite{number}, {size} px", order, wanted))
-            figures.append(_at_most(f"farthest, Lite{number}, {size} px, times", _apart(found, expected), 1.2))
+            figures.append(_at_most(f"farthest, Lite{number}, {size} px, times", _apart(found, expected), 1.125))
     return figures
 
 
@@ -193,8 +194,9 @@ def prototypes() -> list[Figure]:
                 print(f"{name}, {kind}, {size} px: {' '.join(f'{one:.3f}' for one in found)}", flush=True)
                 rank = round(-scipy.stats.spearmanr(range(_LEVELS), found).statistic, 4)
                 told = f"Spearman of nearest class with less {kind}, {name}, {size} px"
-                # At 64 pixels it is measured so that it can be told: SqueezeNet's rises again with strong blur.
-                figures.append(_at_least(told, rank, 0.95) if size >= 128 else Figure(f"({told})", rank, "", True))
+                # Known not to hold, and said so on pages; Lite0 has batch norm, which tells likeness instead.
+                known = (name, kind, size) in _NOT_MONOTONE
+                figures.append(Figure(f"({told})", rank, "", True) if known else _at_least(told, rank, 0.95))
         for size in references.REFERENCES:
             found = {domain: nearest(images) for domain, images in _domains(size).items()}
             print(f"{name}, {size} px: {', '.join(f'{kind} {value:.3f}' for kind, value in found.items())}", flush=True)

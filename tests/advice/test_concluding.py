@@ -85,7 +85,8 @@ def test_transfer_helps_with_a_cut_where_the_end_is_worse():
 def test_a_tie_with_the_end_is_no_cut():
     measured = _measured(best_against_last=_compared(0.01, 0.9))
     assert concluding.cut_of(measured) == ""
-    assert "Use the whole network; cut it only to make it smaller." in _advice(measured)
+    smaller = "(3.0 instead of 9.0 MB of weights)"
+    assert f"Use the whole network; cut it only to make it smaller {smaller}." in _advice(measured)
     assert "Use the whole network." in _advice(_measured(best="block2", best_against_last=_compared(0.0, 0.5)))
 
 
@@ -214,10 +215,10 @@ def test_transfer_does_not_help_where_it_does_not_by_classes_either():
 def test_you_need_labels_where_the_curve_rises():
     first, *_ = concluding.conclude(_measured(forecasts=(_forecast(0.05),)))
     assert first.advice == ("You need labels, not tuning: 200 more are expected to bring +5.0 points (4.0 to 7.5).")
-    assert "on features of block1 still rises: 70.0 % with 20, 90.0 % with 199" in first.reason
+    assert "a linear classifier on features of block1, still rises: 70.0 % with 20, 90.0 % with 199" in first.reason
     several = _measured(forecasts=(_forecast(0.05),), curve_depths=("stem", "block1", "block2"))
     told = concluding.conclude(several)[0].reason
-    assert "on features of stem, block1 and block2 (their mean) still rises: 70.0 % with 20" in told
+    assert "on features of stem, block1 and block2, the mean of their accuracies, still rises: 70.0 % with 20" in told
 
 
 @pytest.mark.parametrize(

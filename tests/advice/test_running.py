@@ -16,6 +16,7 @@ from tfxfer.advice.result import Advice
 from tfxfer.advice.running import decided
 from tfxfer.cli.main import main
 from tfxfer.errors import ConfigError, WorkdirError
+from tfxfer.recipes import Backbone
 
 pytestmark = pytest.mark.usefixtures("plugin")
 
@@ -233,3 +234,10 @@ def test_several_workers_do_not_race(colours, capsys):
     command = ["plan", f"--data=folder:{colours}", "--backbone=tiny:cnn", "--budget=60"]
     assert main([*command, "--workers=a:1,b:2", "--task_index=0"]) == 2
     assert "this is done by one process" in capsys.readouterr().err
+
+
+def test_random_weights_do_not_race_and_leave_the_folder_free(colours, tmp_path):
+    recipe = _recipe(colours, backbone=Backbone(handle="tiny:cnn", weights="random"))
+    with pytest.raises(ConfigError, match=r"starts from random ones.*or train as it is, without a race \(budget=None"):
+        decided(recipe, workdir=tmp_path / "run")
+    assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())

@@ -125,3 +125,15 @@ def test_what_two_have_right_together_makes_their_difference_certain():
     assert found.high == pytest.approx(-0.1 + np.sqrt(a**2 - 2 * phi * a * b + b**2))
     with pytest.raises(DataError, match="are no pairs"):
         intervals.balanced_difference([], [], [])
+
+
+def test_what_was_chosen_is_better_by_less():
+    first, second = np.arange(200) % 10 < 7, np.arange(200) % 10 < 8
+    measured = intervals.paired(first, second)
+    assert intervals.less_chosen(measured, 0) is measured
+    found = intervals.less_chosen(measured, 0.04)
+    assert found.difference.value == pytest.approx(0.06)
+    assert found.difference.low == pytest.approx(measured.difference.low - 0.04)
+    assert 0.9 < found.second_is_better < measured.second_is_better
+    assert intervals.less_chosen(measured, 0.2).second_is_better < 0.01
+    assert (found.only_first, found.only_second, found.examples) == (0, 20, 200)

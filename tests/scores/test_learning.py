@@ -95,6 +95,10 @@ def test_what_makes_no_curve_is_named():
         curves.learning_curve(features[1:], labels[1:])
     with pytest.raises(ConfigError, match=r"shares=\(0\.5, 0\.25\) must ascend"):
         curves.learning_curve(features, labels, shares=(0.5, 0.25))
+    with pytest.raises(ConfigError, match="threads=0 must be at least 1"):
+        curves.learning_curve(features, labels, threads=0)
+    with pytest.raises(DataError, match=r"features have shape \(0,\)"):
+        curves.learning_curve([], labels)
     with pytest.raises(ConfigError, match="repeats=0 must be at least 1"):
         curves.learning_curve(features, labels, repeats=0)
     with pytest.raises(DataError, match=r"\(40, 20\) and \(39, 20\) are not of the same examples"):

@@ -169,11 +169,30 @@ def test_the_best_of_several_looks_better_for_having_been_chosen():
     found = resampling.optimism(shares, 400)
     # 1.54 deviations is the mean of the largest of ten; drawn sets know which looked better, and find less.
     assert 0.3 < found / (1.54 * np.sqrt(0.7 * 0.3 / 400)) < 1
-    assert resampling.optimism(lambda counts: shares(counts)[:, :1], 400) < 0.001  # no choice
-    clear = np.concatenate([right, np.ones((400, 1))], axis=1)
-    assert resampling.optimism(lambda counts: counts @ clear / 400, 400) == 0  # never another
+    clear = np.concatenate([right[:, :1] & right[:, 1:2], right[:, 2:3] | right[:, 3:4] | right[:, 4:5]], axis=1)
+    for seed in range(5):
+        assert resampling.optimism(lambda counts: shares(counts)[:, :1], 400, seed=seed) == 0  # no choice
+        assert resampling.optimism(lambda counts: counts @ clear / 400, 400, seed=seed) == 0  # never another
     # Chosen by something else that says nothing, the best is any.
     other = generator.random((400, 10))
     assert abs(resampling.optimism(shares, 400, chosen_by=lambda counts: counts @ other)) < 0.1 * found
     assert resampling.optimism(shares, 1) == 0
     assert resampling.optimism(shares, 400) == found
+
+
+def test_a_difference_stays_within_its_range_and_agrees_with_its_probability():
+    generator = np.random.default_rng(0)
+    for _ in range(30):
+        labels = (np.arange(20) < 2).astype(float)
+        first, second = generator.normal(size=(2, 20)) + labels
+
+        def more(counts: np.ndarray, first=first, second=second, labels=labels) -> np.ndarray:
+            return counted.average_precision(second, labels, counts) - counted.average_precision(first, labels, counts)
+
+        found, better = resampling.difference(more, 20, most=1.0)
+        assert -1 <= found.low <= found.value <= found.high <= 1
+        assert (better > 0.975) == (found.low > 0)
+        assert (better < 0.025) == (found.high < 0)
+    for value in (-0.5, 0.0, 0.5):
+        same, better = resampling.difference(lambda counts, value=value: np.full(len(counts), value), 20)
+        assert (same.low, same.high, better) == (value, value, 0.5 + np.sign(value) / 2)

@@ -52,7 +52,7 @@ def advise(
     if recipe.weights == "random":
         raise ConfigError(
             "advice is about what pretrained weights are worth, and the recipe starts from random ones: leave "
-            "backbone.weights and stages='scratch' out, or train as it is."
+            "backbone.weights and stages='scratch' out, or train as it is, without a race (budget=None, --budget=none)."
         )
     prepared = pipeline.prepare(recipe, data=data, class_names=class_names, with_seconds=False)
     asked = keeping.question(recipe, prepared.examples.facts)

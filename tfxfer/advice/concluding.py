@@ -241,7 +241,7 @@ def _labels(measured: Measurements) -> Conclusion | None:
     return Conclusion(
         advice=f"You need labels, not tuning: {twice.examples - measured.available:,} more are expected to bring "
         f"{_points(twice)}.",
-        reason=f"the learning curve of a linear classifier on {wording.of_curve(measured)} still rises: "
+        reason=f"the learning curve of {wording.of_curve(measured)}, still rises: "
         + ", ".join(
             f"{percent_text(one.value)} with {size:,}" for size, one in zip(measured.sizes, measured.curve, strict=True)
         ),
@@ -254,12 +254,12 @@ def _depth(measured: Measurements) -> Conclusion:
     both = f"{at_end} at the end, {at_best} at {measured.best}"
     if measured.best == last.name:
         return Conclusion(advice="Use the whole network.", reason=f"no depth has better features: {both}")
+    smaller = f"{measured.depth(measured.best).megabytes:.1f} instead of {last.megabytes:.1f} MB of weights"
     if not cut_of(measured):
         return Conclusion(
-            advice="Use the whole network; cut it only to make it smaller.",
+            advice=f"Use the whole network; cut it only to make it smaller ({smaller}).",
             reason=f"{both}: a tie, the latter better with probability {compared.second_is_better:.2f}",
         )
-    smaller = f"{measured.depth(measured.best).megabytes:.1f} instead of {last.megabytes:.1f} MB of weights"
     right, alone = ("right", " alone") if measured.metric == "accuracy" else ("told more nearly", "")
     return Conclusion(
         advice=f"Cut the network behind {measured.best} (--config.backbone.at={measured.best}): it gets smaller "

@@ -174,7 +174,7 @@ more.</p>
 {%- if curve %}
 <h3>More labels</h3>
 <p><img alt="accuracy by number of examples, measured and forecast" src="{{ curve | inline }}"></p>
-<p>Of a linear classifier on {{ of_curve | clean }}.</p>
+<p>Of {{ of_curve | clean }}.</p>
 <ul>
 {%- for forecast in measured.forecasts %}
 <li>+{{ "{:,}".format(forecast.examples - measured.available) }} labels:

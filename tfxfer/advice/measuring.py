@@ -180,20 +180,24 @@ def _score(
     of_curve = sorted([best, *others])
     curve = _curve([found.features[one] for one in of_curve], labels, groups, seed)
     shuffles = _permutations(len(labels))
+    expected = None
+    if groups is None:
+        expected = at_best([one.predicted == labels for one in probes], [one == labels for one in voted], best)
+    more = probes[best].accuracy.value - expected.value if expected is not None else 0.0
     scored = {
         "frequent": float(np.bincount(labels).max() / len(labels)),
         "pixels": of_pixels.accuracy,
         "depths": tuple(map(_depth, found.names, found.features, probes, voted, found.megabytes)),
         "best": found.names[best],
-        "best_against_last": _paired(probes[-1], probes[best]),
-        "best_against_pixels": _paired(of_pixels, probes[best]),
+        "best_against_last": intervals.less_chosen(_paired(probes[-1], probes[best]), more if probes[best:-1] else 0),
+        "best_against_pixels": intervals.less_chosen(_paired(of_pixels, probes[best]), more),
         "balanced_against_pixels": _balanced(of_pixels, probes[best]),
         # Of pixels, too: labels may mean something that this network does not see.
         "learnable": permutation.agreement([one for one, _ in (*near, near_pixels)], labels, shuffles, seed, groups),
         "similarity": similarity.summary(found.divergences) if found.divergences else None,
         "sizes": () if curve is None else tuple(curve.sizes.tolist()),
         "curve": () if curve is None else curve.accuracies,
-        "expected": at_best([one.predicted == labels for one in probes], [one == labels for one in voted], best),
+        "expected": expected,
         "curve_depths": () if curve is None else tuple(found.names[one] for one in of_curve),
         "forecasts": () if curve is None else _forecasts(curve, available),
     }

@@ -5,6 +5,7 @@ Nearest neighbours vote for classes, and forecasts continue shares of mistakes: 
 
 import concurrent.futures
 import dataclasses
+import math
 import os
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from tfxfer.advice.depths import Depths
 from tfxfer.advice.result import Depth, Target
-from tfxfer.scores import Compared, Estimate, counted, neighbours, permutation, resampling, ridge, similarity
+from tfxfer.scores import Compared, Estimate, counted, intervals, neighbours, permutation, resampling, ridge, similarity
 from tfxfer.tasks import Kind
 
 # Of the deviations of a target none is taken to be smaller: it is constant.
@@ -51,9 +52,11 @@ def score(found: Depths, pixels: np.ndarray, targets: np.ndarray, groups, seed: 
         near = list(pool.map(lambda one: neighbours.nearest(one, groups=groups)[0], [*found.features, pixels]))
         *worth, without = list(pool.map(estimate, [*said, of_pixels]))
     best = int(np.argmax([one.value for one in worth]))
-    more = resampling.optimism(
-        lambda counts: np.stack([of(true, one, counts) for one in said], axis=1), len(true), draws=_CHOICES
-    )
+    more = 0.0
+    if groups is None and len(said) > 1:
+        more = resampling.optimism(
+            lambda counts: np.stack([of(true, one, counts) for one in said], axis=1), len(true), draws=_CHOICES
+        )
     return {
         "metric": "average_precision" if kind == "multi_label" else "r_squared",
         "frequent": float(true.mean()) if kind == "multi_label" else 0.0,
@@ -63,9 +66,13 @@ def score(found: Depths, pixels: np.ndarray, targets: np.ndarray, groups, seed: 
             for name, features, one, size in zip(found.names, found.features, worth, found.megabytes, strict=True)
         ),
         "best": found.names[best],
-        "expected": _less(worth[best], more, least=0.0 if kind == "multi_label" else -np.inf),
-        "best_against_last": _compared(of, true, said[-1], said[best], _work(true, kind)),
-        "best_against_pixels": _compared(of, true, of_pixels, said[best], _work(true, kind)),
+        "expected": None if groups is not None else _less(worth[best], more, least=_least(kind)),
+        "best_against_last": intervals.less_chosen(
+            _compared(of, true, said[-1], said[best], _work(true, kind)), more if said[best:-1] else 0
+        ),
+        "best_against_pixels": intervals.less_chosen(
+            _compared(of, true, of_pixels, said[best], _work(true, kind)), more
+        ),
         "learnable": permutation.correlation(near, true, _permutations(true), seed, groups),
         "similarity": similarity.summary(found.divergences) if found.divergences else None,
         "sizes": (),
@@ -86,7 +93,10 @@ def _r_squared(true: np.ndarray, told: np.ndarray, counts: np.ndarray) -> np.nda
 def _compared(of, true: np.ndarray, first: np.ndarray, second: np.ndarray, work: int) -> Compared:
     """Compares two that tell targets, on the same examples; each example is better told by whom it is nearer to."""
     found, better = resampling.difference(
-        lambda counts: of(true, second, counts) - of(true, first, counts), len(true), work=2 * work
+        lambda counts: of(true, second, counts) - of(true, first, counts),
+        len(true),
+        work=2 * work,
+        most=1.0 if of is _average_precision else math.inf,
     )
     nearer = np.square(second - true).sum(axis=1) - np.square(first - true).sum(axis=1)
     return Compared(
@@ -96,6 +106,10 @@ def _compared(of, true: np.ndarray, first: np.ndarray, second: np.ndarray, work:
         only_second=int((nearer < 0).sum()),
         examples=len(true),
     )
+
+
+def _least(kind: Kind) -> float:
+    return 0.0 if kind == "multi_label" else -math.inf
 
 
 def _less(found: Estimate, by: float, *, least: float) -> Estimate:

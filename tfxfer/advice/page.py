@@ -56,8 +56,9 @@ def classes_of(data: DataFacts) -> str:
     fewest = min(data.train_counts)
     smallest = data.class_names[data.train_counts.index(fewest)]
     each = sum(data.train_counts) / len(data.train_counts)
+    mean = f"{each:,.0f}" if each >= 10 else f"{each:.1f}"
     return (
-        f"{data.task.answers(len(data.class_names))}; {each:,.0f} examples each on average, fewest {fewest:,}, of "
+        f"{data.task.answers(len(data.class_names))}; {mean} examples each on average, fewest {fewest:,}, of "
         f"{clean(smallest)}"
     )
 
@@ -102,7 +103,10 @@ def _more_labels(measured: Measurements) -> list[str]:
     if not measured.sizes:
         return []
     points = [f"{size:,}: {100 * one.value:.1f} %" for size, one in zip(measured.sizes, measured.curve, strict=True)]
-    lines = [f"fitted to   {', '.join(points)}", f"            on {clean(wording.of_curve(measured))}"]
+    lines = [f"fitted to   {', '.join(points)}"]
+    lines += textwrap.wrap(
+        f"by {clean(wording.of_curve(measured))}", _WIDTH, initial_indent=" " * 12, subsequent_indent=" " * 12
+    )
     for forecast in measured.forecasts:
         gain, more = forecast.gain, forecast.examples - measured.available
         lines.append(

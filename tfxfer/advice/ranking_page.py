@@ -38,7 +38,7 @@ def _facts(ranking: Ranking) -> list[str]:
 def columns(ranking: Ranking) -> tuple[str, ...]:
     """Returns the headings of `cells`."""
     scores = (_SCORES[name] for name in ranking.scores)
-    return ("", "backbone", "linear, left out (95 %)", "features of", "top-1", "MB", "s/1,000", "pixels", *scores)
+    return ("", "backbone", "linear, expected (95 %)", "features of", "top-1", "MB", "s/1,000", "pixels", *scores)
 
 
 def cells(ranking: Ranking, row: Ranked) -> tuple[str, ...]:

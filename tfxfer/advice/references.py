@@ -3,7 +3,7 @@
 Measured by `tools/bench_advise.py --only=domains,prototypes` with weights of ImageNet, 100 pictures each: crops of 26
 photographs, drawings for children, MNIST, Fashion-MNIST, uniform noise. Divergences are of EfficientNet-Lite0, nearest
 classes of SqueezeNet 1.1, which has no batch norm. Small pictures are further from everything, since the networks were
-pretrained on large ones. Lite1 and Lite2 have the same divergences within a tenth; other families may have scales of
+pretrained on large ones. Lite1 and Lite2 have the same divergences within an eighth; other families may have scales of
 their own, which nobody has measured; the order is expected to hold there. That of nearest classes is less sure:
 photographs are the nearest always, but at 64 pixels Lite0 tells the others hardly apart (0.193 to 0.202), SqueezeNet's
 rises again where blur is strong, and at 224 it holds digits for nearer than clothes.

@@ -64,8 +64,9 @@ class Measurements:
         pixels: accuracy of a ridge classifier on 16×16 pixels, without any network.
         depths: input first.
         best: name of the depth to read features from.
-        best_against_last: the last depth and the best one, on the same examples.
-        best_against_pixels: the pixels and the best depth.
+        best_against_last: the last depth and the best one, on the same examples, less what the best looks better for
+            having been chosen.
+        best_against_pixels: the pixels and the best depth, likewise.
         learnable: whether labels mean anything.
         similarity: to what the network was pretrained on; none where nothing tells.
         sizes: examples that the learning curve has accuracies for; () where there are too few.
@@ -83,7 +84,8 @@ class Measurements:
         nearest_class: `scores.nearest_prototype` by the network's own classifier, where there is one, and no batch norm
             that tells similarity.
         all_examples: that there are to train on, each content once; 0: those that were looked at.
-        expected: of the best depth, less what it looks better for having been chosen; None: what was measured there.
+        expected: of the best depth, less what it looks better for having been chosen; None with groups, of which
+            nobody measured that.
         curve_depths: the best depth and those that can hardly be told from it, input first; () where there is no curve.
     """
 

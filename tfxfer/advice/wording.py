@@ -64,16 +64,19 @@ def agreement(measured: Measurements) -> str:
 def of_curve(measured: Measurements) -> str:
     """Returns what the learning curve is of: `features of block3`, `features of block2 and block3 (their mean)`."""
     *others, last = measured.curve_depths or (measured.best,)
-    return f"features of {', '.join(others)} and {last} (their mean)" if others else f"features of {last}"
+    if not others:
+        return f"a linear classifier on features of {last}"
+    return f"linear classifiers on features of {', '.join(others)} and {last}, the mean of their accuracies"
 
 
 def expected(measured: Measurements) -> str:
     """Returns what is expected of the best depth on other examples; "" where that is what was measured."""
-    if measured.expected in (None, measured.depth(measured.best).linear):
+    told = None if measured.expected is None else score(measured, measured.expected)
+    if told in (None, score(measured, measured.depth(measured.best).linear)):
         return ""
     return (
-        f"on other examples {measured.best} is expected to have {figure(measured.metric, measured.expected)}: chosen "
-        "for being the best of several, it looks better here than it is"
+        f"on other examples {measured.best} is expected to have {told}: chosen for being the best of several, it looks "
+        "better here than it is"
     )
 
 
@@ -105,5 +108,5 @@ def nearest_class(measured: Measurements) -> str:
     shown = ", ".join(f"{name} {value:.3f}" for name, value in references.scale_of_classes(measured.image_size))
     small = ""
     if measured.image_size < references.CLASSES_FROM:
-        small = f". Below {references.CLASSES_FROM} pixels it hardly tells blurred pictures from others"
+        small = f". Below {references.CLASSES_FROM} pixels it tells blurred pictures less surely from others"
     return f"{text}; on SqueezeNet 1.1 it was for {shown}{small}. Other networks have scales of their own"

@@ -18,8 +18,9 @@ from tfxfer.scores import inputs, intervals, ridge
 SHARES = (0.125, 0.25, 0.5, 1.0)
 # Examples are tested in so many parts; what is fitted comes from the others.
 _FOLDS = 5
-# Powers that the curve may have: from that of what is fitted without a form to that of a linear fit. Measured ones lie
-# within; a wider range makes forecasts from few points wilder.
+# Powers that the curve may have: those at which a linear fit comes to its end by theory, from the slow rate to the fast
+# one. With powers from 0.3 on forecasts for digits and clothes were 0.1 to 0.2 points further off. Whole networks that
+# train have smaller powers (see the source above): for these it foretells too little.
 _POWERS = np.linspace(0.5, 1.0, 21)
 LEAST_EXAMPLES = 40
 # Few examples are parted several times, so that about so many are tested in all: which ones a part happens to hold
@@ -130,9 +131,13 @@ def learning_curve(
 
     Raises:
         DataError: other shapes, NaN, one class or group alone, or too few examples.
-        ConfigError: shares or repeats that are none.
+        ConfigError: shares, repeats or threads that are none.
     """
-    several = features if isinstance(features, list | tuple) and np.ndim(features[0]) == 2 else [features]
+    several = (
+        features if isinstance(features, list | tuple) and len(features) and np.ndim(features[0]) == 2 else [features]
+    )
+    if threads < 1:
+        raise ConfigError(f"threads={threads!r} must be at least 1.")
     matrices = [inputs.features_of(one) for one in several]
     examples = len(matrices[0])
     if other := [one.shape for one in matrices if len(one) != examples]:
@@ -162,7 +167,7 @@ def learning_curve(
 def _measured(matrices, labels, groups, shares, folds, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns `sizes` and `right` of the mean curve: of parts that each fold leaves, then of all examples but one."""
     classes = int(labels.max()) + 1
-    right, sizes = np.zeros((len(shares) + 1, len(labels))), np.zeros(len(shares) + 1, np.int64)
+    right, sizes = np.zeros((len(shares) + 1, len(labels))), np.zeros(len(shares) + 1)
 
     def tell(job: tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
         matrix, (tested, rest) = job
@@ -174,16 +179,19 @@ def _measured(matrices, labels, groups, shares, folds, threads: int) -> tuple[np
     jobs = list(itertools.product(matrices, folds))
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         for (_, (tested, rest)), told in zip(jobs, pool.map(tell, jobs), strict=True):
-            sizes[:-1] = [len(some) for some in _taken(rest, shares)]
+            # Of groups folds have other sizes: the mean over examples that are tested, as of what is right.
+            sizes[:-1] += len(tested) * np.array([len(some) for some in _taken(rest, shares)])
             right[:-1, tested] += np.array(told) == labels[tested]
         for told in pool.map(tell_left_out, matrices):
             right[-1] += told == labels
     # All examples were tested equally often.
-    right[:-1] /= len(matrices) * sum(len(tested) for tested, _ in folds) / len(labels)
+    tests = len(matrices) * sum(len(tested) for tested, _ in folds)
+    right[:-1] /= tests / len(labels)
     right[-1] /= len(matrices)
+    sizes[:-1] /= tests
     left_out = 1 if groups is None else round(float(np.bincount(groups)[groups].mean()))
     sizes[-1] = len(labels) - left_out
-    return sizes, right
+    return sizes.round().astype(np.int64), right
 
 
 def _taken(rest: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:

@@ -203,6 +203,24 @@ def paired(first_right: ArrayLike, second_right: ArrayLike, *, confidence: float
     )
 
 
+def less_chosen(compared: Compared, by: float) -> Compared:
+    """Returns a comparison less what the second looks better for having been chosen, see `resampling.optimism`.
+
+    The counts stay what was counted; the probability is that of a normal distribution with the interval's width.
+
+    Args:
+        compared: as it was measured.
+        by: how much that is, ≥ 0.
+    """
+    if by <= 0:
+        return compared
+    found = compared.difference
+    moved = Estimate(**{name: end - by for name, end in dataclasses.asdict(found).items()})
+    spread = (found.high - found.low) / (2 * scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    better = float(scipy.stats.norm.cdf((moved.low + moved.high) / 2 / spread)) if spread > 0 else 0.0
+    return dataclasses.replace(compared, difference=moved, second_is_better=min(compared.second_is_better, better))
+
+
 def balanced_difference(
     first_right: ArrayLike, second_right: ArrayLike, labels: ArrayLike, *, confidence: float = CONFIDENCE
 ) -> Estimate:
