@@ -4,9 +4,9 @@
     python tools/bench_advise.py --only=exact,coverage
 
 About half an hour on two cores. One row for a figure, with the value that is wanted; `--check` makes a figure that
-falls short an exit code of 1. Regret and forecasts are taken on pictures that no score has seen: what is best is decided
-on one half of them, and what it is worth on the other. `--only=regret` is the race of strategies (`bench_regret.py`),
-which takes hours and is measured on request alone.
+falls short an exit code of 1. Regret and forecasts are taken on pictures that no score has seen: what is best is
+decided on one half of them, and what it is worth on the other. `--only=regret` is the race of strategies
+(`bench_regret.py`), which takes hours and is measured on request alone.
 """
 
 import argparse

@@ -190,3 +190,6 @@ def test_without_lists_of_what_was_right_both_count_in_full():
     """Of 0.5, 0.6, 0.7 it is 0.2484 over seeds, with 0.1 of the draw 0.2678."""
     found = curves.with_draw([None] * 3, _estimates(0.5, 0.6, 0.7), low=0.0, high=1.0)
     assert (found.low, found.high) == pytest.approx((0.33221, 0.85339), abs=1e-4)
+    other = [np.ones(4), np.ones(4), np.ones(5)]  # of other examples
+    for unlike in (other, [np.ones(4), None, np.ones(4)]):
+        assert curves.with_draw(unlike, _estimates(0.5, 0.6, 0.7), low=0.0, high=1.0) == found

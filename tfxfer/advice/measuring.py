@@ -184,12 +184,13 @@ def _score(
     if groups is None:
         expected = at_best([one.predicted == labels for one in probes], [one == labels for one in voted], best)
     more = probes[best].accuracy.value - expected.value if expected is not None else 0.0
+    is_last = best == len(probes) - 1
     scored = {
         "frequent": float(np.bincount(labels).max() / len(labels)),
         "pixels": of_pixels.accuracy,
         "depths": tuple(map(_depth, found.names, found.features, probes, voted, found.megabytes)),
         "best": found.names[best],
-        "best_against_last": intervals.less_chosen(_paired(probes[-1], probes[best]), more if probes[best:-1] else 0),
+        "best_against_last": intervals.less_chosen(_paired(probes[-1], probes[best]), 0 if is_last else more),
         "best_against_pixels": intervals.less_chosen(_paired(of_pixels, probes[best]), more),
         "balanced_against_pixels": _balanced(of_pixels, probes[best]),
         # Of pixels, too: labels may mean something that this network does not see.

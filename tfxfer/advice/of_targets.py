@@ -68,7 +68,7 @@ def score(found: Depths, pixels: np.ndarray, targets: np.ndarray, groups, seed: 
         "best": found.names[best],
         "expected": None if groups is not None else _less(worth[best], more, least=_least(kind)),
         "best_against_last": intervals.less_chosen(
-            _compared(of, true, said[-1], said[best], _work(true, kind)), more if said[best:-1] else 0
+            _compared(of, true, said[-1], said[best], _work(true, kind)), 0 if best == len(said) - 1 else more
         ),
         "best_against_pixels": intervals.less_chosen(
             _compared(of, true, of_pixels, said[best], _work(true, kind)), more

@@ -84,7 +84,7 @@ def with_draw(
 
     Args:
         values: of each run, what each example adds, float64 `[examples]`: whether it is right, or a difference of two;
-            None where nobody knows, and then the interval is rather too wide.
+            None where nobody knows. Then, and where runs have other examples, the interval is rather too wide.
         drawn: of each run, the mean of these, with its interval over the draw of test examples.
         low: what the figure cannot be below; `high` likewise.
         high: see there.
@@ -96,8 +96,9 @@ def with_draw(
     below = sum(one.value - one.low for one in drawn) / runs
     above = sum(one.high - one.value for one in drawn) / runs
     if runs > 1:
-        known = [np.asarray(one, np.float64) for one in values if one is not None]
-        shared, seeds = _spreads(np.stack(known) if len(known) == runs else figures[:, None])
+        sizes = {None if one is None else len(one) for one in values}
+        is_known = len(sizes) == 1 and None not in sizes
+        shared, seeds = _spreads(np.array(values, np.float64) if is_known else figures[:, None])
         below, above = (math.hypot(shared * one, seeds) for one in (below, above))
     return Spread(value=value, low=max(low, value - below), high=min(high, value + above), runs=runs)
 
