@@ -4,26 +4,18 @@ import dataclasses
 
 import pytest
 import sample_facts
+import sample_measurements as made_up
+from sample_measurements import compared, estimate
 
 from tfxfer.advice import concluding, references, wording
 from tfxfer.advice.page import page
-from tfxfer.advice.result import Advice, Depth, Measurements
-from tfxfer.scores import Compared, Divergence, Estimate, Forecast, Learnable
-
-
-def _estimate(value: float) -> Estimate:
-    return Estimate(value=value, low=value - 0.02, high=value + 0.02)
-
-
-def _compared(difference: float, probability: float) -> Compared:
-    return Compared(
-        difference=_estimate(difference), second_is_better=probability, only_first=3, only_second=30, examples=200
-    )
+from tfxfer.advice.result import Advice, Measurements
+from tfxfer.scores import Divergence, Estimate, Forecast, Learnable
 
 
 def _forecast(gain: float) -> Forecast:
     return Forecast(
-        examples=400, accuracy=_estimate(0.9 + gain), gain=Estimate(value=gain, low=0.8 * gain, high=1.5 * gain)
+        examples=400, accuracy=estimate(0.9 + gain), gain=Estimate(value=gain, low=0.8 * gain, high=1.5 * gain)
     )
 
 
@@ -31,45 +23,12 @@ def _divergence(value: float, early: float = 1.0, late: float = 1.0) -> Divergen
     return Divergence(all=value, early=early * value, middle=value, late=late * value, layers=(value,))
 
 
-def _measured(**changes) -> Measurements:
-    """Features at `block1` have 90 % right and at the end 80 %; pixels 60 %; labels mean something."""
-    depths = (("stem", 0.5, 1.0), ("block1", 0.9, 3.0), ("block2", 0.8, 9.0))
-    settings = {
-        "image_size": 128,
-        "examples": 200,
-        "frequent": 0.4,
-        "pixels": _estimate(0.6),
-        "depths": tuple(
-            Depth(
-                name=name,
-                width=8,
-                linear=_estimate(x),
-                balanced=_estimate(x),
-                neighbours=_estimate(x),
-                megabytes=size,
-            )
-            for name, x, size in depths
-        ),
-        "best": "block1",
-        "best_against_last": _compared(0.1, 0.999),
-        "best_against_pixels": _compared(0.3, 0.999),
-        "learnable": Learnable(p_value=0.001, agreement=0.8, by_chance=0.3, permutations=999),
-        "similarity": _divergence(0.4),
-        "sizes": (20, 199),
-        "curve": (_estimate(0.7), _estimate(0.9)),
-        "forecasts": (_forecast(0.01),),
-        "seconds": 1.0,
-        "scoring_seconds": 2.0,
-    }
-    return Measurements(**{**settings, **changes})
-
-
 def _advice(measured: Measurements) -> list[str]:
     return [one.advice for one in concluding.conclude(measured)]
 
 
 def test_transfer_helps_with_a_cut_where_the_end_is_worse():
-    measured = _measured()
+    measured = made_up.measured()
     first, cut, stages = concluding.conclude(measured)
     assert first.advice == "Transfer helps: start from the pretrained weights."
     assert "90.0 % (88.0 to 92.0 %) right, on 16×16 pixels 60.0 %" in first.reason
@@ -83,15 +42,15 @@ def test_transfer_helps_with_a_cut_where_the_end_is_worse():
 
 
 def test_a_tie_with_the_end_is_no_cut():
-    measured = _measured(best_against_last=_compared(0.01, 0.9))
+    measured = made_up.measured(best_against_last=compared(0.01, 0.9))
     assert concluding.cut_of(measured) == ""
     smaller = "(3.0 instead of 9.0 MB of weights)"
     assert f"Use the whole network; cut it only to make it smaller {smaller}." in _advice(measured)
-    assert "Use the whole network." in _advice(_measured(best="block2", best_against_last=_compared(0.0, 0.5)))
+    assert "Use the whole network." in _advice(made_up.measured(best="block2", best_against_last=compared(0.0, 0.5)))
 
 
 def test_labels_that_are_noise_are_named_with_the_p_value_and_nothing_else_is_said():
-    measured = _measured(learnable=Learnable(p_value=0.37, agreement=0.31, by_chance=0.3, permutations=999))
+    measured = made_up.measured(learnable=Learnable(p_value=0.37, agreement=0.31, by_chance=0.3, permutations=999))
     [only] = concluding.conclude(measured)
     assert only.advice.startswith("Nothing is learnable from these features: the labels look like noise.")
     assert "p = 0.37" in only.reason
@@ -99,7 +58,7 @@ def test_labels_that_are_noise_are_named_with_the_p_value_and_nothing_else_is_sa
 
 
 def test_transfer_does_not_help_where_pixels_are_as_good():
-    measured = _measured(best_against_pixels=_compared(0.01, 0.7))
+    measured = made_up.measured(best_against_pixels=compared(0.01, 0.7))
     assert concluding.verdict_of(measured) == "transfer_does_not_help"
     first, second = concluding.conclude(measured)
     assert first.advice.startswith("Transfer does not help here")
@@ -110,11 +69,11 @@ def test_transfer_does_not_help_where_pixels_are_as_good():
 
 
 def test_a_network_that_is_certainly_worse_than_pixels_is_no_reason_to_take_any_method():
-    worse = _measured(
-        pixels=_estimate(0.99),
+    worse = made_up.measured(
+        pixels=estimate(0.99),
         frequent=0.3,
-        best_against_pixels=_compared(-0.4, 0.001),
-        balanced_against_pixels=_estimate(-0.4),
+        best_against_pixels=compared(-0.4, 0.001),
+        balanced_against_pixels=estimate(-0.4),
     )
     assert concluding.verdict_of(worse) == "transfer_does_not_help"
     assert concluding.conclude(worse)[0].advice.startswith("Transfer does not help here")
@@ -122,7 +81,7 @@ def test_a_network_that_is_certainly_worse_than_pixels_is_no_reason_to_take_any_
 
 def test_one_example_of_each_class_is_not_called_noise():
     alone = Learnable(p_value=1.0, agreement=0.0, by_chance=0.0, permutations=999)
-    measured = _measured(learnable=alone, forecasts=(_forecast(0.0),))
+    measured = made_up.measured(learnable=alone, forecasts=(_forecast(0.0),))
     assert concluding.verdict_of(measured) == "undecided"
     first, last = concluding.conclude(measured)
     assert first.advice.startswith("Each class has one example: nothing could be measured.")
@@ -133,19 +92,19 @@ def test_one_example_of_each_class_is_not_called_noise():
 def test_labels_are_asked_for_beyond_those_that_there_are():
     """500 of 200 looked at: 400 in all would be fewer than there are."""
     twice = dataclasses.replace(_forecast(0.05), examples=1000)
-    measured = _measured(all_examples=500, forecasts=(twice,))
+    measured = made_up.measured(all_examples=500, forecasts=(twice,))
     assert any(one.advice.startswith("You need labels, not tuning: 500 more") for one in concluding.conclude(measured))
 
 
 def test_more_examples_than_a_forecast_reaches_are_large_data():
-    measured = _measured(all_examples=50_000, forecasts=())
+    measured = made_up.measured(all_examples=50_000, forecasts=())
     assert not concluding.is_small(measured)
     assert "large data" in concluding.quarter_of(measured)
     told = concluding.conclude(measured)
     assert not any("You need labels" in one.advice for one in told)
     assert "large data (too much for a forecast)" in told[-1].reason
     assert "no forecast: the curve ends at 200 of 50,000 examples" in wording.beyond(measured)
-    assert wording.beyond(_measured(forecasts=(), sizes=(), curve=())) == ""  # too few
+    assert wording.beyond(made_up.measured(forecasts=(), sizes=(), curve=())) == ""  # too few
 
 
 def test_what_the_table_says_is_what_textbooks_say():
@@ -156,15 +115,17 @@ def test_what_the_table_says_is_what_textbooks_say():
         (large, 0.04, "the textbook's table says so"),
         (large, 0.4, "textbooks train everything there, too, but from random weights"),
     ):  # fmt: skip
-        told = concluding.conclude(_measured(forecasts=forecasts, similarity=_divergence(distance)))[-1].reason
+        told = concluding.conclude(made_up.measured(forecasts=forecasts, similarity=_divergence(distance)))[-1].reason
         assert expected in told
-    unknown = concluding.conclude(_measured(metric="r_squared", forecasts=(), sizes=(), curve=(), similarity=None))
+    unknown = concluding.conclude(
+        made_up.measured(metric="r_squared", forecasts=(), sizes=(), curve=(), similarity=None)
+    )
     assert "whether more data would help is not known, and it is taken for small" in unknown[-1].reason
     assert "similarity is not known, and it is taken for different" in unknown[-1].reason
 
 
 def test_where_pixels_tell_classes_apart_any_method_will_do():
-    measured = _measured(pixels=_estimate(0.99), frequent=0.3, best_against_pixels=_compared(0.0, 0.5))
+    measured = made_up.measured(pixels=estimate(0.99), frequent=0.3, best_against_pixels=compared(0.0, 0.5))
     assert concluding.verdict_of(measured) == "easy"
     [only] = concluding.conclude(measured)
     assert only.advice.startswith("These classes are easy to tell apart: any method will do.")
@@ -172,14 +133,14 @@ def test_where_pixels_tell_classes_apart_any_method_will_do():
 
 
 def test_nothing_is_like_photographs_at_a_size_at_which_none_were_measured():
-    measured = _measured(similarity=_divergence(0.04), image_size=32)
+    measured = made_up.measured(similarity=_divergence(0.04), image_size=32)
     assert (concluding.quarter_of(measured), concluding.is_similar(measured)) == ("", False)
     assert "similarity is not known" in concluding.conclude(measured)[-1].reason
-    assert concluding.is_similar(_measured(similarity=_divergence(0.04), image_size=96))
+    assert concluding.is_similar(made_up.measured(similarity=_divergence(0.04), image_size=96))
 
 
 def test_few_examples_do_not_show_that_transfer_does_not_help():
-    measured = _measured(best_against_pixels=_compared(0.04, 0.9))  # up to 6 points may be gained
+    measured = made_up.measured(best_against_pixels=compared(0.04, 0.9))  # up to 6 points may be gained
     assert concluding.verdict_of(measured) == "undecided"
     first, *_ = concluding.conclude(measured)
     assert first.advice.startswith("Too few examples to tell whether transfer helps")
@@ -189,8 +150,8 @@ def test_few_examples_do_not_show_that_transfer_does_not_help():
 
 def _rare(balanced: Estimate | None) -> Measurements:
     """One class has 96 % of the examples, so no classifier has much more right than that."""
-    return _measured(
-        frequent=0.96, pixels=_estimate(0.96), best_against_pixels=_compared(0.0, 0.5), balanced_against_pixels=balanced
+    return made_up.measured(
+        frequent=0.96, pixels=estimate(0.96), best_against_pixels=compared(0.0, 0.5), balanced_against_pixels=balanced
     )
 
 
@@ -213,10 +174,10 @@ def test_transfer_does_not_help_where_it_does_not_by_classes_either():
 
 
 def test_you_need_labels_where_the_curve_rises():
-    first, *_ = concluding.conclude(_measured(forecasts=(_forecast(0.05),)))
+    first, *_ = concluding.conclude(made_up.measured(forecasts=(_forecast(0.05),)))
     assert first.advice == ("You need labels, not tuning: 200 more are expected to bring +5.0 points (4.0 to 7.5).")
     assert "a linear classifier on features of block1, still rises: 70.0 % with 20, 90.0 % with 199" in first.reason
-    several = _measured(forecasts=(_forecast(0.05),), curve_depths=("stem", "block1", "block2"))
+    several = made_up.measured(forecasts=(_forecast(0.05),), curve_depths=("stem", "block1", "block2"))
     told = concluding.conclude(several)[0].reason
     assert "on features of stem, block1 and block2, the mean of their accuracies, still rises: 70.0 % with 20" in told
 
@@ -231,20 +192,20 @@ def test_you_need_labels_where_the_curve_rises():
     ],
 )
 def test_the_four_cases(gain, divergence, quarter, stages):
-    measured = _measured(forecasts=(_forecast(gain),), similarity=_divergence(divergence))
+    measured = made_up.measured(forecasts=(_forecast(gain),), similarity=_divergence(divergence))
     assert concluding.quarter_of(measured) == f"{quarter} what the network was pretrained on"
     assert concluding.stages_of(measured) == stages
 
 
 def test_what_is_not_known_is_said():
-    measured = _measured(similarity=None, forecasts=(), sizes=(), curve=())
+    measured = made_up.measured(similarity=None, forecasts=(), sizes=(), curve=())
     assert concluding.quarter_of(measured) == ""
     assert concluding.is_small(measured)
     assert "similarity is not known" in concluding.conclude(measured)[-1].reason
 
 
 def test_where_it_differs_is_said():
-    early, late = (_measured(similarity=_divergence(0.4, **one)) for one in ({"early": 2.0}, {"late": 2.0}))
+    early, late = (made_up.measured(similarity=_divergence(0.4, **one)) for one in ({"early": 2.0}, {"late": 2.0}))
     assert "most of all in early layers (how pictures look)" in concluding.conclude(early)[-1].reason
     assert "most of all in late layers (what they show)" in concluding.conclude(late)[-1].reason
 
@@ -262,7 +223,7 @@ def test_references_ascend_and_are_read_at_the_nearest_size():
 
 
 def test_the_page_has_every_figure_and_fits_a_terminal():
-    measured = _measured(forecasts=(_forecast(0.05),))
+    measured = made_up.measured(forecasts=(_forecast(0.05),))
     data = dataclasses.replace(sample_facts.data_facts(), class_names=("cat", "dog\x1b[31m", "fox"))
     shown = page(
         Advice(

@@ -62,7 +62,7 @@ def agreement(measured: Measurements) -> str:
 
 
 def of_curve(measured: Measurements) -> str:
-    """Returns what the learning curve is of: `features of block3`, `features of block2 and block3 (their mean)`."""
+    """Returns what the learning curve is of: such as `a linear classifier on features of block3`."""
     *others, last = measured.curve_depths or (measured.best,)
     if not others:
         return f"a linear classifier on features of {last}"
