@@ -211,8 +211,8 @@ def of_seeds(generator: np.random.Generator) -> dict[str, tuple[float, Draw]]:
     """Runs of two recipes on the same test examples, which are hard to tell, easy, and anything between.
 
     Seeds move accuracy about as much as the draw of 1,000 test examples does; the rest is accident in each example.
-    Those in brackets are told and not asked for: seeds that move it three times as much, and two seeds alone, whose
-    interval is rather too wide by design, since a difference of two hardly tells how far others go.
+    Those in brackets, whose seeds move it three times as much, are told and not asked for. Of two seeds intervals are
+    too wide by design: a difference of two hardly tells how far others go.
     """
 
     def right(runs: int, examples: int, hard: np.ndarray, more: float, move: float) -> np.ndarray:
